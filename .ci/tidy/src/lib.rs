@@ -1,1 +1,1 @@
-//! Under construction.
+//! House rules as tests.
