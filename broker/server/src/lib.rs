@@ -1,1 +1,4 @@
-//! Under construction.
+//! The Understudy broker.
+
+pub mod config;
+pub mod ha;

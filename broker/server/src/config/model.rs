@@ -1,0 +1,139 @@
+//! The configuration as meant: checked, in base units, with absolute paths. Knows no file syntax.
+
+use engine::QueueDefinition;
+use std::path::PathBuf;
+
+/// Everything that the server must know at start.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The main file, absolute.
+    pub file: PathBuf,
+    /// `server`: the name that both servers of a pair share.
+    pub server: String,
+    /// `password` for the FT link.
+    pub password: String,
+    /// `listen`, at least one.
+    pub listens: Vec<Listen>,
+    /// `authorization`.
+    pub authorization: bool,
+    /// users.conf; `admin` always exists.
+    pub users: Vec<User>,
+    /// queues.conf, in file order. [`QueueDefinition::store`] is an index into `stores`.
+    pub queues: Vec<QueueSpec>,
+    /// Index into `stores` of the store for queues without `store=`: `$sys.nonfailsafe`.
+    pub default_store: u8,
+    /// `store`: folder of the store files.
+    pub store_folder: PathBuf,
+    /// The message stores; a position here is the [`engine::StoreId`].
+    pub stores: Vec<StoreSpec>,
+    /// `$sys.meta`.
+    pub meta: StoreSpec,
+    /// `ft_*`; `None` = standalone.
+    pub ft: Option<Ft>,
+    /// `ft_activation` also where there is no peer: an owner's silence after which a claim is tried; nanoseconds.
+    pub ft_activation_ns: u64,
+    /// `ft_heartbeat` also where there is no peer: the on-disk heartbeat; nanoseconds.
+    pub ft_heartbeat_ns: u64,
+    /// `logfile`.
+    pub logfile: Option<PathBuf>,
+    /// `client_urls`: URLs that clients are told to fail over to, in order (AMQP scheme).
+    pub failover_list: Vec<String>,
+    /// `debug_sync_delay`: nanoseconds added to each sync.
+    pub debug_sync_delay_ns: u64,
+    /// `segment_size`: bytes of a new segment file.
+    pub segment_bytes: u64,
+    /// `async_flush_interval`, nanoseconds.
+    pub async_flush_interval_ns: u64,
+    /// `async_unflushed_max`, bytes.
+    pub async_unflushed_max: u64,
+    /// `max_message_size`, bytes.
+    pub message_bytes_max: u64,
+    /// `max_msg_memory`, bytes for message bodies in memory; 0 = no limit.
+    pub message_memory_max: u64,
+    /// `max_connections`; 0 = no limit.
+    pub connections_max: u32,
+    /// `handshake_timeout`, nanoseconds.
+    pub handshake_timeout_ns: u64,
+    /// `server_timeout_client_connection`, nanoseconds of silence after which a client is closed; 0 = never.
+    pub client_timeout_ns: u64,
+    /// `processor_ids`: cores for shards; empty = one shard per core.
+    pub processor_ids: Vec<u32>,
+}
+
+/// One `listen` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Host name or address; empty = all.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// `ssl://`.
+    pub tls: bool,
+}
+
+/// One line of users.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// Password in the clear; empty = none.
+    pub password: String,
+    /// Free text.
+    pub description: String,
+}
+
+/// One line of queues.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSpec {
+    /// What the engine takes.
+    pub definition: QueueDefinition,
+    /// `secure`: permissions are checked.
+    pub secure: bool,
+    /// `flowControl` in bytes; 0 = off.
+    pub flow_control: u64,
+    /// Line in queues.conf.
+    pub line: usize,
+}
+
+/// When a store confirms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// After the write is durable and checked.
+    Sync,
+    /// On admission.
+    Async,
+}
+
+/// One section of stores.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSpec {
+    /// Name, as in `[name]`.
+    pub name: String,
+    /// File name relative to the store folder.
+    pub file: String,
+    /// `mode`.
+    pub mode: Mode,
+    /// `file_minimum`, or `store_minimum_*` of its kind: bytes kept zero-filled ahead of use.
+    pub minimum_bytes: u64,
+}
+
+/// Fault tolerance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ft {
+    /// `ft_active`, as written: the other server.
+    pub peer_url: String,
+    /// Its host.
+    pub peer_host: String,
+    /// Its port.
+    pub peer_port: u16,
+    /// `ssl://`.
+    pub peer_tls: bool,
+    /// `ft_heartbeat`, nanoseconds.
+    pub heartbeat_ns: u64,
+    /// `ft_activation`, nanoseconds.
+    pub activation_ns: u64,
+    /// `ft_reconnect_timeout`, nanoseconds.
+    pub reconnect_timeout_ns: u64,
+    /// `ft_takeover=link`: silence of the link alone is enough.
+    pub takeover_by_link: bool,
+}

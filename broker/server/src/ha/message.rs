@@ -1,0 +1,139 @@
+//! What goes into the machine and what comes out.
+
+use super::Nanos;
+use super::state::State;
+
+/// Settings, from `ft_*`.
+#[derive(Clone, Debug)]
+pub struct HaConfig {
+    /// `ft_active`; `None` = standalone.
+    pub peer_url: Option<String>,
+    /// `ft_heartbeat`.
+    pub heartbeat: Nanos,
+    /// `ft_activation`.
+    pub activation: Nanos,
+    /// `ft_reconnect_timeout`: how long the state of former clients is kept after recovery.
+    pub reconnect_timeout: Nanos,
+    /// `ft_takeover=link`: silence of the FT link alone is enough.
+    pub takeover_by_link: bool,
+    /// `server`, for the event lines.
+    pub server: String,
+    /// Process id, for the event lines.
+    pub process_id: u32,
+}
+
+/// Figures of a finished recovery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The epoch that serves now.
+    pub epoch: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Live messages found.
+    pub messages: u64,
+    /// Segments read.
+    pub segments: u64,
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The server is set up: listening, store watched.
+    Start,
+    /// The FT link is open (authenticated, both directions attached).
+    LinkUp,
+    /// The FT link could not be made, or broke.
+    LinkDown {
+        /// For people.
+        reason: String,
+    },
+    /// A heartbeat from the peer.
+    PeerState {
+        /// What the peer is.
+        state: State,
+        /// The epoch that it owns, or 0.
+        epoch: u64,
+    },
+    /// The on-disk heartbeat of the newest owner or claimant, on each change.
+    OwnerHeartbeat {
+        /// The owner's epoch.
+        epoch: u64,
+        /// The counter.
+        counter: u64,
+    },
+    /// The answer to [`Output::ProbeLock`].
+    Lock {
+        /// No live process holds the newest owner's lock (also: there is no owner).
+        free: bool,
+    },
+    /// We own this epoch.
+    Claimed {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Somebody else was faster.
+    ClaimLost,
+    /// The store can serve.
+    Recovered(Recovered),
+    /// The store cannot be recovered.
+    RecoveryFailed {
+        /// File, offset, what is lost and what to do.
+        reason: String,
+    },
+    /// Somebody claimed the store from us.
+    Fenced {
+        /// Their epoch, or 0 where only the loss is known.
+        by_epoch: u64,
+    },
+    /// A write or sync failed: the store refuses everything from now on.
+    Poisoned {
+        /// What failed.
+        reason: String,
+    },
+    /// A clean stop was asked for.
+    Stopping,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Connect to the peer; answer with `LinkUp` or `LinkDown`.
+    ConnectPeer,
+    /// Close the FT link; no `LinkDown` follows.
+    DropLink,
+    /// Send a heartbeat, if there is a link.
+    SendHeartbeat {
+        /// What we are.
+        state: State,
+        /// The epoch that we own, or 0.
+        epoch: u64,
+    },
+    /// Ask the store for the newest owner's lock; answer with `Lock`.
+    ProbeLock,
+    /// Ask the store to claim.
+    Claim,
+    /// Accept clients.
+    Serve,
+    /// Turn clients away: we are standby.
+    Refuse,
+    /// Close the clients, then leave.
+    Exit {
+        /// Exit code of the process.
+        code: i32,
+        /// For people.
+        reason: String,
+    },
+    /// A line for the operator.
+    Log(LogLine),
+    /// One JSON object without a line break, for the event log.
+    Emit(String),
+}
+
+/// A line for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// Whether it tells of trouble.
+    pub warning: bool,
+    /// The text.
+    pub text: String,
+}
