@@ -1,1 +1,30 @@
-//! Under construction.
+//! The input and output of a shard: sockets, files, timers, signals and the clock, in one wait.
+//!
+//! [`Reactor`] is one concrete type over two backends: the kernel's io_uring (`Reactor::uring`) and a deterministic
+//! double ([`sim::World`]) that simulates time, network, disk and the death of processes from a seed. Users cannot
+//! tell which one they hold; `tests/conformance.rs` runs one body of tests on both.
+//!
+//! Map:
+//! * `facade`: [`Reactor`] itself, dispatch only
+//! * `event`: [`Event`] and the ids of sockets and listeners
+//! * `buffer`: aligned memory for direct I/O; [`RecvBuffer`]
+//! * `timer`: the heap of timers that both backends use
+//! * `slots`: generational slots; a late completion never meets a reused one
+//! * `uring`: the kernel backend, the only `unsafe` of the workspace
+//! * `sim`: the double
+//!
+//! It knows no AMQP, no queue and no journal.
+
+pub mod buffer;
+mod event;
+mod facade;
+pub mod sim;
+mod slots;
+mod timer;
+mod uring;
+
+pub use buffer::RecvBuffer;
+pub use disk::{BLOCK_SIZE, Nanos};
+pub use event::{Event, ListenerId, SocketId};
+pub use facade::Reactor;
+pub use uring::{Config, SetupError};
