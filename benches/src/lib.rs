@@ -1,1 +1,3 @@
-//! Under construction.
+//! Microbenchmarks; `cargo bench` runs them all. This library is empty: the measurements are in `benches/benches`.
+
+#![forbid(unsafe_code)]
