@@ -39,9 +39,7 @@ impl Reactor {
     /// A reactor on the kernel's io_uring, for the calling thread. The error names what the kernel or the container
     /// refuses and what to do about it.
     pub fn uring(config: Config) -> Result<Reactor, SetupError> {
-        Ok(Reactor {
-            backend: Backend::Uring(Box::new(Uring::new(config)?)),
-        })
+        Ok(Reactor { backend: Backend::Uring(Box::new(Uring::new(config)?)) })
     }
 
     /// The present: nanoseconds of CLOCK_MONOTONIC, or simulated.

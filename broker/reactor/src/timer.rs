@@ -19,20 +19,12 @@ pub(crate) struct Timers<T> {
 
 impl<T: Copy + Eq + Ord + Hash> Timers<T> {
     pub(crate) fn new() -> Self {
-        Timers {
-            heap: BinaryHeap::new(),
-            deadlines: HashMap::new(),
-            sequence: 0,
-        }
+        Timers { heap: BinaryHeap::new(), deadlines: HashMap::new(), sequence: 0 }
     }
 
     /// Sets a one-shot timer; no effect when the token has an earlier or equal deadline already.
     pub(crate) fn set(&mut self, at: Nanos, token: T) {
-        if self
-            .deadlines
-            .get(&token)
-            .is_some_and(|(pending, _)| *pending <= at)
-        {
+        if self.deadlines.get(&token).is_some_and(|(pending, _)| *pending <= at) {
             return;
         }
         self.sequence += 1;

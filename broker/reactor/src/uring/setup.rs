@@ -22,13 +22,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Config {
-            entries: 1024,
-            recv_buffers: 256,
-            recv_buffer_size: 64 * 1024,
-            listen_backlog: 1024,
-            direct_io: true,
-        }
+        Config { entries: 1024, recv_buffers: 256, recv_buffer_size: 64 * 1024, listen_backlog: 1024, direct_io: true }
     }
 }
 
@@ -100,9 +94,5 @@ pub enum SetupError {
 }
 
 fn on_release(release: &str) -> String {
-    if release.is_empty() {
-        String::new()
-    } else {
-        format!(" (it is Linux {release})")
-    }
+    if release.is_empty() { String::new() } else { format!(" (it is Linux {release})") }
 }

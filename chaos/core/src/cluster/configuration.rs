@@ -1,0 +1,136 @@
+//! The configuration files of a pair: one tibemsd.conf for each node, and the files that both share, as an operator would write them.
+
+use super::NodeId;
+use crate::error::{AtPath, Doing, Result};
+use crate::plan::PairPlan;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+/// Where the nodes listen and where each finds its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Port of each node on 127.0.0.1.
+    pub listen: [u16; 2],
+    /// Where each node looks for its peer: the peer's port, or a proxy in front of it.
+    pub peer: [u16; 2],
+}
+
+impl Ports {
+    /// Two free ports, with direct links. Another process could take one before the node listens; the node then refuses to start and says so.
+    pub fn free() -> Result<Self> {
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing("look for a free port");
+        let sockets = [bind()?, bind()?];
+        let mut listen = [0; 2];
+        for (port, socket) in listen.iter_mut().zip(&sockets) {
+            *port = socket.local_addr().doing("read a free port")?.port();
+        }
+        Ok(Self { listen, peer: [listen[1], listen[0]] })
+    }
+
+    /// The address on which a node listens.
+    pub fn address(&self, node: NodeId) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.listen[node.index()]))
+    }
+
+    /// The URL that clients and the administration use for a node.
+    pub fn url(&self, node: NodeId) -> String {
+        format!("amqp://127.0.0.1:{}", self.listen[node.index()])
+    }
+}
+
+const QUEUES: &str = "# The store of a queue decides what a failover may cost.
+sync.>   store=$sys.failsafe
+async.>  store=$sys.nonfailsafe
+>
+";
+const USERS: &str = "admin::\"Administrator\"\n";
+
+/// Writes the files of both nodes below `folder` and returns the path of each node's tibemsd.conf.
+pub fn write_configuration(folder: &Path, plan: &PairPlan, ports: &Ports) -> Result<[PathBuf; 2]> {
+    for name in ["store", "shared", "A", "B"] {
+        let path = folder.join(name);
+        std::fs::create_dir_all(&path).at(&path)?;
+    }
+    write(&folder.join("shared/queues.conf"), QUEUES)?;
+    write(&folder.join("shared/users.conf"), USERS)?;
+    let mut paths = [PathBuf::new(), PathBuf::new()];
+    for node in NodeId::BOTH {
+        let path = folder.join(node.name()).join("tibemsd.conf");
+        write(&path, &server_configuration(folder, plan, ports, node))?;
+        paths[node.index()] = path;
+    }
+    Ok(paths)
+}
+
+/// `client_urls` names the listeners themselves: with a proxy on the fault-tolerance link, clients must not learn the proxy's address.
+fn server_configuration(folder: &Path, plan: &PairPlan, ports: &Ports, node: NodeId) -> String {
+    let folder = folder.display();
+    let name = node.name();
+    let [a, b] = NodeId::BOTH.map(|node| format!("tcp://127.0.0.1:{}", ports.listen[node.index()]));
+    format!(
+        "# One node of a pair under test.
+server                = UNDERSTUDY
+listen                = {listen}
+store                 = {folder}/store
+queues                = {folder}/shared/queues.conf
+users                 = {folder}/shared/users.conf
+logfile               = {folder}/{name}/server.log
+ft_active             = tcp://127.0.0.1:{peer}
+ft_heartbeat          = {heartbeat}ms
+ft_activation         = {activation}ms
+client_urls           = {a},{b}
+async_flush_interval  = {flush}ms
+async_unflushed_max   = {unflushed}
+segment_bytes         = {segment}
+",
+        listen = [&a, &b][node.index()],
+        peer = ports.peer[node.index()],
+        heartbeat = plan.ft_heartbeat_ms,
+        activation = plan.ft_activation_ms,
+        flush = plan.async_flush_interval_ms,
+        unflushed = plan.async_unflushed_bytes_max,
+        segment = plan.segment_bytes,
+    )
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).at(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_node_has_its_own_file_and_both_share_store_and_queues() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
+        let paths = write_configuration(folder.path(), &PairPlan::default(), &ports).expect("the folder is ours");
+        let [a, b] = paths.map(|path| std::fs::read_to_string(path).expect("it was written"));
+        let value = |text: &str, name: &str| -> String {
+            let line = text.lines().find(|line| line.split('=').next().is_some_and(|found| found.trim() == name));
+            line.and_then(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+        };
+        assert_eq!(value(&a, "listen"), "tcp://127.0.0.1:7222");
+        assert_eq!(value(&b, "listen"), "tcp://127.0.0.1:7224");
+        assert_eq!(value(&a, "ft_active"), "tcp://127.0.0.1:9001");
+        assert_eq!(value(&b, "ft_active"), "tcp://127.0.0.1:9002");
+        assert_eq!(value(&a, "ft_heartbeat"), "100ms");
+        assert_eq!(value(&a, "ft_activation"), "500ms");
+        for name in ["store", "queues", "users", "client_urls"] {
+            assert!(!value(&a, name).is_empty(), "{name}");
+            assert_eq!(value(&a, name), value(&b, name), "{name}");
+        }
+        assert_ne!(value(&a, "logfile"), value(&b, "logfile"));
+        let queues = std::fs::read_to_string(folder.path().join("shared/queues.conf")).expect("it was written");
+        assert!(queues.contains("sync.>   store=$sys.failsafe") && queues.contains("async.>  store=$sys.nonfailsafe"));
+    }
+
+    #[test]
+    fn free_ports_differ_and_face_each_other() {
+        let ports = Ports::free().expect("there are free ports");
+        assert_ne!(ports.listen[0], ports.listen[1]);
+        assert_eq!(ports.peer, [ports.listen[1], ports.listen[0]]);
+        assert_eq!(ports.url(NodeId::B), format!("amqp://127.0.0.1:{}", ports.listen[1]));
+    }
+}

@@ -1,0 +1,11 @@
+//! A real pair on this machine: its configuration files, its processes, and what they say of themselves.
+
+mod configuration;
+mod events;
+mod pair;
+mod process;
+
+pub use configuration::{Ports, write_configuration};
+pub use events::{Event, EventLog, NodeState};
+pub use pair::{Launcher, NodeId, Pair};
+pub use process::{Exit, NodeProcess};

@@ -1,0 +1,318 @@
+//! A pair of nodes over one store folder: starts them, knows who is active, restarts a victim, and puts proxies on their link.
+
+use super::configuration::{Ports, write_configuration};
+use super::events::{Event, EventLog};
+use super::process::{Exit, NodeProcess};
+use crate::cleanup::TemporaryFolder;
+use crate::error::{Error, Result};
+use crate::faults::network::Proxy;
+use crate::node;
+use crate::plan::PairPlan;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// One of the two nodes. Which one is active changes; these names do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum NodeId {
+    /// The node that is started first.
+    A,
+    /// The other one.
+    B,
+}
+
+impl NodeId {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::A, Self::B];
+
+    /// Its name in file names and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+        }
+    }
+
+    /// The other node.
+    pub fn peer(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::A => 0,
+            Self::B => 1,
+        }
+    }
+}
+
+/// How a node's process is started: always through this harness's own binary, so that the node dies with the harness.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    harness: PathBuf,
+    broker: Option<PathBuf>,
+}
+
+impl Launcher {
+    /// `harness` is this program; `broker` is another broker's program, to be used instead of the one linked in.
+    pub fn new(harness: PathBuf, broker: Option<PathBuf>) -> Self {
+        Self { harness, broker }
+    }
+
+    fn command(&self, configuration: &Path) -> Command {
+        let mut command = Command::new(&self.harness);
+        match &self.broker {
+            None => command.arg(node::NODE_ARGUMENT),
+            Some(program) => command.arg(node::NODE_PROGRAM_ARGUMENT).arg(program),
+        };
+        command.args([OsString::from("--config"), configuration.into()]);
+        command
+    }
+}
+
+/// What exists of one node.
+#[derive(Debug)]
+struct Slot {
+    process: Option<NodeProcess>,
+    starts: u32,
+}
+
+/// A running pair. Dropping it ends the nodes before their folder goes.
+#[derive(Debug)]
+pub struct Pair {
+    slots: [Slot; 2],
+    proxies: Option<[Proxy; 2]>,
+    ports: Ports,
+    configurations: [PathBuf; 2],
+    launcher: Launcher,
+    events: EventLog,
+    folder: TemporaryFolder,
+}
+
+impl Pair {
+    /// Starts both nodes at once and waits until one is active and the other is standby.
+    pub async fn start(launcher: Launcher, plan: &PairPlan, proxied: bool, folder: TemporaryFolder) -> Result<Self> {
+        let mut ports = Ports::free()?;
+        let mut proxies = None;
+        if proxied {
+            let [a, b] = [Proxy::start(ports.address(NodeId::B)).await?, Proxy::start(ports.address(NodeId::A)).await?];
+            ports.peer = [a.address().port(), b.address().port()];
+            proxies = Some([a, b]);
+        }
+        let configurations = write_configuration(folder.path(), plan, &ports)?;
+        let slots = [Slot { process: None, starts: 0 }, Slot { process: None, starts: 0 }];
+        let events = EventLog::default();
+        let mut pair = Self { slots, proxies, ports, configurations, launcher, events, folder };
+        for node in NodeId::BOTH {
+            pair.start_node(node)?;
+        }
+        pair.await_roles(START_LIMIT).await?;
+        Ok(pair)
+    }
+
+    /// Starts a node; what was left of its former process is reaped.
+    pub fn start_node(&mut self, node: NodeId) -> Result<()> {
+        let slot = &mut self.slots[node.index()];
+        slot.process = None;
+        slot.starts += 1;
+        let errors = self.folder.path().join(node.name()).join(format!("stderr-{}.log", slot.starts));
+        let command = self.launcher.command(&self.configurations[node.index()]);
+        slot.process = Some(NodeProcess::start(command, node, slot.starts, &self.events, &errors)?);
+        Ok(())
+    }
+
+    /// The URL of a node for clients.
+    pub fn url(&self, node: NodeId) -> String {
+        self.ports.url(node)
+    }
+
+    /// The URLs of both nodes, for clients that fail over.
+    pub fn urls(&self) -> Vec<String> {
+        NodeId::BOTH.map(|node| self.url(node)).to_vec()
+    }
+
+    /// Where the pair keeps its files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the nodes said.
+    pub fn events(&self) -> &EventLog {
+        &self.events
+    }
+
+    /// The proxies on the fault-tolerance link, if there are any.
+    pub fn proxies(&self) -> Option<&[Proxy; 2]> {
+        self.proxies.as_ref()
+    }
+
+    /// The process of a node.
+    pub fn process(&self, node: NodeId) -> Option<&NodeProcess> {
+        self.slots[node.index()].process.as_ref()
+    }
+
+    /// How a node's process ended, if it has.
+    pub fn exit(&self, node: NodeId) -> Option<Exit> {
+        self.process(node).and_then(NodeProcess::exit)
+    }
+
+    /// The node that says of itself that it is active, and lives.
+    pub fn active(&self) -> Option<NodeId> {
+        NodeId::BOTH.into_iter().find(|&node| self.is(node, |state| state.is_active()))
+    }
+
+    /// Whether one node is active and the other standby.
+    pub fn has_roles(&self) -> bool {
+        self.active().is_some_and(|active| self.is(active.peer(), |state| state.is_standby()))
+    }
+
+    fn is(&self, node: NodeId, check: impl Fn(&super::NodeState) -> bool) -> bool {
+        let slot = &self.slots[node.index()];
+        let lives = slot.process.as_ref().is_some_and(|process| process.exit().is_none());
+        lives && self.events.state(node, slot.starts).is_some_and(|state| check(&state))
+    }
+
+    /// Waits until one node is active and the other standby; a node that ends with an error is an error at once.
+    pub async fn await_roles(&self, limit: Duration) -> Result<()> {
+        let wanted = "one active and one standby server";
+        self.await_that(wanted, limit, |pair| pair.has_roles() || pair.failed_node().is_some()).await?;
+        self.failed_node().map_or(Ok(()), Err)
+    }
+
+    /// Waits until `condition` holds. It is looked at after each event, and every 20 ms, since an end of a process is no event.
+    pub async fn await_that(
+        &self,
+        wanted: &'static str,
+        limit: Duration,
+        condition: impl Fn(&Self) -> bool,
+    ) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let seen = self.events.len();
+            if condition(self) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let limit_ms = limit.as_millis() as u64;
+                return Err(Error::Roles { wanted, seen: self.roles(), limit_ms });
+            }
+            // Elapsed or woken, the condition is looked at again.
+            let _ = tokio::time::timeout(Duration::from_millis(20), self.events.changed(seen)).await;
+        }
+    }
+
+    /// An error that quotes the last words of a node which ended with an error of its own.
+    fn failed_node(&self) -> Option<Error> {
+        NodeId::BOTH.into_iter().find_map(|node| {
+            let process = self.process(node)?;
+            let exit = process.exit().filter(|exit| exit.code.is_some_and(|code| code != 0))?;
+            Some(Error::NodeEnded { node: node.name(), status: exit.to_string(), last_words: process.last_words() })
+        })
+    }
+
+    /// The roles in words, for messages.
+    pub fn roles(&self) -> String {
+        let role = |node: NodeId| {
+            let slot = &self.slots[node.index()];
+            match (self.exit(node), self.events.state(node, slot.starts)) {
+                (Some(exit), _) => format!("{}: ended with {exit}", node.name()),
+                (None, Some(state)) => format!("{}: {}", node.name(), state.0),
+                (None, None) => format!("{}: said nothing yet", node.name()),
+            }
+        };
+        NodeId::BOTH.map(role).join(", ")
+    }
+
+    /// Ends both nodes and returns all that they said, once the pipes are read to their end.
+    pub fn finish(&mut self) -> Vec<Event> {
+        for slot in &mut self.slots {
+            slot.process = None;
+        }
+        self.events.snapshot()
+    }
+
+    /// Copies what the nodes logged into `target`, for a trial that needs a closer look.
+    pub fn copy_logs(&self, target: &Path) -> Result<()> {
+        copy_logs(self.folder.path(), target)
+    }
+}
+
+/// Both nodes make their first segments when they start, which takes a moment on a slow disk.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+fn copy_logs(folder: &Path, target: &Path) -> Result<()> {
+    use crate::error::AtPath;
+    for node in NodeId::BOTH {
+        let source = folder.join(node.name());
+        let target = target.join(node.name());
+        std::fs::create_dir_all(&target).at(&target)?;
+        for entry in std::fs::read_dir(&source).at(&source)? {
+            let path = entry.at(&source)?.path();
+            if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+                std::fs::copy(&path, target.join(name)).at(&path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that plays a node: it understands `node --config PATH`, says its role, and lives.
+    fn actor(folder: &Path, script: &str) -> Launcher {
+        let path = folder.join("actor");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("the folder is ours");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("the file is ours");
+        Launcher::new(path, None)
+    }
+
+    const PLAYS_BOTH_ROLES: &str = "case $3 in */A/*) role=ACTIVE;; *) role=STANDBY;; esac
+echo \"{\\\"event\\\":\\\"ft_state\\\",\\\"t_ns\\\":1,\\\"to\\\":\\\"$role\\\"}\"
+exec sleep 60";
+
+    async fn started(folder: &Path, script: &str) -> Result<Pair> {
+        let work = TemporaryFolder::new(folder, "pair-", false)?;
+        Pair::start(actor(folder, script), &PairPlan::default(), false, work).await
+    }
+
+    #[tokio::test]
+    async fn roles_are_known_from_the_event_lines_and_an_ended_node_has_none() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut pair = started(folder.path(), PLAYS_BOTH_ROLES).await.expect("both roles are played");
+        assert_eq!(pair.active(), Some(NodeId::A));
+        let pid = pair.process(NodeId::A).expect("it runs").pid();
+        crate::faults::process::kill(pid).expect("it runs").expect("SIGKILL has effect");
+        pair.await_that("no active", Duration::from_secs(5), |pair| pair.active().is_none()).await.expect("A is dead");
+        pair.start_node(NodeId::A).expect("it starts again");
+        pair.await_roles(Duration::from_secs(5)).await.expect("roles are back");
+        let events = pair.finish();
+        assert_eq!(events.iter().filter(|event| event.node == NodeId::A).map(|event| event.start).max(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn folder_and_processes_go_with_the_pair() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pair = started(folder.path(), PLAYS_BOTH_ROLES).await.expect("both roles are played");
+        let path = pair.folder().to_owned();
+        let pids = NodeId::BOTH.map(|node| pair.process(node).expect("it runs").pid());
+        drop(pair);
+        assert!(!path.exists());
+        assert!(pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_cannot_start_is_quoted() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let error = started(folder.path(), "echo 'line 3: no such parameter' >&2; exit 1").await.expect_err("it ended");
+        assert!(matches!(error, Error::NodeEnded { .. }) && error.to_string().contains("no such parameter"), "{error}");
+    }
+}

@@ -1,0 +1,140 @@
+//! The one error type of this crate: a variant for each cause, worded for the person who ran the command.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong while a run is prepared, driven or reported. A fault that has no effect and a broker that loses messages
+/// are results, not errors.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// What was being read or written.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A file of a result folder does not hold what it should.
+    #[error("{path}: not understood: {source}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why the parser stopped.
+        source: serde_json::Error,
+    },
+    /// A result folder was written by another version.
+    #[error("{path}: schema is {found:?}, this version reads {expected:?}")]
+    Schema {
+        /// The result file.
+        path: PathBuf,
+        /// What the file says.
+        found: String,
+        /// What this version writes.
+        expected: &'static str,
+    },
+    /// A node's process could not be started.
+    #[error("cannot start {program}: {source}")]
+    Spawn {
+        /// The program that was to run.
+        program: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A node ended although nothing was done to it.
+    #[error("node {node} ended by itself with {status}; its last words: {last_words}")]
+    NodeEnded {
+        /// Which node.
+        node: &'static str,
+        /// Exit code or signal.
+        status: String,
+        /// End of its standard error.
+        last_words: String,
+    },
+    /// The pair did not reach the roles that the trial needs.
+    #[error("after {limit_ms} ms the pair is not as needed: wanted {wanted}, seen {seen}")]
+    Roles {
+        /// What was waited for.
+        wanted: &'static str,
+        /// The roles that the event lines tell.
+        seen: String,
+        /// How long it was waited for, ms.
+        limit_ms: u64,
+    },
+    /// The operating system refused a signal, a socket or another call.
+    #[error("{what}: {source}")]
+    System {
+        /// What was being done.
+        what: &'static str,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The proxy only forwards on this machine.
+    #[error("the proxy forwards to 127.0.0.1 only, not to {0}")]
+    NotLoopback(std::net::SocketAddr),
+    /// The broker refused a setting that a scenario needs.
+    #[error("node {node} refused {command}: {reply}")]
+    Refused {
+        /// Which node.
+        node: &'static str,
+        /// The command that was sent.
+        command: String,
+        /// Its answer.
+        reply: String,
+    },
+    /// A plot could not be drawn.
+    #[error("plot {name}: {reason}")]
+    Plot {
+        /// The plot's file name.
+        name: String,
+        /// The plotting library's words.
+        reason: String,
+    },
+    /// The JUnit file could not be written.
+    #[error("junit.xml: {0}")]
+    Junit(#[from] quick_junit::SerializeError),
+    /// A saved histogram cannot be read back.
+    #[error("{path}: not a histogram log: {reason}")]
+    Histogram {
+        /// The file.
+        path: PathBuf,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// Somebody asked the run to end.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Adds the path to an error of the file system.
+pub(crate) trait AtPath<T> {
+    /// Names the file that the operation was about.
+    fn at(self, path: &Path) -> Result<T>;
+}
+
+impl<T> AtPath<T> for io::Result<T> {
+    fn at(self, path: &Path) -> Result<T> {
+        self.map_err(|source| Error::File { path: path.to_owned(), source })
+    }
+}
+
+/// Adds what was being done to an error of a system call.
+pub(crate) trait Doing<T> {
+    /// Names the operation.
+    fn doing(self, what: &'static str) -> Result<T>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, what: &'static str) -> Result<T> {
+        self.map_err(|source| Error::System { what, source })
+    }
+}
+
+impl<T> Doing<T> for nix::Result<T> {
+    fn doing(self, what: &'static str) -> Result<T> {
+        self.map_err(|errno| Error::System { what, source: errno.into() })
+    }
+}

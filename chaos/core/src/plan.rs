@@ -1,0 +1,322 @@
+//! The plan of a run: everything that was decided before the first process is started, expanded from one seed.
+//!
+//! A plan draws its random numbers here and nowhere else, so the same seed and options give the same plan, byte for byte.
+
+use crate::scenario::{Scenario, StoreSetting, Suite};
+use serde::{Deserialize, Serialize};
+
+/// Version of the layout of plan.json.
+pub const SCHEMA: &str = "understudy.plan/1";
+
+/// The load of every trial: an open loop, so the schedule does not wait for the broker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadPlan {
+    /// Offered rate over all producers, messages per second.
+    pub rate_per_s: u64,
+    /// Body of each message, bytes.
+    pub size_bytes: usize,
+    /// Sending links, each on its own connection.
+    pub producers: u32,
+    /// Receiving links.
+    pub consumers: u32,
+    /// Time under load before the fault may come, ms.
+    pub warm_up_ms: u64,
+    /// Length of steady flow that counts as recovered, ms.
+    pub steady_ms: u64,
+    /// Longest wait for a recovery after the fault; beyond it the trial is right-censored, ms.
+    pub recovery_limit_ms: u64,
+    /// Longest wait for the queue to run dry after the last send, ms.
+    pub drain_limit_ms: u64,
+}
+
+impl Default for LoadPlan {
+    fn default() -> Self {
+        Self {
+            rate_per_s: 20_000,
+            size_bytes: 1024,
+            producers: 4,
+            consumers: 1,
+            warm_up_ms: 2000,
+            steady_ms: 2000,
+            recovery_limit_ms: 15_000,
+            drain_limit_ms: 15_000,
+        }
+    }
+}
+
+/// The settings of the pair that decide how fast it notices and how much an async store may lose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairPlan {
+    /// `ft_heartbeat`, ms.
+    pub ft_heartbeat_ms: u64,
+    /// `ft_activation`, ms.
+    pub ft_activation_ms: u64,
+    /// `async_flush_interval`, ms: an async store writes at least this often.
+    pub async_flush_interval_ms: u64,
+    /// `async_unflushed_max`, bytes: an async store accepts no more while this much is not yet written.
+    pub async_unflushed_bytes_max: u64,
+    /// `segment_bytes`: small segments, since each trial fills its own with zeros.
+    pub segment_bytes: u64,
+}
+
+impl Default for PairPlan {
+    fn default() -> Self {
+        Self {
+            ft_heartbeat_ms: 100,
+            ft_activation_ms: 500,
+            async_flush_interval_ms: 10,
+            async_unflushed_bytes_max: 4 << 20,
+            segment_bytes: 16 << 20,
+        }
+    }
+}
+
+/// One thing that is done to the pair, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Step {
+    /// `set server NAME=VALUE` on both nodes through the administration address.
+    Set {
+        /// Parameter.
+        name: String,
+        /// Value with unit.
+        value: String,
+    },
+    /// Let the load run.
+    Run {
+        /// For how long, microseconds: the random phase of the fault makes it uneven.
+        duration_us: u64,
+    },
+    /// SIGKILL to whichever node is active.
+    KillActive,
+    /// SIGSTOP to whichever node is active.
+    StopActive,
+    /// Wait until the standby has taken over, but at least this long after the stop, ms.
+    AwaitTakeover {
+        /// Shortest time that the victim stays stopped, ms.
+        at_least_ms: u64,
+    },
+    /// SIGCONT to the stopped node.
+    ContinueVictim,
+    /// The victim must end by itself with this exit code.
+    ExpectExit {
+        /// Exit code of a fenced server.
+        code: i32,
+    },
+    /// Start the victim again; it becomes the standby.
+    RestartVictim,
+    /// Delay the fault-tolerance link in both directions, ms.
+    DelayLink {
+        /// Added delay, ms; 0 heals.
+        delay_ms: u64,
+    },
+    /// Run on until the flow has been steady for the load's `steady_ms`, or the recovery limit.
+    AwaitSteady,
+    /// Stop sending, let the consumer empty the queue, judge.
+    Drain,
+}
+
+/// One trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialPlan {
+    /// Position in the run, from 1.
+    pub number: usize,
+    /// What is done.
+    pub scenario: Scenario,
+    /// Where the queue is stored.
+    pub store: StoreSetting,
+    /// Seed of this trial, drawn from the run's.
+    pub seed: u64,
+    /// When the fault comes after the warm-up, microseconds: uniform over one `ft_activation`, which holds several heartbeats and flushes.
+    pub fault_phase_us: u64,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+}
+
+impl TrialPlan {
+    /// Name of the trial's files, such as `trial-03-kill-active-sync`.
+    pub fn file_stem(&self) -> String {
+        format!("trial-{:02}-{}-{}", self.number, self.scenario, self.store)
+    }
+}
+
+/// The whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// Name of the suite.
+    pub suite: Suite,
+    /// The seed from which everything random was drawn.
+    pub seed: u64,
+    /// Load of every trial.
+    pub load: LoadPlan,
+    /// Settings of the pair.
+    pub pair: PairPlan,
+    /// The trials in the order in which they run.
+    pub trials: Vec<TrialPlan>,
+}
+
+/// What a plan is made from.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Suite.
+    pub suite: Suite,
+    /// Seed.
+    pub seed: u64,
+    /// Trials per scenario and store setting, instead of the suite's.
+    pub trials: Option<usize>,
+    /// Scenarios; empty means all.
+    pub only: Vec<Scenario>,
+    /// Store settings; empty means both.
+    pub stores: Vec<StoreSetting>,
+    /// Load of every trial.
+    pub load: LoadPlan,
+}
+
+/// Expands a request. Store settings and scenarios alternate, so that a machine that gets slower during the run slows all of them alike.
+pub fn expand(request: &Request) -> Plan {
+    let mut random = fastrand::Rng::with_seed(request.seed);
+    let pair = PairPlan::default();
+    let mut plan = Plan {
+        schema: SCHEMA.to_owned(),
+        suite: request.suite,
+        seed: request.seed,
+        load: request.load.clone(),
+        pair: pair.clone(),
+        trials: Vec::new(),
+    };
+    let count = |scenario| request.trials.unwrap_or_else(|| request.suite.trials(scenario));
+    let scenarios: Vec<_> = Scenario::ALL.into_iter().filter(|one| listed(&request.only, one)).collect();
+    let rounds = scenarios.iter().map(|&scenario| count(scenario)).max().unwrap_or(0);
+    for round in 0..rounds {
+        for &scenario in scenarios.iter().filter(|&&scenario| round < count(scenario)) {
+            for store in StoreSetting::ALL.into_iter().filter(|one| listed(&request.stores, one)) {
+                let fault_phase_us = random.u64(0..pair.ft_activation_ms * 1000);
+                plan.trials.push(TrialPlan {
+                    number: plan.trials.len() + 1,
+                    scenario,
+                    store,
+                    seed: random.u64(..),
+                    fault_phase_us,
+                    steps: steps(scenario, &plan.load, &pair, fault_phase_us),
+                });
+            }
+        }
+    }
+    plan
+}
+
+/// An empty list means everything.
+fn listed<T: PartialEq>(list: &[T], item: &T) -> bool {
+    list.is_empty() || list.contains(item)
+}
+
+fn steps(scenario: Scenario, load: &LoadPlan, pair: &PairPlan, phase_us: u64) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if scenario == Scenario::SlowSync {
+        steps.push(Step::Set { name: "debug_sync_delay".to_owned(), value: "2ms".to_owned() });
+    }
+    steps.push(Step::Run { duration_us: load.warm_up_ms * 1000 + phase_us });
+    match scenario {
+        Scenario::KillActive | Scenario::SlowSync => steps.extend([Step::KillActive, Step::RestartVictim]),
+        Scenario::PauseActive => steps.extend([
+            Step::StopActive,
+            Step::AwaitTakeover { at_least_ms: 2 * pair.ft_activation_ms },
+            Step::ContinueVictim,
+            Step::ExpectExit { code: EXIT_CODE_FENCED },
+            Step::RestartVictim,
+        ]),
+        Scenario::DelayHeartbeats => steps.extend([
+            Step::DelayLink { delay_ms: 2 * pair.ft_activation_ms },
+            Step::Run { duration_us: 3 * pair.ft_activation_ms * 1000 },
+            Step::DelayLink { delay_ms: 0 },
+        ]),
+    }
+    steps.extend([Step::AwaitSteady, Step::Drain]);
+    steps
+}
+
+/// What a fenced server leaves with.
+pub const EXIT_CODE_FENCED: i32 = 75;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(seed: u64) -> Request {
+        Request { suite: Suite::Quick, seed, trials: None, only: vec![], stores: vec![], load: LoadPlan::default() }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_plan_and_another_one_other_phases() {
+        assert_eq!(expand(&request(7)), expand(&request(7)));
+        let phases = |seed| expand(&request(seed)).trials.iter().map(|trial| trial.fault_phase_us).collect::<Vec<_>>();
+        assert_ne!(phases(7), phases(8));
+    }
+
+    #[test]
+    fn quick_has_six_kills_and_two_of_each_other_per_store_setting() {
+        let plan = expand(&request(1));
+        for store in StoreSetting::ALL {
+            for scenario in Scenario::ALL {
+                let found = plan.trials.iter().filter(|one| one.scenario == scenario && one.store == store).count();
+                assert_eq!(found, if scenario == Scenario::KillActive { 6 } else { 2 }, "{scenario} {store}");
+            }
+        }
+        assert_eq!(plan.trials.len(), 24);
+    }
+
+    #[test]
+    fn store_settings_alternate() {
+        let plan = expand(&request(1));
+        for pair in plan.trials.chunks(2) {
+            assert_eq!((pair[0].store, pair[1].store), (StoreSetting::Sync, StoreSetting::Async));
+            assert_eq!(pair[0].scenario, pair[1].scenario);
+        }
+    }
+
+    #[test]
+    fn phases_cover_one_activation_period() {
+        let plan = expand(&Request { trials: Some(200), only: vec![Scenario::KillActive], ..request(3) });
+        let phases: Vec<u64> = plan.trials.iter().map(|trial| trial.fault_phase_us).collect();
+        assert!(phases.iter().all(|&phase| phase < 500_000));
+        assert!(phases.iter().any(|&phase| phase < 50_000) && phases.iter().any(|&phase| phase > 450_000));
+    }
+
+    #[test]
+    fn only_and_store_narrow_the_plan() {
+        let narrowed = Request {
+            only: vec![Scenario::PauseActive],
+            stores: vec![StoreSetting::Async],
+            trials: Some(1),
+            ..request(1)
+        };
+        let plan = expand(&narrowed);
+        assert_eq!(plan.trials.len(), 1);
+        assert_eq!(plan.trials[0].file_stem(), "trial-01-pause-active-async");
+        assert!(plan.trials[0].steps.contains(&Step::ExpectExit { code: 75 }));
+    }
+
+    #[test]
+    fn a_delay_is_longer_than_the_activation_time_and_is_healed() {
+        let plan = expand(&Request { only: vec![Scenario::DelayHeartbeats], ..request(1) });
+        let delays: Vec<u64> = plan.trials[0]
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::DelayLink { delay_ms } => Some(*delay_ms),
+                _ => None,
+            })
+            .collect();
+        assert!(delays[0] > plan.pair.ft_activation_ms);
+        assert_eq!(delays.last(), Some(&0));
+    }
+
+    #[test]
+    fn a_plan_survives_its_file() {
+        let plan = expand(&request(9));
+        let text = serde_json::to_string(&plan).expect("plans are plain data");
+        assert_eq!(serde_json::from_str::<Plan>(&text).expect("what was written is read"), plan);
+    }
+}
