@@ -1,1 +1,23 @@
-//! Under construction.
+//! Load generator for AMQP 1.0 brokers and pairs: open loop, honest under outages, with a record of every message and a verdict.
+//!
+//! A map, in the order in which a message passes:
+//!
+//! * what is wanted: [`options`], written on a command line as `cli` says; [`schedule`] says when each message is due;
+//! * the clients: `wire` drives one connection over a socket, `client` finds the active server of a list, `producer` and
+//!   `consumer` own the two workloads, `payload` the bytes that prove where a message comes from;
+//! * what is kept: [`ledger`] (every send, every delivery), `meter` and `recorder` (latency and rates), [`series`] (what they give);
+//! * what follows from it: [`verdict`] judges, [`report`] and [`plots`] show;
+//! * [`run`] ties it together, [`admin`] asks a broker for its administration.
+
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod clock;
+pub mod ledger;
+pub mod meter;
+pub mod options;
+pub mod payload;
+pub mod run;
+pub mod schedule;
+pub mod series;
+pub mod verdict;

@@ -1,0 +1,339 @@
+//! Owns what a run is asked to do, as meant, with its defaults. How it is written on a command line is `cli`'s.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::payload::PAYLOAD_BYTES_MIN;
+use crate::schedule::Rate;
+
+/// A broker's address: `amqp://[user[:password]@]host[:port]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// TCP port; 5672 where the text names none.
+    pub port: u16,
+    /// Login and password, if the URL carries them.
+    pub credentials: Option<(String, String)>,
+}
+
+impl fmt::Display for Url {
+    /// Without the credentials, so that it can be printed.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(out, "amqp://[{}]:{}", self.host, self.port)
+        } else {
+            write!(out, "amqp://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Why a URL could not be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UrlError {
+    /// Another scheme than `amqp`.
+    #[error("`{0}`: only amqp:// is spoken; write amqp://host:port")]
+    Scheme(String),
+    /// No host, or a port that is not a number from 1 to 65535.
+    #[error("`{0}` names no host and port; write amqp://host:port")]
+    HostPort(String),
+}
+
+impl FromStr for Url {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let authority = match text.split_once("://") {
+            None => text,
+            Some(("amqp" | "tcp", rest)) => rest,
+            Some(_) => return Err(UrlError::Scheme(text.to_owned())),
+        };
+        let authority = authority.trim_end_matches('/');
+        let (credentials, location) = match authority.rsplit_once('@') {
+            None => (None, authority),
+            Some((login, location)) => {
+                let (user, password) = login.split_once(':').unwrap_or((login, ""));
+                (Some((user.to_owned(), password.to_owned())), location)
+            }
+        };
+        let wrong = || UrlError::HostPort(text.to_owned());
+        let (host, port) = split_port(location).ok_or_else(wrong)?;
+        let port = port.map_or(Ok(5672), str::parse).map_err(|_| wrong())?;
+        if host.is_empty() || port == 0 || host.contains(['/', '?', ' ']) {
+            return Err(wrong());
+        }
+        Ok(Self { host: host.to_owned(), port, credentials })
+    }
+}
+
+fn split_port(location: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(bracketed) = location.strip_prefix('[') {
+        let (host, rest) = bracketed.split_once(']')?;
+        return match rest {
+            "" => Some((host, None)),
+            _ => Some((host, Some(rest.strip_prefix(':')?))),
+        };
+    }
+    match location.split_once(':') {
+        None => Some((location, None)),
+        Some((host, port)) => Some((host, Some(port))),
+    }
+}
+
+/// How a consumer acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ack {
+    /// Accepted and settled at once; the broker's removal is not waited for.
+    Accept,
+    /// Accepted, settled=false; done when the broker settles, that is when the removal is durable.
+    Confirmed,
+    /// The broker sends settled: at most once, nothing to acknowledge.
+    Settled,
+    /// Never: everything goes back to the queue when the consumer leaves.
+    None,
+}
+
+/// What happens to messages that became due while the target could not take them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Backlog {
+    /// Sent as fast as the target takes them.
+    CatchUp,
+    /// Sent at no more than `paced_factor` times the rate.
+    Paced,
+    /// Not sent when more than `shed_after` late; counted as shed.
+    Shed,
+}
+
+/// What happens to a send whose confirmation a lost connection took away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Resend {
+    /// Sent again as a new attempt with the same message id; duplicates are possible and counted.
+    Unconfirmed,
+    /// Left in doubt.
+    Never,
+}
+
+/// When a run stops sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// After this time.
+    Duration(Duration),
+    /// After so many messages, of all producers together.
+    Count(u64),
+    /// When told to.
+    None,
+}
+
+macro_rules! display_as_value {
+    ($($name:ty),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let value = clap::ValueEnum::to_possible_value(self);
+                out.write_str(value.as_ref().map_or("", |value| value.get_name()))
+            }
+        }
+    )*};
+}
+display_as_value!(Ack, Backlog, Resend);
+
+/// A whole run, as meant. Start from `Options::default()` and change what differs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The servers, in the order in which they are tried.
+    pub urls: Vec<Url>,
+    /// The queues: producer and consumer number `n` use address `n` modulo their count.
+    pub addresses: Vec<String>,
+    /// Login name; `None` means SASL ANONYMOUS, unless the URL names one.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: String,
+    /// The rate of all producers together.
+    pub rate: Rate,
+    /// Size of each message's payload in bytes.
+    pub payload_bytes: usize,
+    /// Number of producers, each with its own connection.
+    pub producers: u32,
+    /// Number of consumers, each with its own connection.
+    pub consumers: u32,
+    /// When sending stops.
+    pub limit: Limit,
+    /// Unconfirmed messages that each producer may have in flight.
+    pub window: u32,
+    /// Messages that each consumer lets the broker send ahead.
+    pub credit: u32,
+    /// How consumers acknowledge.
+    pub ack: Ack,
+    /// Whether the messages are marked durable.
+    pub durable: bool,
+    /// What happens to the backlog after a stall.
+    pub backlog: Backlog,
+    /// `paced` sends at most so many times the rate while it catches up.
+    pub paced_factor: f64,
+    /// `shed` drops what is later than this.
+    pub shed_after: Duration,
+    /// What happens to unconfirmed sends after a lost connection.
+    pub resend: Resend,
+    /// Makes the run's random choices repeatable (reconnection jitter, payload filler).
+    pub seed: u64,
+    /// The number that marks this run's messages; `None` takes a fresh one.
+    pub run: Option<u64>,
+    /// Threads that the connections are spread over.
+    pub threads: usize,
+    /// Sends that are due within this time go out in one wake-up: finer is more exact and costs more CPU.
+    pub tick: Duration,
+    /// At most so long for TCP, SASL, open and attach together, per attempt.
+    pub connect_timeout: Duration,
+    /// First pause after all servers of the list refused.
+    pub reconnect_min: Duration,
+    /// Longest pause after all servers of the list refused.
+    pub reconnect_max: Duration,
+    /// A server that is silent for so long counts as lost (AMQP idle time-out); zero waits for ever.
+    pub idle_timeout: Duration,
+    /// Latency of this first part of the run is kept out of the summary.
+    pub warmup: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            addresses: Vec::new(),
+            user: None,
+            password: String::new(),
+            rate: Rate::Max,
+            payload_bytes: 1024,
+            producers: 1,
+            consumers: 1,
+            limit: Limit::Duration(Duration::from_secs(10)),
+            window: 1000,
+            credit: 1000,
+            ack: Ack::Accept,
+            durable: true,
+            backlog: Backlog::CatchUp,
+            paced_factor: 2.0,
+            shed_after: Duration::from_millis(100),
+            resend: Resend::Unconfirmed,
+            seed: 1,
+            run: None,
+            threads: 1,
+            tick: Duration::from_micros(200),
+            connect_timeout: Duration::from_secs(2),
+            reconnect_min: Duration::from_millis(10),
+            reconnect_max: Duration::from_millis(500),
+            idle_timeout: Duration::from_secs(5),
+            warmup: Duration::ZERO,
+        }
+    }
+}
+
+/// A request that makes no sense.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum OptionsError {
+    /// Nowhere to connect to.
+    #[error("no server is named: give --url amqp://host:port")]
+    NoUrl,
+    /// No queue.
+    #[error("no queue is named: give --address NAME")]
+    NoAddress,
+    /// Neither producers nor consumers.
+    #[error("nothing to do: --producers and --consumers are both 0")]
+    NoClients,
+    /// A payload too small for its identity.
+    #[error("--size {0} is too small: a message needs {PAYLOAD_BYTES_MIN} bytes to carry its identity")]
+    PayloadTooSmall(usize),
+    /// A window, credit or thread count of zero.
+    #[error("{0} must be at least 1")]
+    Zero(&'static str),
+    /// A pacing factor that could never catch up.
+    #[error("--paced-factor must be above 1")]
+    PacedFactor,
+    /// `paced` and `shed` compare with a schedule.
+    #[error("--backlog {0} needs an open loop: give --rate a number")]
+    BacklogWithoutRate(Backlog),
+}
+
+impl Options {
+    /// Checks what no single option can know.
+    ///
+    /// # Errors
+    /// Names the first option that makes no sense, and the remedy.
+    pub fn validate(&self) -> Result<(), OptionsError> {
+        let zero = |value: usize, name| if value == 0 { Err(OptionsError::Zero(name)) } else { Ok(()) };
+        if self.urls.is_empty() {
+            return Err(OptionsError::NoUrl);
+        }
+        if self.addresses.is_empty() {
+            return Err(OptionsError::NoAddress);
+        }
+        if self.producers == 0 && self.consumers == 0 {
+            return Err(OptionsError::NoClients);
+        }
+        if self.payload_bytes < PAYLOAD_BYTES_MIN {
+            return Err(OptionsError::PayloadTooSmall(self.payload_bytes));
+        }
+        zero(self.window as usize, "--window")?;
+        zero(self.credit as usize, "--credit")?;
+        zero(self.threads, "--threads")?;
+        if self.paced_factor <= 1.0 || !self.paced_factor.is_finite() {
+            return Err(OptionsError::PacedFactor);
+        }
+        if self.rate == Rate::Max && self.backlog != Backlog::CatchUp {
+            return Err(OptionsError::BacklogWithoutRate(self.backlog));
+        }
+        Ok(())
+    }
+
+    /// The queue of producer or consumer `number`.
+    #[must_use]
+    pub fn address_of(&self, number: u32) -> &str {
+        &self.addresses[number as usize % self.addresses.len()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_with_and_without_their_parts() {
+        let check = |text: &str, host: &str, port: u16, user: Option<&str>| {
+            let url: Url = text.parse().expect(text);
+            assert_eq!((url.host.as_str(), url.port), (host, port), "{text}");
+            assert_eq!(url.credentials.as_ref().map(|(user, _)| user.as_str()), user, "{text}");
+        };
+        check("amqp://localhost:7222", "localhost", 7222, None);
+        check("tcp://localhost:7222/", "localhost", 7222, None);
+        check("127.0.0.1:1", "127.0.0.1", 1, None);
+        check("amqp://broker", "broker", 5672, None);
+        check("amqp://me:p@ss@[::1]:7222", "::1", 7222, Some("me"));
+        for wrong in
+            ["amqps://a:1", "amqp://", "amqp://:1", "amqp://a:0", "amqp://a:b", "amqp://a:70000", "amqp://[::1"]
+        {
+            assert!(wrong.parse::<Url>().is_err(), "{wrong}");
+        }
+        assert_eq!("amqp://me:secret@[::1]:7".parse::<Url>().expect("valid").to_string(), "amqp://[::1]:7");
+    }
+
+    #[test]
+    fn senseless_requests_are_refused_by_name() {
+        let sensible = Options {
+            urls: vec!["amqp://a:1".parse().expect("valid")],
+            addresses: vec!["q".to_owned()],
+            ..Options::default()
+        };
+        assert_eq!(sensible.validate(), Ok(()));
+        let check = |change: fn(&mut Options), expected: OptionsError| {
+            let mut options = sensible.clone();
+            change(&mut options);
+            assert_eq!(options.validate(), Err(expected));
+        };
+        check(|options| options.urls.clear(), OptionsError::NoUrl);
+        check(|options| options.addresses.clear(), OptionsError::NoAddress);
+        check(|options| options.payload_bytes = 15, OptionsError::PayloadTooSmall(15));
+        check(|options| options.window = 0, OptionsError::Zero("--window"));
+        check(|options| options.paced_factor = 1.0, OptionsError::PacedFactor);
+        check(|options| options.backlog = Backlog::Shed, OptionsError::BacklogWithoutRate(Backlog::Shed));
+        check(|options| (options.producers, options.consumers) = (0, 0), OptionsError::NoClients);
+    }
+}
