@@ -1,0 +1,242 @@
+//! The words between the store and the server: configuration, results and events. No behaviour.
+
+use crate::StoreError;
+use bytes::Bytes;
+use disk::Nanos;
+use std::path::PathBuf;
+
+/// When a store's records are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// After they are durable and the ownership check passed.
+    Sync,
+    /// On admission; flushed in the background.
+    Async,
+}
+
+/// One store of stores.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Name in the configuration, such as `$sys.failsafe`.
+    pub name: String,
+    /// Folder below [`Config::folder`], such as `sync-msgs.db`.
+    pub file: String,
+    /// When its records are answered.
+    pub mode: Mode,
+    /// Bytes that stand ready ahead of use, at least (`file_minimum`). One segment always does.
+    pub minimum_bytes: u64,
+}
+
+/// What a [`Store`] is made from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Absolute path of the folder that holds all stores.
+    pub folder: PathBuf,
+    /// The stores; a store's index in this list is its number in all calls. At most 255.
+    pub stores: Vec<StoreConfig>,
+    /// Folder of the epoch chain and the metadata, below `folder`; normally `meta.db`.
+    pub meta_file: String,
+    /// Length of a segment in bytes: a multiple of 4096, at least 65536, at most 1 GiB. The largest message is half of it.
+    pub segment_bytes: u64,
+    /// Length of a segment of the metadata in bytes: a multiple of 4096, at least 65536.
+    pub meta_segment_bytes: u64,
+    /// A batch takes no further record beyond this many bytes.
+    pub batch_bytes_max: usize,
+    /// Journal writes in flight per store, 1 to 4.
+    pub writes_in_flight_max: usize,
+    /// An async store writes what it has at least this often, in nanoseconds.
+    pub async_flush_interval: Nanos,
+    /// An async store admits nothing while so many bytes are not yet confirmable.
+    pub async_unflushed_max: u64,
+    /// A sync store admits nothing while so many bytes are not yet confirmable.
+    pub sync_unflushed_max: u64,
+    /// The owner rewrites its heartbeat, and looks at its slot even when idle, this often, in nanoseconds.
+    pub heartbeat_interval: Nanos,
+    /// An owner that cannot read its slot for so long gives up (`ft_activation`), in nanoseconds.
+    pub unreadable_slot_limit: Nanos,
+    /// Message bytes kept in memory, at most, beyond what is not yet durable.
+    pub cache_bytes_max: usize,
+    /// Go on past damage; what is dropped is kept aside and named in [`Recovered::notes`].
+    pub force_start: bool,
+    /// Make a new store even where `folder` holds names that are not ours.
+    pub create: bool,
+}
+
+impl Config {
+    /// The defaults for `stores` in `folder`.
+    pub fn new(folder: PathBuf, stores: Vec<StoreConfig>) -> Self {
+        Self {
+            folder,
+            stores,
+            meta_file: "meta.db".to_owned(),
+            segment_bytes: 64 << 20,
+            meta_segment_bytes: 4 << 20,
+            batch_bytes_max: 1 << 20,
+            writes_in_flight_max: 1,
+            async_flush_interval: 10_000_000,
+            async_unflushed_max: 16 << 20,
+            sync_unflushed_max: 64 << 20,
+            heartbeat_interval: 100_000_000,
+            unreadable_slot_limit: 2_000_000_000,
+            cache_bytes_max: 256 << 20,
+            force_start: false,
+            create: false,
+        }
+    }
+}
+
+/// Where a message's bytes lie, for as long as the message is not acknowledged. Opaque to others; valid in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Location {
+    /// Number of the segment within its store, given by this process.
+    pub segment: u32,
+    /// Offset of the first byte in the segment file.
+    pub offset: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+/// The few fields of a message that recovery hands back without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct MessageKey {
+    /// Wall clock milliseconds since 1970 at which it expires; 0 is never.
+    pub expires_at_ms: u64,
+    /// Priority, 0 to 9.
+    pub priority: u8,
+    /// For the caller.
+    pub flags: u8,
+}
+
+/// A record that was admitted; it is answered when [`Event::Confirmable`] reaches `lsn` (sync) or at once (async).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Log sequence number: the order of this store's records, for ever.
+    pub lsn: u64,
+    /// Where the payload lies.
+    pub location: Location,
+}
+
+/// Why a record was not admitted. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The disk has no space for another segment: acknowledge messages or make space.
+    #[error("the store is full")]
+    Full,
+    /// Too much is not yet durable: try again after [`Event::Room`].
+    #[error("the store is behind, wait for room")]
+    Throttled,
+    /// The record would not fit in half a segment: reject the message.
+    #[error("the record is larger than half a segment")]
+    TooLarge,
+    /// The store is not serving: it is standby, fenced, poisoned or stopping.
+    #[error("the store is not serving")]
+    NotServing,
+}
+
+/// A message's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// In memory.
+    Ready(Bytes),
+    /// Being read; [`Event::Body`] follows.
+    Pending,
+}
+
+/// A message that recovery found and that no acknowledgement removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveredMessage {
+    /// Index of the store.
+    pub store: u8,
+    /// Destination id; a message to several destinations is listed once for each.
+    pub destination: u32,
+    /// Its log sequence number.
+    pub lsn: u64,
+    /// Where its bytes lie.
+    pub location: Location,
+    /// As it was published.
+    pub key: MessageKey,
+}
+
+/// What a claim found.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The epoch that serves now.
+    pub epoch: u64,
+    /// Bytes read from the journal.
+    pub bytes: u64,
+    /// Live messages.
+    pub messages: u64,
+    /// Segments read.
+    pub segments: u64,
+    /// Defined destinations: (store, id, name).
+    pub destinations: Vec<(u8, u32, String)>,
+    /// Live messages, per store in order of their sequence numbers.
+    pub messages_list: Vec<RecoveredMessage>,
+    /// For the operator's log: what was cut, dropped or quarantined.
+    pub notes: Vec<String>,
+}
+
+/// What the store has to tell.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// While watching: the newest owner or claimant, and its heartbeat counter, which stands still when it hangs.
+    Owner {
+        /// 0 when there is no store yet.
+        epoch: u64,
+        /// Changes with each beat.
+        heartbeat: u64,
+    },
+    /// Answer to `probe_lock`.
+    Lock {
+        /// The newest owner.
+        epoch: u64,
+        /// True when its process is gone, or when there is no owner at all.
+        free: bool,
+    },
+    /// The epoch is ours; nobody else can confirm any more. Recovery goes on.
+    Claimed {
+        /// Our epoch.
+        epoch: u64,
+    },
+    /// Recovered, sealed and checked: requests are taken.
+    Serving(Recovered),
+    /// Another was faster; watching goes on.
+    ClaimLost {
+        /// Its epoch.
+        by_epoch: u64,
+    },
+    /// The claim failed; the error names file, offset, what is affected and the remedy. Nothing more comes.
+    RecoveryFailed(StoreError),
+    /// Records of `store` through this log sequence number are durable and checked: answer them.
+    Confirmable {
+        /// Index of the store.
+        store: u8,
+        /// Log sequence number.
+        through: u64,
+    },
+    /// A store that refused with [`Refused::Throttled`] or [`Refused::Full`] admits again.
+    Room {
+        /// Index of the store.
+        store: u8,
+    },
+    /// The bytes that `body` did not have.
+    Body {
+        /// Index of the store.
+        store: u8,
+        /// As asked.
+        location: Location,
+        /// The bytes, checked against their checksum.
+        result: Result<Bytes, StoreError>,
+    },
+    /// Another process owns the store: confirm nothing more, close the clients, exit. Nothing more comes.
+    Fenced {
+        /// The epoch that was claimed after ours.
+        by_epoch: u64,
+    },
+    /// The disk failed us: as for `Fenced`. Nothing more comes.
+    Poisoned(StoreError),
+    /// Everything that was admitted is durable, checked and closed.
+    Stopped,
+    /// For the operator's log.
+    Note(String),
+}
