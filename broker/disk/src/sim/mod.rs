@@ -442,6 +442,6 @@ pub fn aligned(len: usize) -> BytesMut {
         buffer.resize(BLOCK_SIZE - excess, 0);
         drop(buffer.split_to(BLOCK_SIZE - excess));
     }
-    assert!(buffer.as_ptr() as usize % BLOCK_SIZE == 0 && buffer.capacity() >= len);
+    assert!((buffer.as_ptr() as usize).is_multiple_of(BLOCK_SIZE) && buffer.capacity() >= len);
     buffer
 }
