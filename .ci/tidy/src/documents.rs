@@ -108,11 +108,17 @@ fn dead_paths(map: &str, paths: &BTreeSet<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in map.lines().enumerate() {
         let dead = line.split('`').skip(1).step_by(2).filter(|word| is_path(word));
-        for word in dead.filter(|word| !paths.contains(word.trim_end_matches('/'))) {
+        for word in dead.filter(|word| !exists(word, paths)) {
             findings.push(Finding::new(MAP, index + 1, format!("`{word}` does not exist: mend the map")));
         }
     }
     findings
+}
+
+/// A bare file name may stand for that file wherever it is.
+fn exists(word: &str, paths: &BTreeSet<String>) -> bool {
+    let bare = format!("/{word}");
+    paths.contains(word.trim_end_matches('/')) || !word.contains('/') && paths.iter().any(|path| path.ends_with(&bare))
 }
 
 /// A quoted word that means a path: with a slash, or the ending of a source or document.
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn a_map_that_drifted_is_found() {
         let tree = paths(&["broker/amqp", "broker/amqp/src/lib.rs"]);
-        assert_eq!(dead_paths("`broker/amqp/` `broker/amqp/src/lib.rs` `a::b` `SIGKILL`", &tree).len(), 0);
+        assert_eq!(dead_paths("`broker/amqp/` `broker/amqp/src/lib.rs` `lib.rs` `a::b` `SIGKILL`", &tree).len(), 0);
         assert_eq!(dead_paths("`broker/gone` and `gone.rs`", &tree).len(), 2);
         assert_eq!(missing_folders("`broker/amqp/`", ["broker/amqp", "loadgen"].into_iter()).len(), 1);
     }

@@ -60,6 +60,21 @@ pub fn check_words(repository: &Repository) -> Vec<Finding> {
     findings
 }
 
+/// Crates without even `std`: the compiler refuses what the list of words might miss.
+const WITHOUT_STD: [&str; 2] = ["broker/amqp/src/lib.rs", "broker/engine/src/lib.rs"];
+
+/// amqp and engine are built without `std`.
+pub fn check_no_std(repository: &Repository) -> Vec<Finding> {
+    let roots = repository.sources.iter().filter(|source| WITHOUT_STD.contains(&source.path.as_str()));
+    roots.filter_map(with_std).collect()
+}
+
+fn with_std(source: &Source) -> Option<Finding> {
+    let attribute = "#![cfg_attr(not(test), no_std)]";
+    let without = source.code.iter().any(|code| code.trim() == attribute);
+    (!without).then(|| Finding::new(&source.path, 1, format!("add `{attribute}`: a pure crate needs no std")))
+}
+
 fn impure_words(source: &Source) -> Vec<Finding> {
     let imported = imports(source.production());
     let named = source.production().map(|(line, code)| (line, code.to_string()));
@@ -221,6 +236,12 @@ mod tests {
     fn comments_literals_and_tests_may_name_them() {
         let text = "//! std::fs is not used\nlet a = \"std::fs\";\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n";
         assert_eq!(lines(impure_words(&engine(text))), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn a_crate_with_std_is_found() {
+        assert!(with_std(&engine("//! Queues.\n#![forbid(unsafe_code)]\n")).is_some());
+        assert!(with_std(&engine("//! Queues.\n#![cfg_attr(not(test), no_std)]\n")).is_none());
     }
 
     #[test]

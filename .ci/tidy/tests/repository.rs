@@ -19,6 +19,7 @@ fn crates_depend_only_downwards() {
 #[test]
 fn pure_crates_stay_pure() {
     none(&purity::check_words(&REPOSITORY));
+    none(&purity::check_no_std(&REPOSITORY));
 }
 
 #[test]
