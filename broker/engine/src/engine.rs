@@ -1,8 +1,14 @@
-//! The engine's public face.
+//! The engine's public face: queues, consumers, messages in. Delivery and settlement are in `delivery.rs`.
 
+use crate::consumer::{Consumer, ConsumerSpec, Consumers};
 use crate::definition::{QueueDefinition, Stores};
-use crate::effect::{Effect, NameError, Refusal, Settle, UnknownDelivery};
-use crate::entry::{ConsumerId, DeliveryToken, Entry, QueueId, StoreId};
+use crate::effect::{Effect, NameError, Refusal, RemoveReason};
+use crate::entry::{ConsumerId, ENGINE_FLAGS, Entry, MAY_HAVE_BEEN_DELIVERED, QueueId, StoreId, WHEN_CONFIRMED};
+use crate::names::Catalogue;
+use crate::queue::Queue;
+use crate::sweep::Cursor;
+use alloc::borrow::ToOwned;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// When an entry may be delivered.
@@ -12,15 +18,6 @@ pub enum Visibility {
     Now,
     /// Once [`Engine::confirmed`] has reached its lsn.
     WhenConfirmed,
-}
-
-/// What a consumer asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConsumerSpec {
-    /// Look at waiting messages without taking them (AMQP distribution mode `copy`).
-    pub browse: bool,
-    /// Most unsettled deliveries, as the server's memory allows; 0 = no such limit.
-    pub window_max: u32,
 }
 
 /// A queue at one moment.
@@ -44,72 +41,239 @@ pub struct QueueSnapshot<'e> {
     pub browsers: usize,
 }
 
-/// All queues of one shard.
-#[derive(Debug)]
-pub struct Engine {}
+/// How far a store is, and who waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct StoreProgress {
+    is_sync: bool,
+    pub(crate) confirmed_lsn: u64,
+    waiting: Vec<QueueId>,
+}
 
-#[allow(missing_docs, unused_variables, clippy::todo)]
+/// All queues of one shard.
+///
+/// Calls come in four kinds: set-up ([`Engine::resolve`], [`Engine::recover`]), messages ([`Engine::admit`],
+/// [`Engine::publish`], [`Engine::confirmed`]), consumers ([`Engine::add_consumer`], [`Engine::credit`],
+/// [`Engine::drain`], [`Engine::settle`], [`Engine::remove_consumer`]) and time ([`Engine::sweep`]). After any of
+/// them call [`Engine::poll_effect`] until it gives `None`, or until the server has no room for more.
+///
+/// An id that the engine did not give, or that was removed, is an error of the caller and panics, but for a
+/// [`crate::DeliveryToken`]: settlements may cross with a consumer's end.
+#[derive(Debug)]
+pub struct Engine {
+    catalogue: Catalogue,
+    pub(crate) queues: Vec<Queue>,
+    pub(crate) consumers: Consumers,
+    /// By [`StoreId`].
+    pub(crate) stores: Vec<StoreProgress>,
+    /// Removals and `Drained`; deliveries are made only when polled for.
+    pub(crate) effects: VecDeque<Effect>,
+    /// Queues with something to do, next first.
+    pub(crate) runnable: VecDeque<QueueId>,
+    /// Deliveries made in a row from the front queue.
+    pub(crate) turn: u32,
+    pub(crate) sweep: Cursor,
+}
+
 impl Engine {
+    /// An engine with the queues that `definitions` name; patterns allow others to be made by [`Engine::resolve`].
+    ///
+    /// # Panics
+    /// A definition has a pattern that [`crate::check_pattern`] refuses.
     pub fn new(definitions: Vec<QueueDefinition>, stores: Stores) -> Self {
-        todo!()
+        let progress =
+            |store: u8| StoreProgress { is_sync: stores.sync.contains(&StoreId(store)), ..Default::default() };
+        let mut engine = Self {
+            catalogue: Catalogue::new(definitions, &stores),
+            queues: Vec::new(),
+            consumers: Consumers::new(),
+            stores: (0..=u8::MAX).map(progress).collect(),
+            effects: VecDeque::new(),
+            runnable: VecDeque::new(),
+            turn: 0,
+            sweep: Cursor::default(),
+        };
+        for name in engine.catalogue.static_names() {
+            engine.resolve(&name).expect("definitions were checked by check_pattern");
+        }
+        engine
     }
+
+    /// The queue with that name; makes it if a pattern allows it.
+    ///
+    /// # Errors
+    /// The name is not legal, is itself a pattern, or nothing in queues.conf allows it.
     pub fn resolve(&mut self, name: &str) -> Result<QueueId, NameError> {
-        todo!()
+        if let Some(id) = self.catalogue.id_of(name) {
+            return Ok(id);
+        }
+        let properties = self.catalogue.properties(name)?;
+        let id = QueueId(u32::try_from(self.queues.len()).expect("fewer than 2^32 queues"));
+        self.catalogue.insert(name, id);
+        self.queues.push(Queue::new(name.to_owned(), properties));
+        Ok(id)
     }
+
+    /// The store that holds the queue's messages.
     pub fn store_of(&self, queue: QueueId) -> StoreId {
-        todo!()
+        self.queue(queue).store()
     }
+
+    /// The queue's name.
     pub fn name_of(&self, queue: QueueId) -> &str {
-        todo!()
+        &self.queue(queue).name
     }
+
     /// `WhenConfirmed` for a queue in a sync store.
     pub fn visibility(&self, queue: QueueId) -> Visibility {
-        todo!()
+        let is_sync = self.stores[usize::from(self.store_of(queue).0)].is_sync;
+        if is_sync { Visibility::WhenConfirmed } else { Visibility::Now }
     }
-    /// When a message that arrives now expires, from its time to live and the queue's `expiration`; 0 = never.
+
+    /// When a message that arrives now expires, in wall-clock milliseconds, from its time to live and the queue's
+    /// `expiration`, which takes precedence; 0 = never.
     pub fn expires_at_ms(&self, now_ms: u64, queue: QueueId, ttl_ms: Option<u32>) -> u64 {
-        todo!()
+        match (self.queue(queue).properties.expiration_ms, ttl_ms) {
+            (Some(0), _) | (None, None) => 0,
+            (Some(expiration_ms), _) => now_ms.saturating_add(expiration_ms),
+            (None, Some(ttl_ms)) => now_ms.saturating_add(u64::from(ttl_ms)),
+        }
     }
+
+    /// All queues, in order of creation.
     pub fn queues(&self) -> impl Iterator<Item = QueueSnapshot<'_>> {
-        core::iter::empty()
+        self.queues.iter().enumerate().map(|(index, queue)| QueueSnapshot {
+            id: QueueId(index as u32),
+            name: &queue.name,
+            store: queue.store(),
+            messages: queue.messages,
+            bytes: queue.bytes,
+            unsettled: queue.unsettled,
+            consumers: queue.consumers.len(),
+            browsers: queue.browsers.len(),
+        })
     }
+
+    /// Applies the limits before a publish of `len` bytes. Under `discardOld` the oldest waiting messages leave, each
+    /// with an [`Effect::Remove`].
+    ///
+    /// # Errors
+    /// The queue is full and its policy, or the fact that consumers hold what is in it, leaves no room.
     pub fn admit(&mut self, now_ms: u64, queue: QueueId, len: u32) -> Result<(), Refusal> {
-        todo!()
+        while let Some(limit) = self.queue(queue).exceeded(len) {
+            let state = self.queue(queue);
+            let (victim, reason) = match state.expired_head(now_ms) {
+                Some(expired) => (expired, RemoveReason::Expired),
+                None if !state.discards() || state.is_hopeless(len) => return Err(state.refusal(limit)),
+                None => (state.oldest().ok_or_else(|| state.refusal(limit))?, RemoveReason::Discarded),
+            };
+            self.remove_waiting(queue, victim, reason);
+        }
+        Ok(())
     }
-    pub fn publish(&mut self, queue: QueueId, entry: Entry, visibility: Visibility) {
-        todo!()
+
+    /// Adds a message, after the store has given it its lsn. LSNs of one queue must not fall.
+    pub fn publish(&mut self, queue: QueueId, mut entry: Entry, visibility: Visibility) {
+        entry.flags &= !ENGINE_FLAGS;
+        let state = &mut self.queues[queue.0 as usize];
+        let store = &mut self.stores[usize::from(state.properties.store.0)];
+        if visibility == Visibility::WhenConfirmed {
+            entry.flags |= WHEN_CONFIRMED;
+            state.unconfirmed_lsn = entry.lsn;
+            if entry.lsn > store.confirmed_lsn {
+                state.push(entry);
+                if !state.waiting {
+                    state.waiting = true;
+                    store.waiting.push(queue);
+                }
+                return;
+            }
+        }
+        state.push(entry);
+        self.wake(queue);
     }
+
+    /// Makes entries of `store` deliverable that wait for confirmation, through `through_lsn`.
     pub fn confirmed(&mut self, store: StoreId, through_lsn: u64) {
-        todo!()
+        let progress = &mut self.stores[usize::from(store.0)];
+        assert!(through_lsn >= progress.confirmed_lsn, "confirmation does not go back");
+        progress.confirmed_lsn = through_lsn;
+        let mut waiting = core::mem::take(&mut progress.waiting);
+        waiting.retain(|queue| {
+            self.wake(*queue);
+            let state = &mut self.queues[queue.0 as usize];
+            state.waiting = state.unconfirmed_lsn > through_lsn;
+            state.waiting
+        });
+        self.stores[usize::from(store.0)].waiting = waiting;
     }
-    pub fn recover(&mut self, queue: QueueId, entry: Entry) {
-        todo!()
+
+    /// Adds a message from a recovered store, in lsn order: deliverable at once, and marked as possibly delivered
+    /// before ([`Entry::may_have_been_delivered`]). No limit applies.
+    pub fn recover(&mut self, queue: QueueId, mut entry: Entry) {
+        entry.flags = entry.flags & !ENGINE_FLAGS | MAY_HAVE_BEEN_DELIVERED;
+        self.queues[queue.0 as usize].push(entry);
+        self.wake(queue);
     }
+
+    /// Attaches a consumer, without credit.
     pub fn add_consumer(&mut self, queue: QueueId, spec: ConsumerSpec) -> ConsumerId {
-        todo!()
+        let window = self.queue(queue).properties.window_max;
+        let consumer = ConsumerId::from_key(self.consumers.all.insert(Consumer::new(queue, spec, window)));
+        let state = &mut self.queues[queue.0 as usize];
+        if spec.browse {
+            state.browsers.push(consumer);
+        } else {
+            state.consumers.push(consumer);
+        }
+        consumer
     }
-    pub fn remove_consumer(&mut self, consumer: ConsumerId) {
-        todo!()
-    }
+
+    /// Sets what the consumer still asks for (absolute, as AMQP's link-credit).
     pub fn credit(&mut self, consumer: ConsumerId, credit: u32) {
-        todo!()
+        self.consumer_mut(consumer).credit = credit;
+        self.enlist(consumer);
     }
+
+    /// Sets the credit, delivers what there is, then says [`Effect::Drained`] and drops the rest of the credit.
     pub fn drain(&mut self, consumer: ConsumerId, credit: u32) {
-        todo!()
+        let state = self.consumer_mut(consumer);
+        state.credit = credit;
+        let queue = state.queue;
+        if !core::mem::replace(&mut state.draining, true) {
+            self.queues[queue.0 as usize].draining += 1;
+        }
+        self.enlist(consumer);
+        self.wake(queue);
     }
-    pub fn settle(&mut self, token: DeliveryToken, outcome: Settle) -> Result<(), UnknownDelivery> {
-        todo!()
+
+    pub(crate) fn queue(&self, queue: QueueId) -> &Queue {
+        &self.queues[queue.0 as usize]
     }
-    pub fn poll_effect(&mut self, now_ms: u64) -> Option<Effect> {
-        todo!()
+
+    pub(crate) fn consumer_mut(&mut self, consumer: ConsumerId) -> &mut Consumer {
+        self.consumers.all.get_mut(consumer.key()).expect("a consumer is used until it is removed")
     }
-    /// Removes expired messages that no consumer comes past; looks at no more than `budget` entries. Call it
-    /// about once a second.
-    pub fn sweep(&mut self, now_ms: u64, budget: usize) {
-        todo!()
+
+    /// Gives the queue a turn, if anybody could take from it.
+    pub(crate) fn wake(&mut self, queue: QueueId) {
+        let state = &mut self.queues[queue.0 as usize];
+        if !state.runnable && state.has_takers() {
+            state.runnable = true;
+            self.runnable.push_back(queue);
+        }
     }
-    /// Walks everything and panics where something does not hold. O(entries).
-    pub fn check_invariants(&self) {
-        todo!()
+
+    /// Puts a consumer into its queue's round, if it can take.
+    pub(crate) fn enlist(&mut self, consumer: ConsumerId) {
+        let state = self.consumers.all.get_mut(consumer.key()).expect("a consumer is used until it is removed");
+        let queue = &mut self.queues[state.queue.0 as usize];
+        if state.can_take() {
+            if !state.is_browser() && !state.listed && queue.is_entitled(consumer) {
+                state.listed = true;
+                queue.round.push_back(consumer);
+            }
+            let queue = state.queue;
+            self.wake(queue);
+        }
     }
 }

@@ -7,15 +7,32 @@
 
 extern crate alloc;
 
+mod engine;
+
+mod delivery;
+mod sweep;
+
+mod consumer;
+mod level;
+mod queue;
+
 mod definition;
 mod effect;
-mod engine;
 mod entry;
+mod names;
 
+mod invariants;
+mod slab;
+
+#[cfg(test)]
+mod tests;
+
+pub use consumer::ConsumerSpec;
 pub use definition::{OverflowPolicy, Prefetch, QueueDefinition, Stores};
 pub use effect::{Effect, Limit, NameError, Refusal, RemoveReason, Settle, UnknownDelivery};
-pub use engine::{ConsumerSpec, Engine, QueueSnapshot, Visibility};
+pub use engine::{Engine, QueueSnapshot, Visibility};
 pub use entry::{ConsumerId, DeliveryToken, Entry, Place, QueueId, StoreId};
+pub use names::{check_name, check_pattern, is_pattern, matches};
 
 /// Longest queue name, in bytes. Our own limit, the one that EMS has for a destination name.
 pub const NAME_BYTES_MAX: usize = 249;
