@@ -65,7 +65,7 @@ impl Catalogue {
         if own.is_none() && parents.is_empty() {
             return Err(NameError::NotAllowed(name.to_owned()));
         }
-        parents.sort_by(|left, right| specificity(&right.pattern).cmp(&specificity(&left.pattern)));
+        parents.sort_by_key(|parent| core::cmp::Reverse(specificity(&parent.pattern)));
         Ok(inherit(own, &parents, self.default_store))
     }
 }
