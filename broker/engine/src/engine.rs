@@ -4,7 +4,7 @@ use crate::consumer::{Consumer, ConsumerSpec, Consumers};
 use crate::definition::{QueueDefinition, Stores};
 use crate::effect::{Effect, NameError, Refusal, RemoveReason};
 use crate::entry::{ConsumerId, ENGINE_FLAGS, Entry, MAY_HAVE_BEEN_DELIVERED, QueueId, StoreId, WHEN_CONFIRMED};
-use crate::names::Catalogue;
+use crate::names::{Catalogue, Properties};
 use crate::queue::Queue;
 use crate::sweep::Cursor;
 use alloc::borrow::ToOwned;
@@ -107,10 +107,26 @@ impl Engine {
             return Ok(id);
         }
         let properties = self.catalogue.properties(name)?;
+        Ok(self.add_queue(name, properties))
+    }
+
+    /// The queue of stored messages: as [`Engine::resolve`], but a name that nothing in queues.conf allows any more
+    /// gets a queue without limits, so that no stored message is lost to a change of configuration. False: it is such.
+    pub fn restore(&mut self, name: &str) -> (QueueId, bool) {
+        match self.resolve(name) {
+            Ok(id) => (id, true),
+            Err(_) => {
+                let properties = self.catalogue.unlisted();
+                (self.add_queue(name, properties), false)
+            }
+        }
+    }
+
+    fn add_queue(&mut self, name: &str, properties: Properties) -> QueueId {
         let id = QueueId(u32::try_from(self.queues.len()).expect("fewer than 2^32 queues"));
         self.catalogue.insert(name, id);
         self.queues.push(Queue::new(name.to_owned(), properties));
-        Ok(id)
+        id
     }
 
     /// The store that holds the queue's messages.

@@ -68,6 +68,11 @@ impl Catalogue {
         parents.sort_by_key(|parent| core::cmp::Reverse(specificity(&parent.pattern)));
         Ok(inherit(own, &parents, self.default_store))
     }
+
+    /// What holds for a queue that no definition covers.
+    pub(crate) fn unlisted(&self) -> Properties {
+        inherit(None, &[], self.default_store)
+    }
 }
 
 /// Own value first; among parents that differ the smallest value (EMS, "Inheritance of Properties"), flags add up.

@@ -1,4 +1,44 @@
-//! The Understudy broker.
+//! The broker: configuration, availability, security, administration, and the loop that joins the pure cores.
+//!
+//! Map, in reading order:
+//!
+//! * `start`: from the command line to a running server; `options`
+//! * `broker`: the loop of a shard, the order of work within a turn
+//! * `inbound`, `outbound`: what peers say; what consumers get
+//! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`
+//! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
+//! * `opening`, `security`: who is served, who is sent away
+//! * `ha`, `peer`: which server is active; the FT link
+//! * `admin`: request/reply administration
+//! * `config`: the files of EMS
+//! * `log`, `clock`
+//!
+//! Codec, queues, journal and input/output are the crates `amqp`, `engine`, `store` and `reactor`.
 
+#![forbid(unsafe_code)]
+
+mod admin;
+mod broker;
+mod clock;
 pub mod config;
+mod confirms;
+mod connection;
+mod connections;
+mod exchange;
 pub mod ha;
+mod inbound;
+mod log;
+mod opening;
+mod options;
+mod outbound;
+mod peer;
+mod security;
+mod stage;
+mod start;
+mod transform;
+mod volatile;
+
+pub use broker::Broker;
+pub use clock::WallClock;
+pub use log::Log;
+pub use start::{Start, StoreOptions, assemble, run};

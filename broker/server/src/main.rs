@@ -1,2 +1,5 @@
-//! The broker.
-fn main() {}
+//! The program `broker`; everything is in the library.
+
+fn main() {
+    std::process::exit(broker::run(std::env::args_os()));
+}

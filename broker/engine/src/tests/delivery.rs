@@ -349,3 +349,13 @@ fn a_browser_can_drain() {
     let seen = effects(&mut engine, 0);
     assert!(matches!(seen[..], [Effect::Deliver { .. }, Effect::Drained { .. }]));
 }
+
+#[test]
+fn stored_messages_of_a_name_that_is_not_allowed_any_more_are_kept() {
+    let mut engine = Engine::new(Vec::new(), Stores { default: StoreId(0), sync: Vec::new() });
+    let (queue, allowed) = engine.restore("gone.from.the.file");
+    assert!(!allowed);
+    engine.recover(queue, entry(1));
+    assert_eq!(engine.resolve("gone.from.the.file"), Ok(queue), "a consumer can still drain it");
+    assert_eq!(engine.restore("gone.from.the.file"), (queue, true));
+}

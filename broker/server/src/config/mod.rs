@@ -21,3 +21,11 @@ pub fn load(
 ) -> Result<(Configuration, Vec<Diagnostic>), Vec<Diagnostic>> {
     todo!()
 }
+/// placeholder until merged
+pub fn duration_ns(_text: &str) -> Result<u64, String> {
+    todo!()
+}
+/// placeholder until merged
+pub fn parameters_help() -> String {
+    todo!()
+}

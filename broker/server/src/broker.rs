@@ -1,0 +1,466 @@
+//! The loop of a shard: completions in, the cores fed and drained, one send per connection and one write per lane out.
+//!
+//! Owns the state of one server and the order of work within a turn. What each event means is in `inbound`, `outbound`, `peer`,
+//! `opening` and `admin`; which server is active is decided in `ha`.
+
+use crate::clock::WallClock;
+use crate::config::Configuration;
+use crate::connection::Connection;
+use crate::connections::{ConnectionId, Connections};
+use crate::exchange::Exchange;
+use crate::ha::{Ha, Input, Output, Recovered, State};
+use crate::inbound::outcome_of;
+use crate::log::Log;
+use crate::outbound::Reading;
+use crate::peer::Attempt;
+use crate::security;
+use crate::stage::Stage;
+use amqp::{LinkId, Outcome};
+use engine::ConsumerId;
+use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+
+/// How long a server that leaves waits for its last words to be sent.
+const FAREWELL: Nanos = 500_000_000;
+/// How long we wait for a peer's end of file after our own.
+const LINGER: Nanos = 2_000_000_000;
+/// How often messages whose time has run out are looked for, and how many entries are looked at then.
+const SWEEP_INTERVAL: Nanos = 1_000_000_000;
+const SWEEP_BUDGET: usize = 10_000;
+
+/// What clients that open a connection get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// No answer yet: the server is about to know.
+    Wait,
+    /// Service.
+    Serve,
+    /// The way to the active server.
+    Refuse,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// The availability machine.
+    Ha,
+    /// The store.
+    Store,
+    /// The end of the process.
+    Farewell,
+    /// Expired messages.
+    Sweep,
+    /// A connection's protocol.
+    Connection(ConnectionId),
+    /// The patience with a peer that does not answer our attempt.
+    PeerAttempt(ConnectionId),
+    /// The patience with a connection that we have half closed.
+    Linger(ConnectionId),
+}
+
+impl Timer {
+    const KIND_SHIFT: u32 = 61;
+
+    /// The timer as the reactor's token: the kind in the upper three bits.
+    pub(crate) fn to_token(self) -> u64 {
+        let (kind, rest) = match self {
+            Timer::Ha => (0, 0),
+            Timer::Store => (1, 0),
+            Timer::Farewell => (2, 0),
+            Timer::Sweep => (3, 0),
+            Timer::Connection(id) => (4, id.to_token()),
+            Timer::PeerAttempt(id) => (5, id.to_token()),
+            Timer::Linger(id) => (6, id.to_token()),
+        };
+        assert!(rest >> Self::KIND_SHIFT == 0, "connection names stay below the timer kinds");
+        kind << Self::KIND_SHIFT | rest
+    }
+
+    fn from_token(token: u64) -> Timer {
+        let id = ConnectionId::from_token(token & ((1 << Self::KIND_SHIFT) - 1));
+        match token >> Self::KIND_SHIFT {
+            0 => Timer::Ha,
+            1 => Timer::Store,
+            2 => Timer::Farewell,
+            3 => Timer::Sweep,
+            4 => Timer::Connection(id),
+            5 => Timer::PeerAttempt(id),
+            _ => Timer::Linger(id),
+        }
+    }
+}
+
+/// How a server ends.
+#[derive(Clone, Debug)]
+struct Exit {
+    code: i32,
+    at: Nanos,
+}
+
+/// One server.
+#[derive(Debug)]
+pub struct Broker {
+    pub(crate) configuration: Configuration,
+    pub(crate) reactor: Reactor,
+    pub(crate) exchange: Exchange,
+    pub(crate) ha: Ha,
+    pub(crate) log: Log,
+    pub(crate) clock: WallClock,
+    pub(crate) connections: Connections,
+    pub(crate) consumers: HashMap<ConsumerId, (ConnectionId, LinkId)>,
+    pub(crate) reading: Reading,
+    pub(crate) audience: Audience,
+    pub(crate) waiting: Vec<ConnectionId>,
+    pub(crate) stalled: Vec<ConnectionId>,
+    pub(crate) attempt: Attempt,
+    pub(crate) peer_address: Option<SocketAddr>,
+    pub(crate) peer_links: Vec<ConnectionId>,
+    addresses: HashMap<ConnectionId, SocketAddr>,
+    listeners: Vec<ListenerId>,
+    events: VecDeque<Event>,
+    exit: Option<Exit>,
+}
+
+/// What a server is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) configuration: Configuration,
+    pub(crate) reactor: Reactor,
+    pub(crate) exchange: Exchange,
+    pub(crate) ha: Ha,
+    pub(crate) log: Log,
+    pub(crate) clock: WallClock,
+    pub(crate) peer_address: Option<SocketAddr>,
+    pub(crate) listeners: Vec<ListenerId>,
+}
+
+impl Broker {
+    /// Joins the parts; nothing happens before [`Broker::start`].
+    pub(crate) fn new(parts: Parts) -> Broker {
+        Broker {
+            configuration: parts.configuration,
+            reactor: parts.reactor,
+            exchange: parts.exchange,
+            ha: parts.ha,
+            log: parts.log,
+            clock: parts.clock,
+            connections: Connections::default(),
+            consumers: HashMap::new(),
+            reading: Reading::new(),
+            audience: Audience::Wait,
+            waiting: Vec::new(),
+            stalled: Vec::new(),
+            attempt: Attempt::default(),
+            peer_address: parts.peer_address,
+            peer_links: Vec::new(),
+            addresses: HashMap::new(),
+            listeners: parts.listeners,
+            events: VecDeque::new(),
+            exit: None,
+        }
+    }
+
+    /// Begins: watches the store, looks for the peer.
+    pub fn start(&mut self) {
+        let now = self.reactor.now();
+        self.reactor.set_sync_delay(self.configuration.debug_sync_delay_ns);
+        self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
+        self.exchange.store.watch(now);
+        self.ha.handle(now, Input::Start);
+        self.finish_turn(now);
+    }
+
+    /// Turns until the end; the result is the exit code of the process.
+    ///
+    /// # Errors
+    /// The ring itself failed.
+    pub fn run(&mut self) -> io::Result<i32> {
+        loop {
+            if let Some(code) = self.turn()? {
+                return Ok(code);
+            }
+        }
+    }
+
+    /// Waits for completions and works them off. Gives the exit code once the server has ended.
+    ///
+    /// # Errors
+    /// The ring itself failed.
+    pub fn turn(&mut self) -> io::Result<Option<i32>> {
+        let mut events = std::mem::take(&mut self.events);
+        self.reactor.wait(&mut events)?;
+        let now = self.reactor.now();
+        while let Some(event) = events.pop_front() {
+            self.handle(now, event);
+        }
+        self.events = events;
+        self.finish_turn(now);
+        let over = self.exit.as_ref().filter(|exit| exit.at <= now || self.connections.len() == 0);
+        Ok(over.map(|exit| exit.code))
+    }
+
+    /// What this server is at the moment.
+    pub fn state(&self) -> State {
+        self.ha.state()
+    }
+
+    fn handle(&mut self, now: Nanos, event: Event) {
+        match event {
+            Event::Accepted { socket, peer, .. } => self.accepted(now, socket, peer),
+            Event::AcceptFailed { error, .. } => {
+                self.log.line(format!(
+                    "A connection could not be accepted: {error}; raise the limit of open files if this goes on"
+                ));
+            }
+            Event::Connected { socket } | Event::Sent { socket } => {
+                if let Some(id) = self.connections.by_socket(socket)
+                    && let Some(connection) = self.connections.touch(id)
+                {
+                    connection.sent();
+                }
+            }
+            Event::Received { socket, data } => {
+                if let Some(id) = self.connections.by_socket(socket) {
+                    self.receive(now, id, &data);
+                }
+            }
+            Event::Closed { socket, error } => {
+                if let Some(id) = self.connections.by_socket(socket) {
+                    self.lost(id, error);
+                }
+            }
+            Event::Disk(done) => self.exchange.store.handle_disk(now, done),
+            Event::Timer(token) => self.timer(now, Timer::from_token(token)),
+            Event::Signal(signal) => self.signal(now, signal),
+        }
+    }
+
+    fn accepted(&mut self, now: Nanos, socket: SocketId, peer: SocketAddr) {
+        let protocol = amqp::Connection::server(self.protocol_config(), now);
+        let id = self.connections.insert(Connection::new(socket, protocol, false));
+        self.addresses.insert(id, peer);
+    }
+
+    /// How connections are made, on either side.
+    pub(crate) fn protocol_config(&self) -> amqp::Config {
+        let configuration = &self.configuration;
+        amqp::Config {
+            container_id: configuration.server.clone(),
+            sasl_mechanisms: security::mechanisms(configuration).into_iter().map(str::to_string).collect(),
+            require_sasl: configuration.authorization,
+            limits: amqp::Limits {
+                message_size_max: configuration.message_bytes_max,
+                handshake_timeout_ms: (configuration.handshake_timeout_ns / 1_000_000) as u32,
+                ..amqp::Limits::default()
+            },
+            ..amqp::Config::default()
+        }
+    }
+
+    fn timer(&mut self, now: Nanos, timer: Timer) {
+        match timer {
+            Timer::Ha => self.ha.handle_timeout(now),
+            Timer::Store => self.exchange.store.handle_timeout(now),
+            Timer::Farewell => {}
+            Timer::Sweep => {
+                self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
+                self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
+            }
+            Timer::Connection(id) => {
+                if let Some(connection) = self.connections.touch(id) {
+                    connection.handle_timeout(now);
+                    self.review(now, id);
+                }
+            }
+            Timer::PeerAttempt(id) => self.attempt_timeout(id),
+            Timer::Linger(id) => self.close_socket(id),
+        }
+    }
+
+    fn signal(&mut self, now: Nanos, signal: i32) {
+        if signal == libc::SIGHUP {
+            self.log.line("SIGHUP is ignored");
+        } else {
+            self.log.line(format!("Stopping on signal {signal}"));
+            self.stop(now);
+        }
+    }
+
+    /// Begins a clean stop: clients are sent away, what was admitted is finished, the store is closed.
+    pub(crate) fn stop(&mut self, now: Nanos) {
+        self.ha.handle(now, Input::Stopping);
+    }
+
+    /// The socket is gone: what the connection held goes back.
+    fn lost(&mut self, id: ConnectionId, error: Option<io::Error>) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let was_peer = connection.stage() == Stage::Peer || connection.outgoing;
+        self.close_socket(id);
+        if was_peer {
+            let reason = error.map_or_else(|| "connection closed by the peer".to_string(), |error| error.to_string());
+            self.peer_lost(id, &reason);
+        }
+    }
+
+    /// Closes a socket and forgets the connection.
+    pub(crate) fn close_socket(&mut self, id: ConnectionId) {
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        self.leave_links(&mut connection);
+        self.reactor.close(connection.socket);
+        self.addresses.remove(&id);
+    }
+
+    /// A connection, as the log names it.
+    pub(crate) fn peer_name(&self, connection: &Connection) -> String {
+        let address = self.connections.by_socket(connection.socket).and_then(|id| self.addresses.get(&id));
+        let address = address.map_or_else(|| "the peer".to_string(), ToString::to_string);
+        match connection.identity.user.as_str() {
+            "" => address,
+            user => format!("{user}@{address}"),
+        }
+    }
+
+    fn finish_turn(&mut self, now: Nanos) {
+        loop {
+            let mut any = self.apply_effects(now);
+            self.exchange.store.flush(now);
+            while let Some(event) = self.exchange.store.poll_event() {
+                any = true;
+                self.store_event(now, event);
+            }
+            while let Some(output) = self.ha.poll() {
+                any = true;
+                self.ha_output(now, output);
+            }
+            if !any {
+                break;
+            }
+        }
+        while let Some(request) = self.exchange.store.poll_disk() {
+            self.reactor.submit_disk(request);
+        }
+        while let Some(id) = self.connections.next_touched() {
+            self.finish_connection(now, id);
+        }
+        if let Some(at) = self.ha.poll_timeout() {
+            self.reactor.set_timer(at, Timer::Ha.to_token());
+        }
+        if let Some(at) = self.exchange.store.poll_timeout() {
+            self.reactor.set_timer(at, Timer::Store.to_token());
+        }
+    }
+
+    fn finish_connection(&mut self, now: Nanos, id: ConnectionId) {
+        let Some(mut connection) = self.connections.take(id) else { return };
+        let was_finishing = connection.is_finishing();
+        connection.transmit(now, &mut self.reactor);
+        connection.arm_timer(&mut self.reactor, Timer::Connection(id).to_token());
+        if connection.is_finishing() && !was_finishing {
+            self.reactor.set_timer(now + LINGER, Timer::Linger(id).to_token());
+        }
+        let congested = connection.congested;
+        self.connections.restore(id, connection);
+        if congested && self.relieve(now, id) {
+            self.apply_effects(now);
+        }
+    }
+
+    fn store_event(&mut self, now: Nanos, event: store::Event) {
+        match event {
+            store::Event::Owner { epoch, heartbeat } => {
+                self.ha.handle(now, Input::OwnerHeartbeat { epoch, counter: heartbeat });
+            }
+            store::Event::Lock { free, .. } => self.ha.handle(now, Input::Lock { free }),
+            store::Event::Claimed { epoch } => self.ha.handle(now, Input::Claimed { epoch }),
+            store::Event::Serving(recovered) => self.serving(now, &recovered),
+            store::Event::ClaimLost { .. } => self.ha.handle(now, Input::ClaimLost),
+            store::Event::RecoveryFailed(error) => {
+                self.ha.handle(now, Input::RecoveryFailed { reason: error.to_string() });
+            }
+            store::Event::Confirmable { store, through } => self.confirmable(store, through),
+            store::Event::Room { .. } => self.resume_stalled(now),
+            store::Event::Body { store, location, result } => self.body_arrived(now, (store, location), result),
+            store::Event::Fenced { by_epoch } => self.ha.handle(now, Input::Fenced { by_epoch }),
+            store::Event::Poisoned(error) => self.ha.handle(now, Input::Poisoned { reason: error.to_string() }),
+            store::Event::Stopped => self.leave(now, 0, "this server is stopping"),
+            store::Event::Note(text) => self.log.line(text),
+        }
+    }
+
+    fn serving(&mut self, now: Nanos, recovered: &store::Recovered) {
+        for remark in self.exchange.recover(recovered) {
+            self.log.line(remark);
+        }
+        for note in &recovered.notes {
+            self.log.line(note.clone());
+        }
+        let figures = Recovered {
+            epoch: recovered.epoch,
+            bytes: recovered.bytes,
+            messages: recovered.messages,
+            segments: recovered.segments,
+        };
+        self.ha.handle(now, Input::Recovered(figures));
+    }
+
+    fn confirmable(&mut self, store: u8, through: u64) {
+        let index = usize::from(store);
+        while let Some((id, delivery)) = self.exchange.publishes.pop(index, through) {
+            if let Some(connection) = self.connections.touch(id) {
+                connection.answer(delivery, Outcome::Accepted);
+            }
+        }
+        while let Some((id, sent)) = self.exchange.removals.pop(index, through) {
+            if let Some(connection) = self.connections.touch(id) {
+                connection.protocol.settle_sent(sent.session, sent.delivery_id, outcome_of(sent));
+            }
+        }
+        self.exchange.confirmable(store, through);
+    }
+
+    fn ha_output(&mut self, now: Nanos, output: Output) {
+        match output {
+            Output::ConnectPeer => self.connect_peer(now),
+            Output::DropLink => self.drop_link(),
+            Output::SendHeartbeat { state, epoch } => self.send_heartbeat(state, epoch),
+            Output::ProbeLock => self.exchange.store.probe_lock(now),
+            Output::Claim => {
+                self.audience = Audience::Wait;
+                self.exchange.store.claim(now);
+            }
+            Output::Serve => {
+                self.audience = Audience::Serve;
+                self.answer_waiting(now);
+            }
+            Output::Refuse => {
+                self.audience = Audience::Refuse;
+                self.answer_waiting(now);
+            }
+            Output::Exit { code, reason } => self.leave(now, code, &reason),
+            Output::Log(line) => self.log.line(line.text),
+            Output::Emit(json) => self.log.event(json),
+        }
+    }
+
+    /// Says farewell to everybody and ends soon.
+    fn leave(&mut self, now: Nanos, code: i32, reason: &str) {
+        if self.exit.is_some() {
+            return;
+        }
+        self.audience = Audience::Refuse;
+        for listener in std::mem::take(&mut self.listeners) {
+            self.reactor.close_listener(listener);
+        }
+        let error = self.not_active_error(reason);
+        for id in self.connections.ids() {
+            let Some(mut connection) = self.connections.take(id) else { continue };
+            self.leave_links(&mut connection);
+            connection.close(Some(error.clone()));
+            self.connections.put_back(id, connection);
+        }
+        self.exit = Some(Exit { code, at: now + FAREWELL });
+        self.reactor.set_timer(now + FAREWELL, Timer::Farewell.to_token());
+    }
+}

@@ -1,0 +1,198 @@
+//! One connection: its socket, its protocol state, and the links on it.
+//!
+//! Owns the bytes on the way in and out and the tables of producers and consumers. What a message does is decided in
+//! `messages` (inward) and `deliveries` (outward).
+
+use crate::security::Identity;
+use crate::stage::Stage;
+use crate::transform::Transform;
+use amqp::{LinkId, SessionId};
+use bytes::{Bytes, BytesMut};
+use engine::{ConsumerId, DeliveryToken, Entry, QueueId};
+use reactor::{Nanos, Reactor, SocketId};
+use std::collections::{HashMap, VecDeque};
+
+/// Bytes of output above which a connection gets no further deliveries until the peer has read some.
+pub(crate) const OUTPUT_HIGH_BYTES: usize = 1 << 20;
+
+/// A link on which the peer sends messages to a queue.
+#[derive(Debug)]
+pub(crate) struct Producer {
+    /// Where its messages go.
+    pub(crate) queue: QueueId,
+    /// Index of the queue's store.
+    pub(crate) store: u8,
+    /// The queue's number in that store's records.
+    pub(crate) destination: u32,
+    /// Deliveries received and not yet answered.
+    pub(crate) unanswered: u32,
+    /// Deliveries answered since credit was last granted.
+    pub(crate) answered: u32,
+}
+
+/// A message that waits on its consumer's link for its body, or for the messages before it.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingDelivery {
+    /// Names the hand-over.
+    pub(crate) token: DeliveryToken,
+    /// The message.
+    pub(crate) entry: Entry,
+    /// Its body, once read back.
+    pub(crate) body: Option<Bytes>,
+}
+
+/// A link on which the peer receives messages from a queue.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    /// The engine's name for it.
+    pub(crate) id: ConsumerId,
+    /// Deliveries are sent settled: handed out is gone.
+    pub(crate) settled: bool,
+    /// Handed out by the engine, not yet sent; in order.
+    pub(crate) pending: VecDeque<PendingDelivery>,
+    /// The peer asked for what there is, and then for its credit back.
+    pub(crate) draining: bool,
+    /// The engine said that the drain is complete, while deliveries still wait for their bodies.
+    pub(crate) drained: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The socket.
+    pub(crate) socket: SocketId,
+    /// The protocol.
+    pub(crate) protocol: amqp::Connection,
+    /// Who it is.
+    pub(crate) identity: Identity,
+    stage: Stage,
+    /// Between its bytes and the network's.
+    pub(crate) transform: Transform,
+    /// Links towards us.
+    pub(crate) producers: HashMap<LinkId, Producer>,
+    /// Links away from us.
+    pub(crate) consumers: HashMap<LinkId, Consumer>,
+    /// An administrator's reply links, by address, and a peer's link for our heartbeats under [`crate::peer::ADDRESS`].
+    pub(crate) reply_links: HashMap<String, LinkId>,
+    /// Links on which requests to the server itself arrive.
+    pub(crate) request_links: Vec<LinkId>,
+    /// Stores that its producers use, one bit each: all must have room before the next frame is looked at.
+    pub(crate) stores_used: u32,
+    /// Received while a store had no room; looked at when it has.
+    pub(crate) unread: BytesMut,
+    /// Its deliveries are held back until the peer reads.
+    pub(crate) congested: bool,
+    /// We began it (the FT link towards the peer).
+    pub(crate) outgoing: bool,
+    sending: bool,
+    finishing: bool,
+    timer_at: Nanos,
+}
+
+/// Where a delivery of a peer waits for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReceivedDelivery {
+    /// The link.
+    pub(crate) link: LinkId,
+    /// The delivery on the link's session.
+    pub(crate) delivery_id: u32,
+    /// The sender wants no answer; only its credit is renewed.
+    pub(crate) settled: bool,
+}
+
+/// A delivery of ours whose outcome waits for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SentDelivery {
+    /// The session.
+    pub(crate) session: SessionId,
+    /// The delivery on the session.
+    pub(crate) delivery_id: u32,
+    /// The outcome was `accepted`, otherwise `rejected`.
+    pub(crate) accepted: bool,
+}
+
+impl Connection {
+    /// A connection on `socket` that speaks `protocol`.
+    pub(crate) fn new(socket: SocketId, protocol: amqp::Connection, outgoing: bool) -> Self {
+        Connection {
+            socket,
+            protocol,
+            identity: Identity::default(),
+            stage: Stage::Handshake,
+            transform: Transform::Plain,
+            producers: HashMap::new(),
+            consumers: HashMap::new(),
+            reply_links: HashMap::new(),
+            request_links: Vec::new(),
+            stores_used: 0,
+            unread: BytesMut::new(),
+            congested: false,
+            outgoing,
+            // Nothing may be sent before the connection stands.
+            sending: outgoing,
+            finishing: false,
+            timer_at: Nanos::MAX,
+        }
+    }
+
+    /// What it is at the moment.
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Enters the next stage.
+    pub(crate) fn become_stage(&mut self, next: Stage) {
+        assert!(self.stage.can_become(next), "a connection cannot become {next:?} from {:?}", self.stage);
+        self.stage = next;
+    }
+
+    /// Begins to close, unless it does already; `error` tells the peer why.
+    pub(crate) fn close(&mut self, error: Option<amqp::Error>) {
+        if self.stage != Stage::Closing {
+            self.protocol.close(error);
+            self.stage = Stage::Closing;
+        }
+    }
+
+    /// Hands what is to be sent to the reactor, unless a send is in flight; half-closes after the last byte.
+    pub(crate) fn transmit(&mut self, now: Nanos, reactor: &mut Reactor) {
+        if self.sending || self.finishing {
+            return;
+        }
+        if let Some(output) = self.protocol.poll_transmit(now) {
+            self.sending = true;
+            reactor.send(self.socket, self.transform.outbound(output.chunks));
+        } else if self.protocol.is_finished() {
+            self.finishing = true;
+            reactor.finish(self.socket);
+        }
+    }
+
+    /// The send in flight is complete, or the connection that we began stands.
+    pub(crate) fn sent(&mut self) {
+        self.sending = false;
+    }
+
+    /// Our last byte is sent; the peer may still be reading.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
+    /// Sets the timer `token` of this connection if its protocol needs one earlier than the one that is set.
+    pub(crate) fn arm_timer(&mut self, reactor: &mut Reactor, token: u64) {
+        if let Some(at) = self.protocol.poll_timeout()
+            && at < self.timer_at
+        {
+            self.timer_at = at;
+            reactor.set_timer(at, token);
+        }
+    }
+
+    /// The timer fired.
+    pub(crate) fn handle_timeout(&mut self, now: Nanos) {
+        self.timer_at = Nanos::MAX;
+        if self.protocol.poll_timeout().is_some_and(|at| at <= now) {
+            self.protocol.handle_timeout(now);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Where queues and journal meet: a message on its way in, and its removal.
+//!
+//! Owns engine, store, the bodies of non-persistent messages, the numbers of destinations in each store, and the answers that wait for
+//! the store. Knows connections by name only, and sends nothing.
+
+use crate::confirms::Confirms;
+use crate::connection::{Producer, ReceivedDelivery, SentDelivery};
+use crate::connections::ConnectionId;
+use crate::volatile::{self, VolatileBodies};
+use amqp::condition;
+use bytes::Bytes;
+use engine::{DeliveryToken, Engine, Entry, Place, QueueId, Settle, StoreId, Visibility};
+use reactor::Nanos;
+use std::collections::{HashMap, VecDeque};
+use store::{Body, Location, MessageKey, Recovered, Store};
+
+/// Entry flag of the server: the message is persistent.
+const DURABLE: u8 = 0x10;
+/// The bits of an entry's flags that hold the index of the store that the message lies in: after a change of
+/// queues.conf that is not the store of its queue.
+const STORE_SHIFT: u32 = 5;
+
+/// Stores beyond this many have no room in an entry's flags.
+pub(crate) const STORES_MAX: usize = 1 << (8 - STORE_SHIFT);
+
+/// Whether a message's answer can go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// Now.
+    Confirmed,
+    /// When its record is confirmable.
+    Waiting,
+}
+
+/// A settlement that the engine has not turned into a removal yet.
+#[derive(Debug)]
+struct Settling {
+    token: DeliveryToken,
+    answer: Option<(ConnectionId, SentDelivery)>,
+}
+
+/// Engine and store, joined.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) engine: Engine,
+    pub(crate) store: Store,
+    volatile: VolatileBodies,
+    /// By store: which stores confirm only what is durable.
+    sync: Vec<bool>,
+    destinations: Vec<HashMap<QueueId, u32>>,
+    destinations_next: Vec<u32>,
+    lsn_last: Vec<u64>,
+    /// Publishers that wait for their confirmation.
+    pub(crate) publishes: Confirms<(ConnectionId, ReceivedDelivery)>,
+    /// Consumers that wait for the answer to their outcome.
+    pub(crate) removals: Confirms<(ConnectionId, SentDelivery)>,
+    settling: VecDeque<Settling>,
+}
+
+impl Exchange {
+    /// `sync` tells for each store whether it confirms only what is durable.
+    pub(crate) fn new(engine: Engine, store: Store, sync: Vec<bool>) -> Self {
+        let stores = sync.len();
+        assert!(stores <= STORES_MAX, "an entry has no room for {stores} stores");
+        Exchange {
+            engine,
+            store,
+            volatile: VolatileBodies::default(),
+            sync,
+            destinations: vec![HashMap::new(); stores],
+            destinations_next: vec![0; stores],
+            lsn_last: vec![0; stores],
+            publishes: Confirms::new(stores),
+            removals: Confirms::new(stores),
+            settling: VecDeque::new(),
+        }
+    }
+
+    /// A producer for the queue `name`.
+    pub(crate) fn producer(&mut self, name: &str) -> Result<Producer, amqp::Error> {
+        let queue = self.queue(name)?;
+        let store = self.engine.store_of(queue).0;
+        let destination = self.destination(queue, store)?;
+        Ok(Producer { queue, store, destination, unanswered: 0, answered: 0 })
+    }
+
+    /// The queue `name`, made if queues.conf allows it.
+    pub(crate) fn queue(&mut self, name: &str) -> Result<QueueId, amqp::Error> {
+        self.engine.resolve(name).map_err(|cause| amqp::Error::new(condition::NOT_FOUND, cause.to_string()))
+    }
+
+    fn destination(&mut self, queue: QueueId, store: u8) -> Result<u32, amqp::Error> {
+        let index = usize::from(store);
+        if let Some(id) = self.destinations[index].get(&queue) {
+            return Ok(*id);
+        }
+        let id = self.destinations_next[index];
+        self.store
+            .define_destination(store, id, self.engine.name_of(queue))
+            .map_err(|cause| amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, cause.to_string()))?;
+        self.destinations_next[index] += 1;
+        self.destinations[index].insert(queue, id);
+        Ok(id)
+    }
+
+    /// Takes in one message; `payload` is the encoded message. The error is the reason to reject it with.
+    pub(crate) fn publish(
+        &mut self,
+        (now, now_ms): (Nanos, u64),
+        producer: &Producer,
+        payload: &[u8],
+    ) -> Result<(u64, Published), amqp::Error> {
+        let sections = amqp::message::scan(payload)?;
+        let header = sections.header;
+        let body = &payload[sections.bare_offset..];
+        self.engine
+            .admit(now_ms, producer.queue, body.len() as u32)
+            .map_err(|cause| amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, cause.to_string()))?;
+        let index = usize::from(producer.store);
+        let mut entry = Entry {
+            expires_at_ms: self.engine.expires_at_ms(now_ms, producer.queue, header.ttl_ms),
+            priority: header.priority,
+            flags: producer.store << STORE_SHIFT,
+            ..Entry::default()
+        };
+        if !header.durable {
+            entry.lsn = self.lsn_last[index];
+            entry.place = self.volatile.insert(Bytes::copy_from_slice(body));
+            self.engine.publish(producer.queue, entry, Visibility::Now);
+            return Ok((0, Published::Confirmed));
+        }
+        let key = MessageKey { expires_at_ms: entry.expires_at_ms, priority: entry.priority, flags: 0 };
+        let appended = self
+            .store
+            .publish(now, producer.store, &[producer.destination], key, &[body])
+            .map_err(|cause| amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, cause.to_string()))?;
+        self.lsn_last[index] = appended.lsn;
+        entry.lsn = appended.lsn;
+        entry.place = place(appended.location);
+        entry.flags |= DURABLE;
+        let sync = self.sync[index];
+        self.engine.publish(producer.queue, entry, if sync { Visibility::WhenConfirmed } else { Visibility::Now });
+        Ok((appended.lsn, if sync { Published::Waiting } else { Published::Confirmed }))
+    }
+
+    /// A consumer's outcome. `answer` names who waits for ours; the result tells whether it can be given at once.
+    pub(crate) fn settle(
+        &mut self,
+        token: DeliveryToken,
+        outcome: Settle,
+        answer: Option<(ConnectionId, SentDelivery)>,
+    ) -> Published {
+        if self.engine.settle(token, outcome).is_err() {
+            // Settled before: a repeated disposition has nothing left to wait for.
+            return Published::Confirmed;
+        }
+        if matches!(outcome, Settle::Accept | Settle::Reject) {
+            self.settling.push_back(Settling { token, answer });
+            Published::Waiting
+        } else {
+            Published::Confirmed
+        }
+    }
+
+    /// Records that a message left its queue. Returns whom to answer at once, if anybody.
+    pub(crate) fn remove(
+        &mut self,
+        now: Nanos,
+        entry: Entry,
+        token: Option<DeliveryToken>,
+    ) -> Option<(ConnectionId, SentDelivery)> {
+        let answer = token.and_then(|token| self.settlement(token));
+        if entry.place.segment == volatile::SEGMENT {
+            self.volatile.remove(entry.place);
+            return answer;
+        }
+        let store = store_of(&entry);
+        match self.store.acknowledge(now, store, entry.lsn, location(entry.place)) {
+            Ok(lsn) => {
+                if let Some(answer) = answer {
+                    self.removals.push(usize::from(store), lsn, answer);
+                }
+            }
+            // The store is not ours any more: the next owner hands the message out again, and this answer is never given.
+            Err(store::Refused::NotServing) => {}
+            Err(cause) => unreachable!("an acknowledgement always has room: {cause}"),
+        }
+        None
+    }
+
+    fn settlement(&mut self, token: DeliveryToken) -> Option<(ConnectionId, SentDelivery)> {
+        let settling = self.settling.pop_front().expect("a removal without its settlement");
+        assert_eq!(settling.token, token, "removals come in the order of their settlements");
+        settling.answer
+    }
+
+    /// The body of a message, or `None` while it is read back ([`store::Event::Body`] tells).
+    pub(crate) fn body(&mut self, entry: &Entry) -> Option<Bytes> {
+        if entry.place.segment == volatile::SEGMENT {
+            return Some(self.volatile.get(entry.place));
+        }
+        match self.store.body(store_of(entry), location(entry.place)) {
+            Body::Ready(body) => Some(body),
+            Body::Pending => None,
+        }
+    }
+
+    /// Fills the queues from what the store found. Returns remarks for the operator.
+    pub(crate) fn recover(&mut self, recovered: &Recovered) -> Vec<String> {
+        let mut remarks = Vec::new();
+        let mut queues: HashMap<(u8, u32), QueueId> = HashMap::new();
+        for (store, id, name) in &recovered.destinations {
+            let index = usize::from(*store);
+            let (queue, known) = self.engine.restore(name);
+            if !known {
+                remarks.push(format!(
+                    "Queue '{name}' holds stored messages, but no line of queues.conf allows it: kept until it is empty"
+                ));
+            }
+            queues.insert((*store, *id), queue);
+            self.destinations[index].insert(queue, *id);
+            self.destinations_next[index] = self.destinations_next[index].max(id + 1);
+        }
+        for message in &recovered.messages_list {
+            let queue = queues[&(message.store, message.destination)];
+            let entry = Entry {
+                lsn: message.lsn,
+                expires_at_ms: message.key.expires_at_ms,
+                place: place(message.location),
+                priority: message.key.priority,
+                flags: DURABLE | message.store << STORE_SHIFT,
+                delivery_count: 0,
+            };
+            self.engine.recover(queue, entry);
+            let last = &mut self.lsn_last[usize::from(message.store)];
+            *last = (*last).max(message.lsn);
+        }
+        remarks
+    }
+
+    /// What became durable and checked.
+    pub(crate) fn confirmable(&mut self, store: u8, through: u64) {
+        self.engine.confirmed(StoreId(store), through);
+    }
+
+    /// Whether all the stores in the bit set `stores` take further records.
+    pub(crate) fn has_room(&self, stores: u32) -> bool {
+        (0..self.sync.len()).all(|store| stores & 1 << store == 0 || self.store.has_room(store as u8))
+    }
+
+    /// Bytes of non-persistent bodies in memory.
+    pub(crate) fn volatile_bytes(&self) -> u64 {
+        self.volatile.bytes()
+    }
+}
+
+/// The store that an entry's body lies in.
+pub(crate) fn store_of(entry: &Entry) -> u8 {
+    entry.flags >> STORE_SHIFT
+}
+
+/// Whether the message is persistent.
+pub(crate) fn is_durable(entry: &Entry) -> bool {
+    entry.flags & DURABLE != 0
+}
+
+/// Names a body that is read back: its store and where it lies.
+pub(crate) fn body_key(entry: &Entry) -> (u8, Location) {
+    (store_of(entry), location(entry.place))
+}
+
+fn place(location: Location) -> Place {
+    Place { segment: location.segment, offset: location.offset, len: location.len }
+}
+
+fn location(place: Place) -> Location {
+    Location { segment: place.segment, offset: place.offset, len: place.len }
+}

@@ -1,0 +1,337 @@
+//! What peers say: frames become commands of exchange, availability machine and administration.
+//!
+//! Owns the dispatch of protocol events and the attaching of links. What goes out to consumers is in `outbound`.
+
+use crate::broker::Broker;
+use crate::connection::{Connection, Consumer, Producer, ReceivedDelivery, SentDelivery};
+use crate::connections::ConnectionId;
+use crate::exchange::Published;
+use crate::security;
+use crate::stage::Stage;
+use amqp::{Attach, Event, LinkId, Outcome, Role, SaslCode, SenderSettleMode, SessionId, condition};
+use engine::{ConsumerSpec, DeliveryToken, Settle};
+use reactor::Nanos;
+use std::collections::VecDeque;
+
+/// Messages that a producer may have under way to us and unanswered. With group commit the window sets the batch: a
+/// smaller one makes more and smaller writes.
+const PRODUCER_WINDOW: u32 = 2048;
+/// Unsettled deliveries of one consumer, whatever its credit: bounds the memory that one link can pin.
+const CONSUMER_WINDOW_MAX: u32 = 65_536;
+
+impl Broker {
+    /// Bytes arrived.
+    pub(crate) fn receive(&mut self, now: Nanos, id: ConnectionId, network: &[u8]) {
+        let Some(mut connection) = self.connections.take(id) else { return };
+        if connection.unread.is_empty() {
+            let mut transform = std::mem::take(&mut connection.transform);
+            self.feed(now, id, &mut connection, transform.inbound(network));
+            connection.transform = transform;
+        } else {
+            connection.unread.extend_from_slice(network);
+        }
+        self.connections.put_back(id, connection);
+    }
+
+    /// A store has room again: looks at what was left unread meanwhile.
+    pub(crate) fn resume_stalled(&mut self, now: Nanos) {
+        for id in std::mem::take(&mut self.stalled) {
+            let Some(mut connection) = self.connections.take(id) else { continue };
+            let unread = connection.unread.split();
+            self.reactor.resume_receive(connection.socket);
+            self.feed(now, id, &mut connection, &unread);
+            self.connections.put_back(id, connection);
+        }
+    }
+
+    /// Reports what the protocol has to say without new bytes, after a timeout.
+    pub(crate) fn review(&mut self, now: Nanos, id: ConnectionId) {
+        let Some(mut connection) = self.connections.take(id) else { return };
+        self.feed(now, id, &mut connection, &[]);
+        self.connections.put_back(id, connection);
+    }
+
+    fn feed(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, mut input: &[u8]) {
+        loop {
+            if !self.exchange.has_room(connection.stores_used) {
+                connection.unread.extend_from_slice(input);
+                self.reactor.pause_receive(connection.socket);
+                self.stalled.push(id);
+                return;
+            }
+            let Some(event) = connection.protocol.next_event(now, &mut input) else { return };
+            match event {
+                Event::Message(message) => {
+                    let delivery = ReceivedDelivery {
+                        link: message.link,
+                        delivery_id: message.delivery_id,
+                        settled: message.settled,
+                    };
+                    if let Some(producer) = connection.producers.get_mut(&message.link) {
+                        let time = (now, self.clock.wall_ms(now));
+                        let result = self.exchange.publish(time, producer, message.payload);
+                        self.answer_publish(id, connection, delivery, result);
+                    } else {
+                        let payload = message.payload.to_vec();
+                        self.request(now, id, connection, delivery, &payload);
+                    }
+                }
+                Event::SaslInit { mechanism, response, .. } => {
+                    let identity = security::authenticate(&self.configuration, mechanism, response);
+                    let mechanism = mechanism.to_string();
+                    self.authenticated(connection, &mechanism, identity);
+                }
+                Event::SaslOutcome(SaslCode::Ok) | Event::Begin(_) | Event::Begun(_) | Event::Drained { .. } => {}
+                Event::SaslOutcome(code) => self.peer_refused_us(connection, code),
+                Event::Open => self.opened(now, id, connection),
+                Event::Attach { link, attach } => self.attach(now, id, connection, link, *attach),
+                Event::Attached { link, attach } => self.attached(now, id, connection, link, &attach),
+                Event::Flow { link, credit, drain } => self.flow(connection, link, credit, drain),
+                Event::Outcome { link, delivery_id, token, outcome, settled } => {
+                    self.outcome(id, connection, (link.session, delivery_id), token, outcome, settled);
+                }
+                // A sender that settles what we have not answered does not want the answer any more.
+                Event::SettledByPeer { .. } => {}
+                Event::Detach { link, .. } => self.detached(connection, link),
+                Event::End { session, .. } => self.ended(connection, session),
+                Event::Close { error } => self.closed_by_peer(id, connection, error.as_ref()),
+                Event::Failed(error) => {
+                    self.log.line(format!("Connection {} failed: {error}", self.peer_name(connection)));
+                    self.leave_links(connection);
+                    connection.close(None);
+                }
+            }
+        }
+    }
+
+    fn authenticated(&mut self, connection: &mut Connection, mechanism: &str, identity: Option<security::Identity>) {
+        match identity {
+            Some(identity) => {
+                connection.identity = identity;
+                connection.protocol.sasl_outcome(SaslCode::Ok);
+            }
+            None => {
+                let name = self.peer_name(connection);
+                self.log.line(format!("Authentication of {name} failed (mechanism {mechanism})"));
+                connection.protocol.sasl_outcome(SaslCode::Auth);
+            }
+        }
+    }
+
+    fn answer_publish(
+        &mut self,
+        id: ConnectionId,
+        connection: &mut Connection,
+        delivery: ReceivedDelivery,
+        result: Result<(u64, Published), amqp::Error>,
+    ) {
+        let producer = connection.producers.get_mut(&delivery.link).expect("the producer of this message");
+        producer.unanswered += 1;
+        match result {
+            Ok((lsn, Published::Waiting)) => {
+                self.exchange.publishes.push(usize::from(producer.store), lsn, (id, delivery));
+            }
+            Ok((_, Published::Confirmed)) => connection.answer(delivery, Outcome::Accepted),
+            Err(error) if delivery.settled => {
+                // The sender wants no answer, so that the end of its link is the only way to tell it.
+                connection.protocol.detach(delivery.link, true, Some(error));
+                connection.producers.remove(&delivery.link);
+            }
+            Err(error) => connection.answer(delivery, Outcome::Rejected(Some(error))),
+        }
+    }
+
+    fn attach(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, link: LinkId, attach: Attach) {
+        let result = match (connection.stage(), attach.role) {
+            (Stage::Client, Role::Sender) => self.attach_producer(connection, link, &attach),
+            (Stage::Client, Role::Receiver) => self.attach_consumer(id, connection, link, &attach),
+            (Stage::Admin, _) => self.attach_admin(id, connection, link, &attach),
+            (Stage::Peer, _) => self.attach_peer(now, id, connection, link, &attach),
+            (Stage::Handshake | Stage::Waiting | Stage::Closing, _) => return,
+        };
+        if let Err(error) = result {
+            self.log.line(format!("Link '{}' of {} refused: {error}", attach.name, self.peer_name(connection)));
+            connection.protocol.refuse_link(link, error);
+        }
+    }
+
+    fn attach_producer(
+        &mut self,
+        connection: &mut Connection,
+        link: LinkId,
+        attach: &Attach,
+    ) -> Result<(), amqp::Error> {
+        let target = attach.target.as_ref().ok_or_else(|| null_terminus("target"))?;
+        if target.coordinator {
+            return Err(amqp::Error::new(condition::NOT_IMPLEMENTED, "transactions are not supported yet"));
+        }
+        let address = node_name(target.address.as_deref(), target.dynamic, "target")?;
+        let producer = self.exchange.producer(address)?;
+        connection.stores_used |= 1 << producer.store;
+        connection.producers.insert(link, producer);
+        let answer = Attach {
+            snd_settle_mode: attach.snd_settle_mode,
+            source: attach.source.clone(),
+            target: attach.target.clone(),
+            max_message_size: Some(self.configuration.message_bytes_max),
+            ..Attach::default()
+        };
+        connection.protocol.accept_link(link, answer);
+        connection.protocol.grant(link, PRODUCER_WINDOW, false);
+        Ok(())
+    }
+
+    fn attach_consumer(
+        &mut self,
+        id: ConnectionId,
+        connection: &mut Connection,
+        link: LinkId,
+        attach: &Attach,
+    ) -> Result<(), amqp::Error> {
+        let source = attach.source.as_ref().ok_or_else(|| null_terminus("source"))?;
+        let address = node_name(source.address.as_deref(), source.dynamic, "source")?;
+        let queue = self.exchange.queue(address)?;
+        let browse = source.distribution_mode.as_deref() == Some("copy");
+        let spec = ConsumerSpec { browse, window_max: CONSUMER_WINDOW_MAX };
+        let consumer = self.exchange.engine.add_consumer(queue, spec);
+        self.consumers.insert(consumer, (id, link));
+        let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
+        connection.consumers.insert(
+            link,
+            Consumer { id: consumer, settled, pending: VecDeque::new(), draining: false, drained: false },
+        );
+        // What the answer leaves out was not granted: no filter is supported yet.
+        let granted = amqp::Source { filter: Vec::new(), ..source.clone() };
+        let answer = Attach {
+            snd_settle_mode: attach.snd_settle_mode,
+            source: Some(granted),
+            target: attach.target.clone(),
+            ..Attach::default()
+        };
+        connection.protocol.accept_link(link, answer);
+        Ok(())
+    }
+
+    fn outcome(
+        &mut self,
+        id: ConnectionId,
+        connection: &mut Connection,
+        (session, delivery_id): (SessionId, u32),
+        token: u64,
+        outcome: Option<Outcome>,
+        settled: bool,
+    ) {
+        let settle = match outcome {
+            Some(Outcome::Accepted) => Settle::Accept,
+            Some(Outcome::Rejected(_)) => Settle::Reject,
+            Some(Outcome::Released) => Settle::Release,
+            Some(Outcome::Modified { delivery_failed, undeliverable_here, .. }) => {
+                Settle::Modify { failed: delivery_failed, undeliverable_here }
+            }
+            // Progress, or transactions that no coordinator here has declared.
+            Some(Outcome::Received { .. } | Outcome::Declared { .. } | Outcome::Transactional { .. }) => return,
+            // Settled without an outcome: the message may not have been processed (default outcome).
+            None => Settle::Modify { failed: true, undeliverable_here: false },
+        };
+        let sent = SentDelivery { session, delivery_id, accepted: settle == Settle::Accept };
+        let answer = (!settled).then_some((id, sent));
+        if self.exchange.settle(DeliveryToken(token), settle, answer) == Published::Confirmed && !settled {
+            connection.protocol.settle_sent(session, delivery_id, outcome_of(sent));
+        }
+    }
+
+    fn detached(&mut self, connection: &mut Connection, link: LinkId) {
+        connection.producers.remove(&link);
+        if let Some(consumer) = connection.consumers.remove(&link) {
+            self.leave_queue(&consumer);
+        }
+        connection.reply_links.retain(|_, reply| *reply != link);
+        connection.request_links.retain(|request| *request != link);
+    }
+
+    fn ended(&mut self, connection: &mut Connection, session: SessionId) {
+        let links = connection.links_of(session);
+        for link in links {
+            self.detached(connection, link);
+        }
+    }
+
+    fn closed_by_peer(&mut self, id: ConnectionId, connection: &mut Connection, error: Option<&amqp::Error>) {
+        self.leave_links(connection);
+        if connection.stage() == Stage::Peer || connection.outgoing {
+            let reason = error.map_or_else(|| "closed by the peer".to_string(), ToString::to_string);
+            self.peer_lost(id, &reason);
+        }
+        connection.close(None);
+    }
+
+    /// Gives back what a connection's consumers hold, before its links go.
+    pub(crate) fn leave_links(&mut self, connection: &mut Connection) {
+        connection.producers.clear();
+        for (_, consumer) in connection.consumers.drain() {
+            self.leave_queue(&consumer);
+        }
+    }
+
+    fn leave_queue(&mut self, consumer: &Consumer) {
+        for pending in &consumer.pending {
+            // Never sent: not an attempt.
+            self.exchange.settle(pending.token, Settle::Release, None);
+        }
+        self.exchange.engine.remove_consumer(consumer.id);
+        self.consumers.remove(&consumer.id);
+    }
+}
+
+impl Connection {
+    /// Answers one delivery of a producer, and renews the credit once half of it has been answered: on commit, not on
+    /// receipt, so that the store's pace reaches the sender.
+    pub(crate) fn answer(&mut self, delivery: ReceivedDelivery, outcome: Outcome) {
+        if !delivery.settled {
+            self.protocol.settle(delivery.link.session, delivery.delivery_id, outcome, true);
+        }
+        if let Some(producer) = self.producers.get_mut(&delivery.link) {
+            producer.unanswered -= 1;
+            producer.answered += 1;
+            if producer.answered >= PRODUCER_WINDOW / 2 {
+                producer.answered = 0;
+                self.protocol.grant(delivery.link, credit_left(producer), false);
+            }
+        }
+    }
+
+    fn links_of(&self, session: SessionId) -> Vec<LinkId> {
+        let all = self.producers.keys().chain(self.consumers.keys()).chain(self.reply_links.values());
+        let mut links: Vec<_> =
+            all.chain(&self.request_links).copied().filter(|link| link.session == session).collect();
+        links.sort_unstable();
+        links.dedup();
+        links
+    }
+}
+
+fn credit_left(producer: &Producer) -> u32 {
+    PRODUCER_WINDOW.saturating_sub(producer.unanswered)
+}
+
+/// The outcome that answers a consumer's.
+pub(crate) fn outcome_of(sent: SentDelivery) -> Option<Outcome> {
+    sent.accepted.then_some(Outcome::Accepted)
+}
+
+fn null_terminus(which: &str) -> amqp::Error {
+    amqp::Error::new(condition::INVALID_FIELD, format!("the {which} of the link is null"))
+}
+
+fn node_name<'a>(address: Option<&'a str>, dynamic: bool, which: &str) -> Result<&'a str, amqp::Error> {
+    if dynamic {
+        return Err(amqp::Error::new(condition::NOT_IMPLEMENTED, "temporary queues are not supported yet"));
+    }
+    let address = address.ok_or_else(|| {
+        amqp::Error::new(condition::INVALID_FIELD, format!("the {which} has no address: name a queue"))
+    })?;
+    if address.starts_with("$sys.") {
+        return Err(amqp::Error::new(condition::UNAUTHORIZED_ACCESS, format!("'{address}' belongs to the server")));
+    }
+    Ok(address)
+}

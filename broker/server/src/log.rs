@@ -1,0 +1,99 @@
+//! The operator's log and the event lines.
+//!
+//! Owns the one thread that writes to standard error, standard output and `logfile`, so that a blocked pipe or a slow disk
+//! never stops the loop of a shard. Decides nothing about what is worth logging.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+/// Lines that may wait for the writer before further ones are counted and dropped: bounds memory when a pipe is full.
+const LINES_WAITING_MAX: usize = 16_384;
+
+#[derive(Debug)]
+enum Line {
+    Operator { at: SystemTime, text: String },
+    Event(String),
+}
+
+/// A handle on the log; dropping it writes out what waits.
+#[derive(Debug)]
+pub struct Log {
+    sender: Option<SyncSender<Line>>,
+    writer: Option<JoinHandle<()>>,
+    dropped: u64,
+}
+
+impl Log {
+    /// Starts the writer; `logfile` is appended to.
+    pub fn start(logfile: Option<&Path>) -> std::io::Result<Log> {
+        let file = match logfile {
+            Some(path) => Some(OpenOptions::new().create(true).append(true).open(path)?),
+            None => None,
+        };
+        let (sender, receiver) = sync_channel(LINES_WAITING_MAX);
+        let writer = std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&receiver, file))?;
+        Ok(Log { sender: Some(sender), writer: Some(writer), dropped: 0 })
+    }
+
+    /// A log that keeps nothing, for simulations.
+    pub fn silent() -> Log {
+        Log { sender: None, writer: None, dropped: 0 }
+    }
+
+    /// One line for the operator.
+    pub fn line(&mut self, text: impl Into<String>) {
+        self.push(Line::Operator { at: SystemTime::now(), text: text.into() });
+    }
+
+    /// One event line: a JSON object without line breaks.
+    pub fn event(&mut self, json: String) {
+        self.push(Line::Event(json));
+    }
+
+    fn push(&mut self, line: Line) {
+        let Some(sender) = &self.sender else { return };
+        if self.dropped > 0 {
+            let text =
+                format!("{} log lines were dropped because the log could not be written fast enough", self.dropped);
+            if sender.try_send(Line::Operator { at: SystemTime::now(), text }).is_ok() {
+                self.dropped = 0;
+            }
+        }
+        if let Err(TrySendError::Full(_)) = sender.try_send(line) {
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        drop(self.sender.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has nothing left to say.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn write_lines(receiver: &Receiver<Line>, mut file: Option<File>) {
+    // There is nowhere to report that the log itself cannot be written: a closed terminal must not stop the broker.
+    while let Ok(line) = receiver.recv() {
+        match line {
+            Line::Operator { at, text } => {
+                let line = format!("{} {text}\n", humantime::format_rfc3339_millis(at));
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                if let Some(file) = &mut file {
+                    let _ = file.write_all(line.as_bytes());
+                }
+            }
+            Line::Event(json) => {
+                let mut out = std::io::stdout().lock();
+                let _ = out.write_all(json.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The answer to a peer's open: who is served, who waits, who is sent to the active server.
+//!
+//! Owns the words of that answer. Whether this server is active is decided in `ha`.
+
+use crate::broker::{Audience, Broker};
+use crate::connection::Connection;
+use crate::connections::ConnectionId;
+use crate::stage::Stage;
+use amqp::{Open, Value, condition};
+use reactor::Nanos;
+
+/// Desired by an administrator's connection.
+pub(crate) const ADMIN_CAPABILITY: &str = "understudy:admin";
+/// Desired by the other server of a pair.
+pub(crate) const PEER_CAPABILITY: &str = "understudy:ft";
+
+impl Broker {
+    /// The peer's open has arrived.
+    pub(crate) fn opened(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection) {
+        if connection.outgoing {
+            self.peer_opened(id, connection);
+            return;
+        }
+        let open = connection.protocol.peer().expect("the open that was just reported");
+        if open.desires(PEER_CAPABILITY) {
+            self.peer_asks(now, id, connection);
+        } else if open.desires(ADMIN_CAPABILITY) {
+            self.administrator_asks(connection);
+        } else {
+            match self.audience {
+                Audience::Serve => self.serve(connection),
+                Audience::Wait => {
+                    connection.become_stage(Stage::Waiting);
+                    self.waiting.push(id);
+                }
+                Audience::Refuse => self.send_away(connection),
+            }
+        }
+    }
+
+    fn administrator_asks(&mut self, connection: &mut Connection) {
+        if connection.identity.is_admin() {
+            connection.become_stage(Stage::Admin);
+            let open = Open { offered_capabilities: vec![ADMIN_CAPABILITY.to_string()], ..self.open_answer() };
+            connection.protocol.open(open);
+        } else {
+            let error = amqp::Error::new(condition::UNAUTHORIZED_ACCESS, "only the user 'admin' may administer");
+            self.refuse(connection, error);
+        }
+    }
+
+    /// Answers all clients that waited for the server to become active or standby.
+    pub(crate) fn answer_waiting(&mut self, now: Nanos) {
+        for id in std::mem::take(&mut self.waiting) {
+            let Some(mut connection) = self.connections.take(id) else { continue };
+            if connection.stage() == Stage::Waiting {
+                match self.audience {
+                    Audience::Serve => self.serve(&mut connection),
+                    Audience::Refuse => self.send_away(&mut connection),
+                    Audience::Wait => self.waiting.push(id),
+                }
+            }
+            self.connections.put_back(id, connection);
+            self.review(now, id);
+        }
+    }
+
+    fn serve(&mut self, connection: &mut Connection) {
+        let limit = self.configuration.connections_max as usize;
+        if limit > 0 && self.connections.len() >= limit {
+            let error =
+                amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("max_connections={limit} reached"));
+            self.refuse(connection, error);
+            return;
+        }
+        connection.become_stage(Stage::Client);
+        connection.protocol.open(self.open_answer());
+    }
+
+    /// Turns a client away in the form that failover clients understand: an open that announces the close, then the close
+    /// that names the active server.
+    fn send_away(&mut self, connection: &mut Connection) {
+        let error = self.not_active_error("this server is on standby");
+        self.refuse(connection, error);
+    }
+
+    fn refuse(&mut self, connection: &mut Connection, error: amqp::Error) {
+        let mut open = self.open_answer();
+        open.properties.push((Value::symbol(condition::CONNECTION_ESTABLISHMENT_FAILED), Value::Bool(true)));
+        connection.protocol.open(open);
+        connection.close(Some(error));
+    }
+
+    /// Says that clients must go elsewhere, and where.
+    pub(crate) fn not_active_error(&self, reason: &str) -> amqp::Error {
+        match self.other_server() {
+            Some((host, port)) => {
+                let text = format!("{reason}; the active server is amqp://{host}:{port}");
+                let error = amqp::Error::new(condition::CONNECTION_FORCED, text);
+                error.with("network-host", host.as_str()).with("port", Value::Ushort(port))
+            }
+            None => amqp::Error::new(condition::CONNECTION_FORCED, reason),
+        }
+    }
+
+    /// The first URL that clients are told and that is not one of our own.
+    fn other_server(&self) -> Option<(String, u16)> {
+        let own = |host: &str, port: u16| {
+            self.configuration
+                .listens
+                .iter()
+                .any(|listen| listen.port == port && (listen.host == host || listen.host.is_empty()))
+        };
+        let told = self.configuration.failover_list.iter().filter_map(|url| host_and_port(url));
+        let peer = self.configuration.ft.iter().map(|ft| (ft.peer_host.clone(), ft.peer_port));
+        told.chain(peer).find(|(host, port)| !own(host, *port))
+    }
+
+    fn open_answer(&self) -> Open {
+        let servers: Vec<Value> = self.configuration.failover_list.iter().filter_map(|url| server_entry(url)).collect();
+        let mut properties = vec![
+            (Value::symbol("product"), Value::from("Understudy")),
+            (Value::symbol("version"), Value::from(env!("CARGO_PKG_VERSION"))),
+        ];
+        if !servers.is_empty() {
+            properties.push((Value::symbol("failover-server-list"), Value::List(servers)));
+        }
+        Open { container_id: self.configuration.server.clone(), properties, ..Open::default() }
+    }
+}
+
+fn server_entry(url: &str) -> Option<Value> {
+    let (host, port) = host_and_port(url)?;
+    let scheme = url.split_once("://").map_or("amqp", |(scheme, _)| scheme);
+    Some(Value::Map(vec![
+        (Value::symbol("network-host"), Value::from(host.as_str())),
+        (Value::symbol("port"), Value::Uint(u32::from(port))),
+        (Value::symbol("scheme"), Value::from(scheme)),
+    ]))
+}
+
+fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    let (host, port) = address.rsplit_once(':')?;
+    Some((host.to_string(), port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_and_port;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        assert_eq!(host_and_port("amqp://a:5672"), Some(("a".to_string(), 5672)));
+        assert_eq!(host_and_port("a:5672"), Some(("a".to_string(), 5672)));
+        assert_eq!(host_and_port("amqp://a"), None);
+        assert_eq!(host_and_port("amqp://a:x"), None);
+    }
+}

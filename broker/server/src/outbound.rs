@@ -1,0 +1,216 @@
+//! What consumers get: effects of the engine become transfers.
+//!
+//! Owns the order of deliveries on a link while bodies are read back, and the holding back of deliveries while a peer does
+//! not read. What peers say is in `inbound`.
+
+use crate::broker::Broker;
+use crate::connection::{Connection, Consumer, OUTPUT_HIGH_BYTES, PendingDelivery};
+use crate::connections::ConnectionId;
+use crate::exchange::{self, Exchange};
+use crate::inbound::outcome_of;
+use amqp::message::Header;
+use amqp::{Delivery, LinkId, SendError};
+use bytes::{Bytes, BytesMut};
+use engine::{ConsumerId, Effect, RemoveReason, Settle};
+use reactor::Nanos;
+use store::Location;
+
+/// Consumers that wait for a body: its store and place, then connection and link.
+pub(crate) type Reading = std::collections::HashMap<(u8, Location), Vec<(ConnectionId, LinkId)>>;
+
+/// Output below which a connection that was held back gets deliveries again.
+const OUTPUT_LOW_BYTES: usize = OUTPUT_HIGH_BYTES / 4;
+
+impl Broker {
+    /// Carries out what the engine decided. Returns whether there was anything.
+    pub(crate) fn apply_effects(&mut self, now: Nanos) -> bool {
+        let now_ms = self.clock.wall_ms(now);
+        let mut any = false;
+        while let Some(effect) = self.exchange.engine.poll_effect(now_ms) {
+            any = true;
+            match effect {
+                Effect::Deliver { consumer, token, entry, .. } => {
+                    self.deliver(now_ms, consumer, PendingDelivery { token, entry, body: None });
+                }
+                Effect::Remove { entry, reason, .. } => {
+                    let token = match reason {
+                        RemoveReason::Accepted { token } | RemoveReason::Rejected { token } => Some(token),
+                        RemoveReason::Expired | RemoveReason::Discarded | RemoveReason::MaxRedelivery => None,
+                    };
+                    if let Some((id, sent)) = self.exchange.remove(now, entry, token)
+                        && let Some(connection) = self.connections.touch(id)
+                    {
+                        connection.protocol.settle_sent(sent.session, sent.delivery_id, outcome_of(sent));
+                    }
+                }
+                Effect::Drained { consumer } => self.drained(consumer),
+            }
+        }
+        any
+    }
+
+    fn deliver(&mut self, now_ms: u64, consumer: ConsumerId, delivery: PendingDelivery) {
+        let place = self.consumers.get(&consumer).copied();
+        let Some((id, link)) = place else {
+            self.exchange.settle(delivery.token, Settle::Release, None);
+            return;
+        };
+        let connection = self.connections.touch(id).expect("a consumer's connection is there");
+        connection.consumers.get_mut(&link).expect("a consumer's link is there").pending.push_back(delivery);
+        pump(&mut self.exchange, &mut self.reading, now_ms, (id, link), connection);
+    }
+
+    /// A body was read back, or could not be.
+    pub(crate) fn body_arrived(&mut self, now: Nanos, key: (u8, Location), body: Result<Bytes, store::StoreError>) {
+        let waiting = self.reading.remove(&key).unwrap_or_default();
+        let now_ms = self.clock.wall_ms(now);
+        for (id, link) in waiting {
+            let Some(connection) = self.connections.touch(id) else { continue };
+            let Some(consumer) = connection.consumers.get_mut(&link) else { continue };
+            match &body {
+                Ok(body) => {
+                    for pending in &mut consumer.pending {
+                        if exchange::body_key(&pending.entry) == key {
+                            pending.body = Some(body.clone());
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.log.line(format!("A message cannot be read back and is not delivered: {error}"));
+                    consumer.pending.retain(|pending| exchange::body_key(&pending.entry) != key);
+                }
+            }
+            pump(&mut self.exchange, &mut self.reading, now_ms, (id, link), connection);
+        }
+    }
+
+    /// A receiver's credit changed.
+    pub(crate) fn flow(&mut self, connection: &mut Connection, link: LinkId, credit: u32, drain: bool) {
+        let congested = connection.congested;
+        if let Some(consumer) = connection.consumers.get_mut(&link) {
+            consumer.draining = drain;
+            if !congested {
+                set_credit(&mut self.exchange, consumer, credit);
+            }
+        }
+    }
+
+    fn drained(&mut self, consumer: ConsumerId) {
+        let Some((id, link)) = self.consumers.get(&consumer).copied() else { return };
+        let Some(connection) = self.connections.touch(id) else { return };
+        let Some(consumer) = connection.consumers.get_mut(&link) else { return };
+        consumer.draining = false;
+        if consumer.pending.is_empty() {
+            connection.protocol.drained(link);
+        } else {
+            consumer.drained = true;
+        }
+    }
+
+    /// Gives a connection that was held back its deliveries again, once the peer has read enough.
+    /// Returns whether it did.
+    pub(crate) fn relieve(&mut self, now: Nanos, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        if !connection.congested || connection.protocol.output_bytes() > OUTPUT_LOW_BYTES {
+            return false;
+        }
+        connection.congested = false;
+        let now_ms = self.clock.wall_ms(now);
+        let links: Vec<LinkId> = connection.consumers.keys().copied().collect();
+        for link in links {
+            pump(&mut self.exchange, &mut self.reading, now_ms, (id, link), connection);
+            let credit = connection.protocol.link_credit(link);
+            if !connection.congested
+                && let Some(consumer) = connection.consumers.get_mut(&link)
+            {
+                set_credit(&mut self.exchange, consumer, credit);
+            }
+        }
+        if connection.protocol.output_bytes() > 0 {
+            self.connections.touch(id);
+        }
+        true
+    }
+}
+
+fn set_credit(exchange: &mut Exchange, consumer: &Consumer, credit: u32) {
+    let credit = credit.saturating_sub(consumer.pending.len() as u32);
+    if consumer.draining {
+        exchange.engine.drain(consumer.id, credit);
+    } else {
+        exchange.engine.credit(consumer.id, credit);
+    }
+}
+
+/// Sends what waits on a link, in order, as far as bodies are there and the connection takes more.
+fn pump(
+    exchange: &mut Exchange,
+    reading: &mut Reading,
+    now_ms: u64,
+    (id, link): (ConnectionId, LinkId),
+    connection: &mut Connection,
+) {
+    let Connection { protocol, consumers, congested, .. } = connection;
+    let Some(consumer) = consumers.get_mut(&link) else { return };
+    while !*congested && let Some(pending) = consumer.pending.front_mut() {
+        if pending.body.is_none() {
+            pending.body = exchange.body(&pending.entry);
+        }
+        let Some(body) = &pending.body else {
+            let waiting = reading.entry(exchange::body_key(&pending.entry)).or_default();
+            if !waiting.contains(&(id, link)) {
+                waiting.push((id, link));
+            }
+            return;
+        };
+        let head = header(now_ms, pending);
+        let delivery = Delivery {
+            token: pending.token.0,
+            tag: &pending.token.0.to_be_bytes(),
+            settled: consumer.settled,
+            format: 0,
+            state: None,
+            head: &head,
+            body: body.clone(),
+        };
+        match protocol.send(link, delivery) {
+            Ok(_) if consumer.settled => {
+                exchange.settle(pending.token, Settle::Accept, None);
+            }
+            Ok(_) => {}
+            Err(SendError::MessageTooLarge | SendError::TagTooLong | SendError::NotSender) => {
+                exchange.settle(pending.token, Settle::Modify { failed: false, undeliverable_here: true }, None);
+            }
+            // The link is on its way out: what waits goes back to its queue when that is reported.
+            Err(SendError::NotAttached) => return,
+            Err(SendError::NoCredit | SendError::TooManyUnsettled | SendError::OutputFull) => {
+                *congested = true;
+                break;
+            }
+        }
+        consumer.pending.pop_front();
+        *congested = protocol.output_bytes() >= OUTPUT_HIGH_BYTES;
+    }
+    if *congested {
+        consumers.values().for_each(|consumer| exchange.engine.credit(consumer.id, 0));
+    } else if consumer.pending.is_empty() && std::mem::take(&mut consumer.drained) {
+        protocol.drained(link);
+    }
+}
+
+fn header(now_ms: u64, pending: &PendingDelivery) -> BytesMut {
+    let entry = &pending.entry;
+    let ttl_ms = (entry.expires_at_ms > 0)
+        .then(|| u32::try_from(entry.expires_at_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX));
+    let mut head = BytesMut::with_capacity(32);
+    let repeated = entry.may_have_been_delivered();
+    Header {
+        durable: exchange::is_durable(entry),
+        priority: entry.priority,
+        ttl_ms,
+        first_acquirer: !repeated,
+        delivery_count: u32::from(entry.delivery_count),
+    }
+    .encode(&mut head);
+    head
+}

@@ -1,0 +1,237 @@
+//! From the command line to a running server.
+//!
+//! Owns the order of start-up and the exit codes. Each failure is told in words that name file, parameter or address and the remedy.
+
+use crate::broker::{Broker, Parts};
+use crate::clock::WallClock;
+use crate::config::{self, Configuration, Diagnostic, Listen, Mode, Severity, StoreSpec};
+use crate::exchange::{Exchange, STORES_MAX};
+use crate::ha::{Ha, HaConfig};
+use crate::log::Log;
+use crate::options::Options;
+use anyhow::{Context, bail};
+use clap::Parser;
+use engine::{Engine, StoreId, Stores};
+use reactor::{ListenerId, Nanos, Reactor};
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use store::{Store, StoreConfig};
+
+/// Exit code of a server that could not start.
+const EXIT_START: i32 = 1;
+
+/// The broker as a program: `arguments` begin with the program's name. Returns the exit code of the process.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
+    let options = match Options::try_parse_from(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            // Nowhere to report that the terminal is gone.
+            let _ = error.print();
+            return if error.use_stderr() { EXIT_START } else { 0 };
+        }
+    };
+    if options.help_parameters {
+        print!("{}", config::parameters_help());
+        return 0;
+    }
+    let loaded = config::load(&options.config, &options.overrides, options.check);
+    let (configuration, remarks) = match loaded {
+        Ok(loaded) => loaded,
+        Err(remarks) => {
+            print_remarks(&remarks);
+            return EXIT_START;
+        }
+    };
+    print_remarks(&remarks);
+    if options.check {
+        println!("{}: {} warnings, no errors", options.config.display(), remarks.len());
+        return 0;
+    }
+    match serve(configuration, &options) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("broker: {error:#}");
+            EXIT_START
+        }
+    }
+}
+
+fn print_remarks(remarks: &[Diagnostic]) {
+    for remark in remarks {
+        eprintln!("{remark}");
+    }
+    let errors = remarks.iter().filter(|remark| remark.severity == Severity::Error).count();
+    if errors > 0 {
+        eprintln!("{errors} errors, {} warnings", remarks.len() - errors);
+    }
+}
+
+fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32> {
+    let mut reactor = Reactor::uring(reactor::Config::default())?;
+    reactor.watch_signals().context("signals cannot be watched")?;
+    let mut log = Log::start(configuration.logfile.as_deref()).with_context(|| {
+        let file = configuration.logfile.as_deref().unwrap_or_else(|| std::path::Path::new(""));
+        format!("logfile {} cannot be opened; make its folder, or change the parameter logfile", file.display())
+    })?;
+    let listeners = listen(&mut reactor, &configuration, &mut log)?;
+    let peer_address = match &configuration.ft {
+        Some(ft) => Some(resolve(&ft.peer_host, ft.peer_port).context("parameter ft_active")?),
+        None => None,
+    };
+    let random = random()?;
+    let mut broker =
+        assemble(configuration, reactor, log, Start { random, listeners, peer_address, options: options.into() })?;
+    broker.start();
+    Ok(broker.run()?)
+}
+
+/// What a start knows beside the configuration.
+#[derive(Debug)]
+pub struct Start {
+    /// Fresh for each start of a process.
+    pub random: u128,
+    /// Where clients connect.
+    pub listeners: Vec<ListenerId>,
+    /// The other server.
+    pub peer_address: Option<SocketAddr>,
+    /// What the operator allows.
+    pub options: StoreOptions,
+}
+
+/// What the operator allows at this start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreOptions {
+    /// `--force-start`.
+    pub force_start: bool,
+    /// `--create-store`.
+    pub create_store: bool,
+}
+
+impl From<&Options> for StoreOptions {
+    fn from(options: &Options) -> Self {
+        StoreOptions { force_start: options.force_start, create_store: options.create_store }
+    }
+}
+
+/// Joins the parts of one server.
+///
+/// # Errors
+/// The configuration asks for more than there is room for.
+pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, start: Start) -> anyhow::Result<Broker> {
+    if configuration.stores.len() > STORES_MAX {
+        bail!("stores.conf defines {} stores, at most {STORES_MAX} are supported", configuration.stores.len());
+    }
+    let now = reactor.now();
+    log.line(format!(
+        "Understudy {}, server '{}', process {}, store {}",
+        env!("CARGO_PKG_VERSION"),
+        configuration.server,
+        std::process::id(),
+        configuration.store_folder.display()
+    ));
+    if !configuration.authorization {
+        log.line("authorization is disabled: every client is accepted, whatever its name and password");
+    }
+    let sync: Vec<bool> = configuration.stores.iter().map(|store| store.mode == Mode::Sync).collect();
+    let store = Store::new(store_config(&configuration, start.options), start.random, reactor::buffer::aligned);
+    let exchange = Exchange::new(engine(&configuration, &sync), store, sync);
+    let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
+    Ok(Broker::new(Parts {
+        clock: WallClock::from_system(now),
+        configuration,
+        reactor,
+        exchange,
+        ha,
+        log,
+        peer_address: start.peer_address,
+        listeners: start.listeners,
+    }))
+}
+
+fn engine(configuration: &Configuration, sync: &[bool]) -> Engine {
+    let definitions = configuration.queues.iter().map(|queue| queue.definition.clone()).collect();
+    let sync = (0..sync.len()).filter(|index| sync[*index]).map(|index| StoreId(index as u8)).collect();
+    Engine::new(definitions, Stores { default: StoreId(configuration.default_store), sync })
+}
+
+fn ha_config(configuration: &Configuration) -> HaConfig {
+    let ft = configuration.ft.as_ref();
+    HaConfig {
+        peer_url: ft.map(|ft| ft.peer_url.clone()),
+        heartbeat: configuration.ft_heartbeat_ns,
+        activation: configuration.ft_activation_ns,
+        reconnect_timeout: ft.map_or(Nanos::MAX, |ft| ft.reconnect_timeout_ns),
+        takeover_by_link: ft.is_some_and(|ft| ft.takeover_by_link),
+        server: configuration.server.clone(),
+        process_id: std::process::id(),
+    }
+}
+
+fn store_config(configuration: &Configuration, options: StoreOptions) -> store::Config {
+    let one = |spec: &StoreSpec| StoreConfig {
+        name: spec.name.clone(),
+        file: spec.file.clone(),
+        mode: match spec.mode {
+            Mode::Sync => store::Mode::Sync,
+            Mode::Async => store::Mode::Async,
+        },
+        minimum_bytes: spec.minimum_bytes,
+    };
+    let defaults =
+        store::Config::new(configuration.store_folder.clone(), configuration.stores.iter().map(one).collect());
+    store::Config {
+        meta_file: configuration.meta.file.clone(),
+        segment_bytes: configuration.segment_bytes,
+        async_flush_interval: configuration.async_flush_interval_ns,
+        async_unflushed_max: configuration.async_unflushed_max,
+        heartbeat_interval: configuration.ft_heartbeat_ns,
+        unreadable_slot_limit: configuration.ft_activation_ns,
+        cache_bytes_max: match configuration.message_memory_max {
+            0 => defaults.cache_bytes_max,
+            limit => usize::try_from(limit).unwrap_or(usize::MAX),
+        },
+        force_start: options.force_start,
+        create: options.create_store,
+        ..defaults
+    }
+}
+
+fn listen(reactor: &mut Reactor, configuration: &Configuration, log: &mut Log) -> anyhow::Result<Vec<ListenerId>> {
+    let mut listeners = Vec::new();
+    for listen in &configuration.listens {
+        let url = url(listen);
+        if listen.tls {
+            bail!("listen={url}: TLS is not supported yet; use tcp://");
+        }
+        let address = match listen.host.as_str() {
+            "" => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), listen.port),
+            host => resolve(host, listen.port).with_context(|| format!("parameter listen={url}"))?,
+        };
+        let (listener, address) = reactor.listen(address).with_context(|| {
+            format!("listen={url}: cannot listen on {address}; is another server running there, or is the address not of this machine?")
+        })?;
+        log.line(format!("Accepting connections on tcp://{address}"));
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn url(listen: &Listen) -> String {
+    format!("{}://{}:{}", if listen.tls { "ssl" } else { "tcp" }, listen.host, listen.port)
+}
+
+fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let mut addresses =
+        (host, port).to_socket_addrs().with_context(|| format!("the host name '{host}' cannot be resolved"))?;
+    addresses.next().with_context(|| format!("the host name '{host}' has no address"))
+}
+
+/// Random bits from the kernel: the name of this process in the epoch chain.
+fn random() -> anyhow::Result<u128> {
+    use std::io::Read;
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .context("/dev/urandom cannot be read")?;
+    Ok(u128::from_ne_bytes(bytes))
+}
