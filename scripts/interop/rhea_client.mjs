@@ -67,7 +67,10 @@ function runCase(start, connectionOptions = {}) {
       connection.close();
       report();
     }
-    container.on("connection_error", (context) => one.fail(`connection: ${context.connection.error}`));
+    container.on("connection_error", ({ error }) => {
+      // A standby says this; rhea then goes on to the next URL by itself.
+      if (error.condition !== "amqp:connection:forced" || urls.length === 1) one.fail(`connection: ${error}`);
+    });
     container.on("sender_error", (context) => one.fail(`sender: ${context.sender.error}`));
     container.on("receiver_error", (context) => one.fail(`receiver: ${context.receiver.error}`));
     container.on("protocol_error", (error) => one.fail(`protocol: ${error}`));
@@ -200,10 +203,9 @@ function badPassword() {
     ({ one, container }) => {
       container.on("connection_open", () => one.fail("a wrong password was let in"));
       container.removeAllListeners("connection_error");
-      container.on("connection_error", ({ connection }) => {
-        const condition = connection.error?.condition;
-        if (condition === "amqp:unauthorized-access") one.finish(condition);
-        else one.fail(`refused with ${condition}, expected amqp:unauthorized-access`);
+      container.on("connection_error", ({ error }) => {
+        if (error.condition === "amqp:unauthorized-access") one.finish(error.condition);
+        else one.fail(`refused with ${error}, expected amqp:unauthorized-access`);
       });
     },
     { password: `${options.password}-wrong`, reconnect: false },
