@@ -10,6 +10,7 @@
 //! * `buffer`: aligned memory for direct I/O; [`RecvBuffer`]
 //! * `timer`: the heap of timers that both backends use
 //! * `slots`: generational slots; a late completion never meets a reused one
+//! * `sync_delay`: `debug_sync_delay`
 //! * `uring`: the kernel backend, the only `unsafe` of the workspace
 //! * `sim`: the double
 //!
@@ -20,6 +21,7 @@ mod event;
 mod facade;
 pub mod sim;
 mod slots;
+mod sync_delay;
 mod timer;
 mod uring;
 
