@@ -97,12 +97,11 @@ impl Reactor {
         dispatch!(self, backend => backend.resume_receive(socket))
     }
 
-    /// Begins disk work; [`Event::Disk`] when it is complete. Requests may complete in any order, except that a `Close`
-    /// waits for those on the same file that were submitted before it.
+    /// Begins disk work; [`Event::Disk`] when it is complete. Requests may complete in any order.
     ///
-    /// # Panics
-    /// When an offset is not a multiple of [`disk::BLOCK_SIZE`], or, on a file that is open for direct I/O, the
-    /// address or length of what is written is not.
+    /// `InvalidInput` is the answer to reads and writes whose offset or length is not a multiple of [`disk::BLOCK_SIZE`],
+    /// to written data that does not begin at one in memory (see [`crate::buffer::aligned`]), and to a number that is not
+    /// open, or open already.
     pub fn submit_disk(&mut self, request: DiskRequest) {
         dispatch!(self, backend => backend.submit_disk(request))
     }

@@ -1,56 +1,255 @@
-//! One simulated process.
+//! One simulated process, and the reactor that it holds.
+//!
+//! Owns the process's events, timers and held-back flushes. What it does to network and disk goes through the world.
 
+use super::HostId;
+use super::network::{Notice, Read};
+use super::world::State;
+use crate::buffer::RecvBuffer;
 use crate::event::{Event, ListenerId, SocketId};
+use crate::slots::Key;
+use crate::sync_delay::{SyncDelay, is_flush};
+use crate::timer::Timers;
 use bytes::Bytes;
-use disk::{DiskRequest, Nanos};
-use std::collections::VecDeque;
+use disk::sim::Session;
+use disk::{DiskDone, DiskRequest, Nanos};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Alarm {
+    User(u64),
+    DelayedSync(Key),
+}
+
+/// The world's side of a process.
 #[derive(Debug)]
-pub(crate) struct SimHost {}
+pub(super) struct Host {
+    pub(super) session: Session,
+    pub(super) stopped: bool,
+    pub(super) watches_signals: bool,
+    alive: bool,
+    notices: VecDeque<Notice>,
+    timers: Timers<Alarm>,
+    sync_delay: SyncDelay,
+    /// Requests in flight whose completion promises durability.
+    flushes: BTreeSet<u64>,
+}
+
+impl Host {
+    pub(super) fn new(session: Session) -> Self {
+        Host {
+            session,
+            stopped: false,
+            watches_signals: false,
+            alive: true,
+            notices: VecDeque::new(),
+            timers: Timers::new(),
+            sync_delay: SyncDelay::new(),
+            flushes: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn notify(&mut self, notice: Notice) {
+        if self.alive {
+            self.notices.push_back(notice);
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.notify(Notice::Event(event));
+    }
+
+    pub(super) fn disk_done(&mut self, now: Nanos, done: DiskDone) {
+        let held = if self.flushes.remove(&done.id) { self.sync_delay.hold(now, done) } else { Err(done) };
+        match held {
+            Ok((at, key)) => self.timers.set(at, Alarm::DelayedSync(key)),
+            Err(done) => self.tell(Event::Disk(done)),
+        }
+    }
+
+    /// Whether a turn now would give an event.
+    pub(super) fn is_ready(&mut self, now: Nanos) -> bool {
+        let runs = self.alive && !self.stopped;
+        runs && (!self.notices.is_empty() || self.timers.next_at().is_some_and(|at| at <= now))
+    }
+
+    pub(super) fn next_alarm(&mut self) -> Option<Nanos> {
+        if self.alive && !self.stopped { self.timers.next_at() } else { None }
+    }
+
+    /// False when it was dead already.
+    pub(super) fn die(&mut self) -> bool {
+        self.notices.clear();
+        self.timers = Timers::new();
+        std::mem::replace(&mut self.alive, false)
+    }
+}
+
+/// The reactor of a simulated process. When the process was killed, every call does nothing.
+#[derive(Debug)]
+pub(crate) struct SimHost {
+    world: Rc<RefCell<State>>,
+    id: HostId,
+}
 
 impl SimHost {
+    pub(super) fn new(world: Rc<RefCell<State>>, id: HostId) -> Self {
+        SimHost { world, id }
+    }
+
+    pub(super) fn id(&self) -> HostId {
+        self.id
+    }
+
+    pub(super) fn is_of(&self, world: &Rc<RefCell<State>>) -> bool {
+        Rc::ptr_eq(&self.world, world)
+    }
+
     pub(crate) fn now(&self) -> Nanos {
-        todo!()
+        self.world.borrow().now
     }
-    pub(crate) fn listen(&mut self, _address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
-        todo!()
+
+    pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
+        if !self.is_alive() {
+            return Err(io::Error::other("the process was killed"));
+        }
+        self.world.borrow_mut().network.listen(self.id, address)
     }
-    pub(crate) fn close_listener(&mut self, _listener: ListenerId) {
-        todo!()
+
+    pub(crate) fn close_listener(&mut self, listener: ListenerId) {
+        self.act(|state, id, now| {
+            state.network.close_listener(id, listener);
+            // What waited in the backlog is reset.
+            let mut dropped = Vec::new();
+            state.host(id).notices.retain(|notice| match notice {
+                Notice::Event(Event::Accepted { listener: named, socket, .. }) if *named == listener => {
+                    dropped.push(*socket);
+                    false
+                }
+                Notice::Event(Event::AcceptFailed { listener: named, .. }) => *named != listener,
+                _ => true,
+            });
+            dropped.into_iter().for_each(|socket| state.network.close(now, id, socket));
+        });
     }
-    pub(crate) fn connect(&mut self, _address: SocketAddr) -> SocketId {
-        todo!()
+
+    pub(crate) fn connect(&mut self, address: SocketAddr) -> SocketId {
+        let mut state = self.world.borrow_mut();
+        let (id, now) = (self.id, state.now);
+        let socket = state.network.connect(now, id, address);
+        if !state.host(id).alive {
+            state.network.close(now, id, socket);
+        }
+        state.collect_mail();
+        socket
     }
-    pub(crate) fn send(&mut self, _socket: SocketId, _chunks: Vec<Bytes>) {
-        todo!()
+
+    pub(crate) fn send(&mut self, socket: SocketId, chunks: Vec<Bytes>) {
+        self.act(|state, id, now| state.network.send(now, id, socket, chunks));
     }
-    pub(crate) fn close(&mut self, _socket: SocketId) {
-        todo!()
+
+    pub(crate) fn close(&mut self, socket: SocketId) {
+        self.act(|state, id, now| {
+            state.host(id).notices.retain(|notice| socket_of(notice) != Some(socket));
+            state.network.close(now, id, socket);
+        });
     }
-    pub(crate) fn finish(&mut self, _socket: SocketId) {
-        todo!()
+
+    pub(crate) fn finish(&mut self, socket: SocketId) {
+        self.act(|state, id, now| state.network.finish(now, id, socket));
     }
-    pub(crate) fn pause_receive(&mut self, _socket: SocketId) {
-        todo!()
+
+    pub(crate) fn pause_receive(&mut self, socket: SocketId) {
+        self.act(|state, id, _| state.network.pause_receive(id, socket));
     }
-    pub(crate) fn resume_receive(&mut self, _socket: SocketId) {
-        todo!()
+
+    pub(crate) fn resume_receive(&mut self, socket: SocketId) {
+        self.act(|state, id, _| state.network.resume_receive(id, socket));
     }
-    pub(crate) fn submit_disk(&mut self, _request: DiskRequest) {
-        todo!()
+
+    pub(crate) fn submit_disk(&mut self, request: DiskRequest) {
+        self.act(|state, id, now| {
+            let host = state.host(id);
+            if is_flush(&request.op) {
+                host.flushes.insert(request.id);
+            }
+            let session = host.session;
+            state.disk.submit(now, session, request);
+        });
     }
-    pub(crate) fn set_sync_delay(&mut self, _delay: Nanos) {
-        todo!()
+
+    pub(crate) fn set_sync_delay(&mut self, delay: Nanos) {
+        self.act(|state, id, _| state.host(id).sync_delay.set(delay));
     }
-    pub(crate) fn set_timer(&mut self, _at: Nanos, _token: u64) {
-        todo!()
+
+    pub(crate) fn set_timer(&mut self, at: Nanos, token: u64) {
+        self.act(|state, id, _| state.host(id).timers.set(at, Alarm::User(token)));
     }
+
     pub(crate) fn watch_signals(&mut self) -> io::Result<()> {
-        todo!()
+        self.act(|state, id, _| state.host(id).watches_signals = true);
+        Ok(())
     }
-    pub(crate) fn wait(&mut self, _events: &mut VecDeque<Event>) -> io::Result<()> {
-        todo!()
+
+    pub(crate) fn wait(&mut self, events: &mut VecDeque<Event>) -> io::Result<()> {
+        self.act(|state, id, now| {
+            for notice in std::mem::take(&mut state.host(id).notices) {
+                match notice {
+                    Notice::Event(event) => events.push_back(event),
+                    Notice::Readable(socket) => {
+                        state.network.read(now, id, socket, |read| events.push_back(read_event(socket, read)));
+                    }
+                }
+            }
+            let host = state.host(id);
+            while let Some(alarm) = host.timers.pop_due(now) {
+                events.push_back(match alarm {
+                    Alarm::User(token) => Event::Timer(token),
+                    Alarm::DelayedSync(key) => Event::Disk(host.sync_delay.release(key)),
+                });
+            }
+        });
+        Ok(())
+    }
+
+    fn is_alive(&self) -> bool {
+        self.world.borrow_mut().host(self.id).alive
+    }
+
+    /// What a living process does to its world.
+    fn act(&mut self, action: impl FnOnce(&mut State, HostId, Nanos)) {
+        let mut state = self.world.borrow_mut();
+        if state.host(self.id).alive {
+            let now = state.now;
+            action(&mut state, self.id, now);
+            state.collect_mail();
+        }
+    }
+}
+
+fn read_event(socket: SocketId, read: Read) -> Event {
+    match read {
+        Read::Data(data) => Event::Received { socket, data: RecvBuffer::owned(data) },
+        Read::End => Event::Closed { socket, error: None },
+        Read::Broken(kind) => Event::Closed { socket, error: Some(kind.into()) },
+    }
+}
+
+fn socket_of(notice: &Notice) -> Option<SocketId> {
+    match notice {
+        Notice::Readable(socket) => Some(*socket),
+        Notice::Event(
+            Event::Accepted { socket, .. }
+            | Event::Connected { socket }
+            | Event::Received { socket, .. }
+            | Event::Sent { socket }
+            | Event::Closed { socket, .. },
+        ) => Some(*socket),
+        Notice::Event(Event::AcceptFailed { .. } | Event::Disk(_) | Event::Timer(_) | Event::Signal(_)) => None,
     }
 }

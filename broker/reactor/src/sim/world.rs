@@ -1,98 +1,290 @@
-//! Time, the hosts and what happens to them.
+//! Time, the hosts of a simulated world and what happens to them.
+//!
+//! Owns the clock and the agenda, and carries each thing that is due to the part that it concerns. The network is in
+//! `network`, a process in `host`, the disk in the crate `disk`.
 
+use super::HostId;
+use super::host::{Host, SimHost};
+use super::network::{Appointment, Network, NetworkConfig};
 use crate::Reactor;
+use crate::event::Event;
+use crate::facade::Backend;
 use disk::Nanos;
-use std::ops::Range;
+use disk::sim::{Session, SimConfig, SimDisk};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
 
-/// One process of the simulated world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HostId(pub u32);
-
-/// The ranges from which the world draws.
+/// How a world behaves.
 #[derive(Clone, Debug)]
 pub struct WorldConfig {
     /// The first moment, in nanoseconds.
     pub start: Nanos,
-    /// Delay of one segment between two hosts, or within one, in nanoseconds.
-    pub latency: Range<Nanos>,
-    /// Sizes into which sent bytes are cut.
-    pub segment_bytes: Range<usize>,
-    /// What the kernel takes of a connection before the peer has read it, in bytes.
-    pub send_buffer_bytes: usize,
+    /// The network between the hosts.
+    pub network: NetworkConfig,
+    /// The disk that they share.
+    pub disk: SimConfig,
 }
 
 impl Default for WorldConfig {
     fn default() -> Self {
-        WorldConfig {
-            start: 1_000_000_000,
-            latency: 20_000..400_000,
-            segment_bytes: 1..65_536,
-            send_buffer_bytes: 256 * 1024,
-        }
+        WorldConfig { start: 1_000_000_000, network: NetworkConfig::default(), disk: SimConfig::default() }
     }
 }
 
-/// A world: hosts, the network between them and one shared disk, all driven by one seed.
+/// A world: processes, the network between them and one shared disk, all driven by one seed and one thread.
 ///
-/// A test makes hosts, gives each reactor to a server, lets each take its first turn, and then:
+/// Each process holds a [`Reactor`] of this world. A test lets each take its first turn, and from then on only those that
+/// `step` names; a turn calls [`Reactor::wait`], which returns what is due without blocking.
 ///
-/// ```text
-/// while let Some(host) = world.step() {
-///     servers[host].turn();          // calls Reactor::wait, which returns what is due without blocking
-/// }
 /// ```
+/// use reactor::sim::{World, WorldConfig};
+/// use std::collections::VecDeque;
+///
+/// let world = World::new(7, WorldConfig::default());
+/// let mut reactor = world.host();
+/// reactor.set_timer(reactor.now() + 1_000, 42);
+/// let mut events = VecDeque::new();
+/// while let Some(host) = world.step() {
+///     assert_eq!(host, world.id(&reactor));
+///     reactor.wait(&mut events).unwrap();
+/// }
+/// assert!(matches!(events.pop_front(), Some(reactor::Event::Timer(42))));
+/// ```
+///
+/// Addresses are one namespace: whichever host listens on an address is reached by it, and 127.0.0.1 is no exception.
 #[derive(Clone, Debug)]
-pub struct World {}
+pub struct World {
+    state: Rc<RefCell<State>>,
+}
+
+/// What a world and its hosts share.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) now: Nanos,
+    random: fastrand::Rng,
+    agenda: BTreeMap<(Nanos, u64), Appointment>,
+    appointments_made: u64,
+    pub(super) hosts: Vec<Host>,
+    pub(super) network: Network,
+    pub(super) disk: SimDisk,
+}
 
 impl World {
     /// A world at time `config.start` without hosts.
-    pub fn new(_seed: u64, _config: WorldConfig) -> World {
-        todo!()
+    pub fn new(seed: u64, config: WorldConfig) -> World {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let network = Network::new(random.u64(..), config.network);
+        let disk = SimDisk::new(random.u64(..), config.disk);
+        let state = State {
+            now: config.start,
+            random,
+            agenda: BTreeMap::new(),
+            appointments_made: 0,
+            hosts: Vec::new(),
+            network,
+            disk,
+        };
+        World { state: Rc::new(RefCell::new(state)) }
     }
-    /// Starts a process: a reactor with its own session on the shared disk.
+
+    /// Starts a process: a reactor with a session of its own on the shared disk. A process that was killed is started
+    /// again as another one.
     pub fn host(&self) -> Reactor {
-        todo!()
+        let mut state = self.state.borrow_mut();
+        let session = state.disk.attach();
+        let id = HostId(state.hosts.len() as u32);
+        state.hosts.push(Host::new(session));
+        Reactor { backend: Backend::Sim(SimHost::new(Rc::clone(&self.state), id)) }
     }
-    /// The host that a simulated reactor belongs to.
-    pub fn id(&self, _reactor: &Reactor) -> HostId {
-        todo!()
+
+    /// The host that a reactor of this world belongs to.
+    ///
+    /// # Panics
+    /// When the reactor is not of this world.
+    pub fn id(&self, reactor: &Reactor) -> HostId {
+        match &reactor.backend {
+            Backend::Sim(host) if host.is_of(&self.state) => host.id(),
+            _ => panic!("the reactor is not of this world"),
+        }
     }
+
     /// The present.
     pub fn now(&self) -> Nanos {
-        todo!()
+        self.state.borrow().now
     }
-    /// Advances to the next due event and carries it out, again and again until a running host has something to
-    /// reap; tells which. `None`: nothing will ever happen again by itself.
+
+    /// Lets time run until a process that is neither stopped nor dead has something to reap, and tells which; with several
+    /// at the same time, chance picks. The caller must let it take a turn before the next step. `None`: nothing
+    /// will happen any more by itself.
     pub fn step(&self) -> Option<HostId> {
-        todo!()
+        self.state.borrow_mut().step(Nanos::MAX)
     }
-    /// `step` for as long as time is not past `until`, with `turn` for each host that has something to reap; then it
-    /// is `until`.
-    pub fn run_until(&self, _until: Nanos, _turn: impl FnMut(HostId)) {
-        todo!()
+
+    /// Steps until it is `until`, with a `turn` for each host that `step` names. Appends nothing to time when `until` is
+    /// past.
+    pub fn run_until(&self, until: Nanos, mut turn: impl FnMut(HostId)) {
+        loop {
+            let ready = self.state.borrow_mut().step(until);
+            match ready {
+                Some(host) => turn(host),
+                None => break,
+            }
+        }
+        let mut state = self.state.borrow_mut();
+        state.now = state.now.max(until);
     }
-    /// SIGKILL: locks go free, connections end, what the disk has in flight may still land.
-    pub fn kill(&self, _host: HostId) {
-        todo!()
+
+    /// SIGKILL: the process takes no turn any more, its connections end, its locks go free, and what it has in flight on
+    /// the disk may still land. Its reactor does nothing from now on.
+    pub fn kill(&self, host: HostId) {
+        self.state.borrow_mut().kill(host);
     }
-    /// SIGSTOP: the host takes no turn; its kernel goes on.
-    pub fn pause(&self, _host: HostId) {
-        todo!()
+
+    /// SIGSTOP: the process takes no turn; its kernel goes on with disk and network.
+    pub fn pause(&self, host: HostId) {
+        self.state.borrow_mut().host(host).stopped = true;
     }
+
     /// SIGCONT.
-    pub fn resume(&self, _host: HostId) {
-        todo!()
+    pub fn resume(&self, host: HostId) {
+        self.state.borrow_mut().host(host).stopped = false;
     }
-    /// Holds everything that travels from `source` to `target` until `heal`.
-    pub fn cut(&self, _source: HostId, _target: HostId) {
-        todo!()
+
+    /// Any other signal that a server watches: an event, or death if it does not watch.
+    pub fn signal(&self, host: HostId, signal: i32) {
+        let mut state = self.state.borrow_mut();
+        if state.host(host).watches_signals {
+            state.host(host).tell(Event::Signal(signal));
+        } else {
+            state.kill(host);
+        }
     }
+
+    /// Power loss of the whole world: all processes die, and the disk keeps of what was not durable what chance leaves.
+    pub fn crash(&self) {
+        let mut state = self.state.borrow_mut();
+        state.disk.crash();
+        for host in (0..state.hosts.len() as u32).map(HostId) {
+            state.kill(host);
+        }
+    }
+
+    /// Holds everything that travels from `source` to `target` until `heal`; connections do not notice by themselves.
+    pub fn cut(&self, source: HostId, target: HostId) {
+        self.state.borrow_mut().network.cut(source, target);
+    }
+
     /// Undoes `cut`; what was held arrives.
-    pub fn heal(&self, _source: HostId, _target: HostId) {
-        todo!()
+    pub fn heal(&self, source: HostId, target: HostId) {
+        let mut state = self.state.borrow_mut();
+        let now = state.now;
+        state.network.heal(now, source, target);
+        state.collect_mail();
     }
-    /// Resets every connection between the two.
-    pub fn reset(&self, _left: HostId, _right: HostId) {
-        todo!()
+
+    /// Cuts both directions between each host of `left` and each of `right`.
+    pub fn partition(&self, left: &[HostId], right: &[HostId]) {
+        for (&one, &other) in left.iter().flat_map(|one| right.iter().map(move |other| (one, other))) {
+            self.cut(one, other);
+            self.cut(other, one);
+        }
+    }
+
+    /// Undoes `partition`.
+    pub fn unite(&self, left: &[HostId], right: &[HostId]) {
+        for (&one, &other) in left.iter().flat_map(|one| right.iter().map(move |other| (one, other))) {
+            self.heal(one, other);
+            self.heal(other, one);
+        }
+    }
+
+    /// Resets every connection between the two; what is on its way is lost.
+    pub fn reset(&self, left: HostId, right: HostId) {
+        let mut state = self.state.borrow_mut();
+        state.network.reset(left, right);
+        state.collect_mail();
+    }
+
+    /// Lets the next connection to the host fail to be accepted, once; it is tried again as the kernel backend would.
+    pub fn fail_next_accept(&self, host: HostId, kind: io::ErrorKind) {
+        self.state.borrow_mut().network.fail_next_accept(host, kind);
+    }
+
+    /// Access to the shared disk: to plant errors, to tamper, to look at what is durable.
+    pub fn with_disk<T>(&self, action: impl FnOnce(&mut SimDisk) -> T) -> T {
+        action(&mut self.state.borrow_mut().disk)
+    }
+
+    /// The process's session on the shared disk.
+    pub fn session(&self, host: HostId) -> Session {
+        self.state.borrow_mut().host(host).session
+    }
+}
+
+impl State {
+    pub(super) fn host(&mut self, HostId(index): HostId) -> &mut Host {
+        &mut self.hosts[index as usize]
+    }
+
+    /// Carries over what the network has for hosts and agenda. To be called after each call that may produce some.
+    pub(super) fn collect_mail(&mut self) {
+        let mail = self.network.take_mail();
+        for (host, notice) in mail.notices {
+            self.host(host).notify(notice);
+        }
+        for (at, appointment) in mail.appointments {
+            self.appointments_made += 1;
+            self.agenda.insert((at, self.appointments_made), appointment);
+        }
+    }
+
+    fn kill(&mut self, id: HostId) {
+        let (now, session) = (self.now, self.host(id).session);
+        if self.host(id).die() {
+            self.disk.kill(session);
+            self.network.close_host(now, id);
+            self.collect_mail();
+        }
+    }
+
+    fn step(&mut self, until: Nanos) -> Option<HostId> {
+        loop {
+            if let Some(host) = self.ready_host() {
+                return Some(host);
+            }
+            let next = self.next_at().filter(|at| *at <= until)?;
+            self.now = self.now.max(next);
+            self.carry_out();
+        }
+    }
+
+    fn ready_host(&mut self) -> Option<HostId> {
+        let now = self.now;
+        let ready: Vec<u32> =
+            (0..self.hosts.len() as u32).filter(|index| self.host(HostId(*index)).is_ready(now)).collect();
+        self.random.choice(ready).map(HostId)
+    }
+
+    fn next_at(&mut self) -> Option<Nanos> {
+        let appointment = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        let timer = self.hosts.iter_mut().filter_map(Host::next_alarm).min();
+        [appointment, timer, self.disk.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Does what is due now, in the order in which it was due.
+    fn carry_out(&mut self) {
+        while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let appointment = entry.remove();
+            self.network.keep(self.now, appointment);
+            self.collect_mail();
+        }
+        while let Some((session, done)) = self.disk.poll(self.now) {
+            let now = self.now;
+            if let Some(host) = self.hosts.iter_mut().find(|host| host.session == session) {
+                host.disk_done(now, done);
+            }
+        }
     }
 }

@@ -3,11 +3,14 @@
 //! Owns descriptors, whether they are for direct I/O, locks, and how many operations each file has with the kernel.
 //! The operations themselves are in `operation`.
 
-use disk::{DiskError, FileId, OpenMode};
+use crate::buffer::is_aligned;
+use disk::{BLOCK_SIZE, DiskError, FileId, OpenMode};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
@@ -19,6 +22,7 @@ pub(super) struct File {
     pub(super) descriptor: OwnedFd,
     pub(super) direct: bool,
     pub(super) path: PathBuf,
+    writable: bool,
     /// Operations that the kernel has.
     in_flight: u32,
     /// The `Close` request that waits for them.
@@ -50,11 +54,19 @@ impl Files {
     /// Takes over a file that was just opened. Gives whether its I/O is direct, and its length in bytes.
     ///
     /// On the spot: setting a flag is no I/O, and the attributes of a file that was opened a moment ago are cached.
-    pub(super) fn adopt(&mut self, id: FileId, path: PathBuf, descriptor: OwnedFd) -> io::Result<(bool, u64)> {
+    pub(super) fn adopt(
+        &mut self,
+        id: FileId,
+        path: PathBuf,
+        mode: OpenMode,
+        descriptor: OwnedFd,
+    ) -> io::Result<(bool, u64)> {
         let direct = self.direct_io && make_direct(&descriptor)?;
         let len = nix::sys::stat::fstat(&descriptor)?.st_size as u64;
-        let replaced = self.open.insert(id, File { descriptor, direct, path, in_flight: 0, closing: None });
-        assert!(replaced.is_none(), "{id:?} is open already");
+        let Entry::Vacant(vacant) = self.open.entry(id) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "another file is open under this number"));
+        };
+        vacant.insert(File { descriptor, direct, path, writable: mode != OpenMode::Read, in_flight: 0, closing: None });
         Ok((direct, len))
     }
 
@@ -67,6 +79,31 @@ impl Files {
             }
             _ => Err(not_open(id)),
         }
+    }
+
+    /// As `begin`, for reading or writing `range`: refuses what direct I/O would, and a write to a file that is open for
+    /// reading. Buffered files are held to the same, so that a mistake shows on every file system.
+    pub(super) fn begin_transfer(
+        &mut self,
+        id: FileId,
+        data: Option<&[u8]>,
+        range: Range<u64>,
+    ) -> Result<(), DiskError> {
+        let file = self.begin(id)?;
+        let blocks = [range.start, range.end].iter().all(|edge| edge.is_multiple_of(BLOCK_SIZE as u64));
+        let writes = data.is_none_or(|data| file.writable && is_aligned(data) && !data.is_empty());
+        if blocks && writes {
+            return Ok(());
+        }
+        let what = if data.is_some() { "write" } else { "read" };
+        let message = format!(
+            "cannot {what} bytes {range:?} of {}: offset, length and address must be multiples of {BLOCK_SIZE}, \
+             and the file open for it",
+            file.path.display()
+        );
+        let closable = self.end(id);
+        assert!(closable.is_none(), "no close can have come in between");
+        Err(DiskError { kind: io::ErrorKind::InvalidInput, message })
     }
 
     /// An operation of `begin` is complete. Gives the descriptor to close, if a close waited for this.
@@ -138,5 +175,5 @@ pub(super) fn disk_error(what: &str, error: io::Error) -> DiskError {
 
 fn not_open(id: FileId) -> DiskError {
     let message = format!("file {} is not open", id.0);
-    DiskError { kind: io::ErrorKind::NotConnected, message }
+    DiskError { kind: io::ErrorKind::InvalidInput, message }
 }

@@ -66,7 +66,7 @@ enum Work {
         written: usize,
         durable: bool,
     },
-    /// `buffer` has what was read so far; it has room for `len` rounded up to blocks.
+    /// `buffer` has what was read so far, and room for `len`.
     Read {
         file: FileId,
         offset: u64,
@@ -184,11 +184,12 @@ impl Disk {
             DiskOp::Open { file, path, mode } => Ok(Work::Open { file, mode, name: name(&path)?, path }),
             DiskOp::SetLen { file, len } => files.begin(file).map(|_| Work::SetLen { file, len }),
             DiskOp::Write { file, offset, data, durable } => {
-                files.begin(file).map(|_| Work::Write { file, offset, data, written: 0, durable })
+                files.begin_transfer(file, Some(&data), offset..offset + data.len() as u64)?;
+                Ok(Work::Write { file, offset, data, written: 0, durable })
             }
             DiskOp::Read { file, offset, len } => {
-                let buffer = aligned(len.next_multiple_of(BLOCK_SIZE));
-                files.begin(file).map(|_| Work::Read { file, offset, len, buffer })
+                files.begin_transfer(file, None, offset..offset + len as u64)?;
+                Ok(Work::Read { file, offset, len, buffer: aligned(len) })
             }
             DiskOp::Sync { file } => files.begin(file).map(|_| Work::Sync { file }),
             DiskOp::SyncDir { path } => Ok(Work::OpenDir { name: name(&path)?, path }),
@@ -243,7 +244,7 @@ impl Work {
                     .build()
             }
             Work::Read { file, offset, len, buffer } => {
-                let room = len.next_multiple_of(BLOCK_SIZE) - buffer.len();
+                let room = *len - buffer.len();
                 let rest = buffer.spare_capacity_mut().as_mut_ptr().cast();
                 opcode::Read::new(descriptor(file), rest, room.min(TRANSFER_MAX) as u32)
                     .offset(*offset + buffer.len() as u64)
@@ -281,10 +282,10 @@ impl Work {
             Err(error) => return Step::Done(Err(disk_error(&self.describe(files), error))),
         };
         match self {
-            Work::Open { file, path, .. } => {
+            Work::Open { file, path, mode, .. } => {
                 // SAFETY: the kernel made this descriptor for this completion; nobody else knows it.
                 let descriptor = unsafe { OwnedFd::from_raw_fd(value as i32) };
-                let opened = files.adopt(*file, path.clone(), descriptor);
+                let opened = files.adopt(*file, path.clone(), *mode, descriptor);
                 Step::Done(match opened {
                     Ok((direct, len)) => Ok(Outcome::Opened { direct, len }),
                     Err(error) => Err(disk_error(&self.describe(files), error)),
@@ -336,7 +337,6 @@ impl Work {
         if !at_end && reached < *len {
             return Step::Again;
         }
-        buffer.truncate(*len);
         Step::Done(Ok(Outcome::Data(std::mem::take(buffer).freeze())))
     }
 
