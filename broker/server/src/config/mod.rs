@@ -1,25 +1,61 @@
 //! The configuration files of EMS, read in two steps: as written (names, values, lines), then as meant.
+//!
+//! Start at [`load`]. `tables` knows every name; `written` reads files; `server_file`, `queues`, `users` and `stores`
+//! give them meaning; `help` makes docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in
+//! EMS: to the working directory). Opens no store and no socket.
+
+mod server_file;
+
+mod queues;
+mod stores;
+mod users;
+
+mod tables;
+mod value;
+mod written;
 
 mod diagnostic;
+mod findings;
+mod help;
 mod model;
+mod nearest;
+mod parameter;
+
+#[cfg(test)]
+mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use model::{Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
+pub use help::parameters_markdown;
+pub use model::{AbortOn, Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
+pub use parameter::{Kind, Parameter, Status};
+pub use tables::{QUEUE, SERVER, STORE, Section};
+pub use value::{ValueError, nanos};
 
+use findings::Findings;
 use std::path::Path;
 
-/// Reads tibemsd.conf at `path` and the files that it names. `overrides` are `--set NAME=VALUE`; with `strict`
-/// (`--check`) unknown names are errors.
+/// Reads tibemsd.conf at `path` and the files that it names. `overrides` are `--set NAME=VALUE` and beat the file; with
+/// `strict` (`--check`) unknown names and unreadable files are errors. All files are read to the end, so that one run
+/// reports everything.
 ///
 /// # Errors
-/// All diagnostics, when at least one is an error that must stop the start.
-#[allow(clippy::todo)]
+/// All diagnostics, when at least one of them must stop the start.
 pub fn load(
-    _path: &Path,
-    _overrides: &[(String, String)],
-    _strict: bool,
+    path: &Path,
+    overrides: &[(String, String)],
+    strict: bool,
 ) -> Result<(Configuration, Vec<Diagnostic>), Vec<Diagnostic>> {
-    todo!()
+    let mut findings = Findings::default();
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let loaded = server_file::load(&path, overrides, &mut findings);
+    let abort_on = loaded.as_ref().map_or(&[][..], |loaded| &loaded.abort_on);
+    let diagnostics = findings.finish(strict, abort_on);
+    match loaded {
+        Some(loaded) if diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning) => {
+            Ok((loaded.configuration, diagnostics))
+        }
+        _ => Err(diagnostics),
+    }
 }
 /// placeholder until merged
 pub fn duration_ns(_text: &str) -> Result<u64, String> {

@@ -46,18 +46,25 @@ pub struct Configuration {
     pub async_flush_interval_ns: u64,
     /// `async_unflushed_max`, bytes.
     pub async_unflushed_max: u64,
-    /// `max_message_size`, bytes.
+    /// `max_client_msg_size`, bytes; never more than half a segment.
     pub message_bytes_max: u64,
-    /// `max_msg_memory`, bytes for message bodies in memory; 0 = no limit.
+    /// `max_msg_memory`: bytes for message bodies in memory.
     pub message_memory_max: u64,
     /// `max_connections`; 0 = no limit.
     pub connections_max: u32,
     /// `handshake_timeout`, nanoseconds.
     pub handshake_timeout_ns: u64,
-    /// `server_timeout_client_connection`, nanoseconds of silence after which a client is closed; 0 = never.
+    /// `server_timeout_client_connection`, nanoseconds of silence after which a client is closed.
     pub client_timeout_ns: u64,
-    /// `processor_ids`: cores for shards; empty = one shard per core.
-    pub processor_ids: Vec<u32>,
+    /// `startup_abort_list`, as far as it concerns what is not a configuration file.
+    pub abort_on: AbortOn,
+}
+
+/// What stops the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AbortOn {
+    /// DB_FILES: a store folder that is empty or missing, instead of a new store.
+    pub missing_store: bool,
 }
 
 /// One `listen` URL.
@@ -89,8 +96,6 @@ pub struct QueueSpec {
     pub definition: QueueDefinition,
     /// `secure`: permissions are checked.
     pub secure: bool,
-    /// `flowControl` in bytes; 0 = off.
-    pub flow_control: u64,
     /// Line in queues.conf.
     pub line: usize,
 }

@@ -1,0 +1,285 @@
+//! tibemsd.conf: the main file, as meant. Reads the other files that it names through their own modules.
+
+use super::findings::{Findings, Spot, Weight};
+use super::model::{AbortOn, Configuration, Ft, Listen, StoreSpec, User};
+use super::tables::{ABORT_WORDS, SERVER};
+use super::value::{self, Address};
+use super::written::{Settings, lines, read};
+use super::{queues, stores, users};
+use std::path::{Path, PathBuf};
+
+/// Bodies kept in memory when `max_msg_memory` is not set, in bytes.
+const MESSAGE_MEMORY_DEFAULT: u64 = 256 << 20;
+/// Silence after which a client is closed when `server_timeout_client_connection` is not set, in nanoseconds.
+const CLIENT_TIMEOUT_DEFAULT: u64 = 60_000_000_000;
+/// Longest server name, in characters (EMS's limit).
+const SERVER_NAME_MAX: usize = 64;
+
+/// Reads everything; what is wrong goes to `findings`. `None` when the main file itself cannot be read.
+pub(super) fn load(path: &Path, overrides: &[(String, String)], findings: &mut Findings) -> Option<Loaded> {
+    if path.extension().is_some_and(|extension| extension == "json") {
+        let remedy = "write a tibemsd.conf; every parameter has the same name there";
+        findings.error(&Spot::new(path, 0), "", "JSON configurations are not read", remedy);
+        return None;
+    }
+    let text = read(path, "", Weight::Error, findings)?;
+    let settings = settings(path, &text, overrides, findings);
+    let abort_on = value::list(settings.text("startup_abort_list"));
+    let abort_on = ABORT_WORDS.iter().copied().filter(|word| abort_on.iter().any(|set| set.eq_ignore_ascii_case(word)));
+    let abort_on: Vec<&'static str> = abort_on.collect();
+    let configuration = Reader { path, settings: &settings, findings }.configuration(&abort_on);
+    Some(Loaded { configuration, abort_on })
+}
+
+/// The configuration, and the words of startup_abort_list.
+pub(super) struct Loaded {
+    pub(super) configuration: Configuration,
+    pub(super) abort_on: Vec<&'static str>,
+}
+
+fn settings(path: &Path, text: &str, overrides: &[(String, String)], findings: &mut Findings) -> Settings {
+    let mut settings = Settings::new(SERVER, Spot::new(path, 0));
+    for (spot, line) in lines(path, text, findings) {
+        match line.split_once('=') {
+            Some((name, value)) => settings.set(spot, name.trim(), value, findings),
+            None => findings.error(&spot, "", format!("'{line}' has no '='"), "write name = value"),
+        }
+    }
+    for (name, value) in overrides {
+        settings.replace(Spot::new(Path::new("--set"), 0), name, value, findings);
+    }
+    settings
+}
+
+/// Turns settings into meaning.
+struct Reader<'r> {
+    path: &'r Path,
+    settings: &'r Settings,
+    findings: &'r mut Findings,
+}
+
+impl Reader<'_> {
+    fn configuration(mut self, abort_on: &[&str]) -> Configuration {
+        let settings = self.settings;
+        let listens = self.listens();
+        let ft = self.ft(&listens);
+        let (stores, meta) = self.stores();
+        let queues = match self.side_file("queues") {
+            Some((path, text)) => queues::parse(&path, &text, &stores, self.findings),
+            None => Vec::new(),
+        };
+        let authorization = settings.flag("authorization");
+        let users = self.users(authorization, ft.is_some());
+        let segment_bytes = settings.bytes("segment_size").next_multiple_of(4096);
+        Configuration {
+            file: self.path.to_owned(),
+            server: self.server_name(),
+            password: settings.text("password").to_owned(),
+            failover_list: self.failover_list(&listens, ft.as_ref()),
+            listens,
+            authorization,
+            users,
+            queues,
+            default_store: stores::DEFAULT,
+            store_folder: self.resolve("store"),
+            stores,
+            meta,
+            ft_activation_ns: settings.nanos("ft_activation"),
+            ft_heartbeat_ns: settings.nanos("ft_heartbeat"),
+            ft,
+            logfile: settings.is_set("logfile").then(|| self.resolve("logfile")),
+            debug_sync_delay_ns: settings.nanos("debug_sync_delay"),
+            segment_bytes,
+            async_flush_interval_ns: settings.nanos("async_flush_interval"),
+            async_unflushed_max: settings.bytes("async_unflushed_max"),
+            message_bytes_max: self.message_bytes_max(segment_bytes),
+            message_memory_max: or_default(settings.bytes("max_msg_memory"), MESSAGE_MEMORY_DEFAULT),
+            connections_max: u32::try_from(settings.count("max_connections")).expect("the row has that range"),
+            handshake_timeout_ns: settings.nanos("handshake_timeout"),
+            client_timeout_ns: or_default(settings.nanos("server_timeout_client_connection"), CLIENT_TIMEOUT_DEFAULT),
+            abort_on: AbortOn { missing_store: abort_on.contains(&"DB_FILES") },
+        }
+    }
+
+    /// A path of the file, relative to the folder of the file.
+    fn resolve(&self, name: &str) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(self.settings.text(name))
+    }
+
+    /// Another configuration file. One that was not named may be missing.
+    fn side_file(&mut self, name: &str) -> Option<(PathBuf, String)> {
+        let path = self.resolve(name);
+        if !self.settings.is_set(name) && !path.exists() {
+            if name == "queues" {
+                let remedy = "create it with at least one line, for example '>' to allow every queue";
+                self.findings.add(
+                    Weight::Doubt,
+                    &Spot::new(&path, 0),
+                    name,
+                    "does not exist: there are no queues",
+                    remedy,
+                );
+            }
+            return None;
+        }
+        let text = read(&path, name, Weight::MissingFile, self.findings)?;
+        Some((path, text))
+    }
+
+    fn server_name(&mut self) -> String {
+        let name = self.settings.text("server");
+        if name.chars().count() > SERVER_NAME_MAX {
+            let message = format!("is longer than {SERVER_NAME_MAX} characters");
+            self.findings.error(self.settings.spot("server"), "server", message, "choose a shorter name");
+        }
+        name.to_owned()
+    }
+
+    fn listens(&mut self) -> Vec<Listen> {
+        let mut listens: Vec<Listen> = Vec::new();
+        for setting in self.settings.texts("listen") {
+            let Address { host, port, tls } = value::address(&setting.text).expect("checked when it was set");
+            let listen = Listen { host, port, tls };
+            if tls {
+                let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
+                self.findings.error(&setting.spot, "listen", "ssl:// is not supported yet", remedy);
+            }
+            if port != 0 && listens.contains(&listen) {
+                let message = format!("{} is listened on already", setting.text);
+                self.findings.error(&setting.spot, "listen", message, "remove one of the two lines");
+            }
+            listens.push(listen);
+        }
+        listens
+    }
+
+    fn ft(&mut self, listens: &[Listen]) -> Option<Ft> {
+        let settings = self.settings;
+        let (heartbeat_ns, activation_ns) = (settings.nanos("ft_heartbeat"), settings.nanos("ft_activation"));
+        if activation_ns < 2 * heartbeat_ns {
+            let name = if settings.is_set("ft_activation") { "ft_activation" } else { "ft_heartbeat" };
+            let message = format!(
+                "ft_activation ({}) is less than twice ft_heartbeat ({})",
+                settings.text("ft_activation"),
+                settings.text("ft_heartbeat")
+            );
+            let remedy = "raise ft_activation, so that one late heartbeat is not taken for a dead server";
+            self.findings.error(settings.spot(name), name, message, remedy);
+        }
+        if !settings.is_set("ft_active") {
+            return None;
+        }
+        let peer_url = settings.text("ft_active").to_owned();
+        let peer = value::address(&peer_url).expect("checked when it was set");
+        self.check_peer(&peer, listens);
+        Some(Ft {
+            peer_url,
+            peer_host: if peer.host.is_empty() { "localhost".to_owned() } else { peer.host },
+            peer_port: peer.port,
+            peer_tls: peer.tls,
+            heartbeat_ns,
+            activation_ns,
+            reconnect_timeout_ns: settings.nanos("ft_reconnect_timeout"),
+            takeover_by_link: settings.text("ft_takeover").eq_ignore_ascii_case("link"),
+        })
+    }
+
+    fn check_peer(&mut self, peer: &Address, listens: &[Listen]) {
+        let spot = self.settings.spot("ft_active");
+        if peer.tls {
+            let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
+            self.findings.error(spot, "ft_active", "ssl:// is not supported yet", remedy);
+        }
+        if peer.port == 0 {
+            self.findings.error(spot, "ft_active", "has no port", "name the port that the other server listens on");
+        }
+        let is_own = |listen: &&Listen| {
+            let same_host = listen.host == peer.host || (is_this_host(&listen.host) && is_this_host(&peer.host));
+            listen.port == peer.port && same_host
+        };
+        if peer.port != 0 && listens.iter().any(|listen| is_own(&listen)) {
+            let remedy = "name the URL of the other server of the pair";
+            self.findings.error(spot, "ft_active", "names this server itself", remedy);
+        }
+    }
+
+    fn stores(&mut self) -> (Vec<StoreSpec>, StoreSpec) {
+        let file = self.side_file("stores");
+        let minimum = |name: &str| {
+            let own = self.settings.bytes(name);
+            or_default(own, self.settings.bytes("store_minimum"))
+        };
+        let minimums = stores::Minimums {
+            sync: minimum("store_minimum_sync"),
+            r#async: minimum("store_minimum_async"),
+            meta: minimum("store_minimum_meta"),
+        };
+        let text = file.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
+        stores::parse(text, minimums, self.findings)
+    }
+
+    fn users(&mut self, authorization: bool, paired: bool) -> Vec<User> {
+        let file = self.side_file("users");
+        let spot = Spot::new(&self.resolve("users"), 0);
+        if file.is_none() && authorization {
+            let remedy = "create it, or set authorization = disabled";
+            self.findings.error(&spot, "users", "cannot be read, and authorization is enabled", remedy);
+        }
+        let (path, text) = file.unwrap_or_default();
+        let users = users::parse(&path, &text, self.findings);
+        let (server, password) = (self.settings.text("server"), self.settings.text("password"));
+        let is_known = users.iter().any(|user| user.name == server && user.password == password);
+        if authorization && paired && !is_known {
+            let message = format!("has no user '{server}' with the password of tibemsd.conf: the peer cannot log in");
+            let remedy = format!("add a line {server}:password:the servers of the pair");
+            self.findings.error(&spot, "users", message, remedy);
+        }
+        users
+    }
+
+    /// A message is never split over segments.
+    fn message_bytes_max(&mut self, segment_bytes: u64) -> u64 {
+        let wanted = self.settings.bytes("max_client_msg_size");
+        if wanted > segment_bytes / 2 {
+            let message = format!("is more than half of segment_size ({segment_bytes} bytes)");
+            let name = "max_client_msg_size";
+            self.findings.error(self.settings.spot(name), name, message, "lower it, or raise segment_size");
+        }
+        or_default(wanted, segment_bytes / 2)
+    }
+
+    fn failover_list(&self, listens: &[Listen], ft: Option<&Ft>) -> Vec<String> {
+        let told = value::list(self.settings.text("client_urls"));
+        if !told.is_empty() {
+            return told.into_iter().map(|url| value::client_url(url).expect("checked when it was set")).collect();
+        }
+        let own = listens.iter().take(1).map(|listen| url(&listen.host, listen.port, listen.tls));
+        let peer = ft.into_iter().map(|ft| url(&ft.peer_host, ft.peer_port, ft.peer_tls));
+        own.chain(peer).collect()
+    }
+}
+
+fn or_default(value: u64, default: u64) -> u64 {
+    if value == 0 { default } else { value }
+}
+
+fn is_this_host(host: &str) -> bool {
+    ["", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"].contains(&host)
+}
+
+/// A URL for clients. A listen on all addresses is told by the machine's name, as EMS does.
+fn url(host: &str, port: u16, tls: bool) -> String {
+    let scheme = if tls { "amqps" } else { "amqp" };
+    let host = match host {
+        "" | "0.0.0.0" | "::" => machine_name(),
+        host if host.contains(':') => format!("[{host}]"),
+        host => host.to_owned(),
+    };
+    format!("{scheme}://{host}:{port}")
+}
+
+fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,177 @@
+//! What is wrong with a tibemsd.conf, and how it is said.
+
+use super::*;
+
+#[test]
+fn bad_values_stop_the_start() {
+    check(
+        "ft_heartbeat = soon\n",
+        "tibemsd.conf:1: error: ft_heartbeat: 'soon' is not a time (write seconds as 3 or 0.25, or a unit: 250ms, 50us, \
+         2min, 1h; range 1ms to 3600s)\n",
+    );
+    check(
+        "\nlisten = http://x:1\n",
+        "tibemsd.conf:2: error: listen: 'http://x:1' is not a URL of the form tcp://host:port or ssl://host:port \
+         (correct the scheme, the host or the port)\n",
+    );
+    check(
+        "authorization = maybe\n",
+        "tibemsd.conf:1: error: authorization: 'maybe' is neither enabled nor disabled (write enable, enabled, true, \
+         yes or on, or disable, disabled, false, no or off)\n",
+    );
+    check(
+        "max_connections = -1\n",
+        "tibemsd.conf:1: error: max_connections: '-1' is not a whole number (write digits only; range 0 to \
+         4294967295)\n",
+    );
+    check(
+        "segment_size = 1KB\n",
+        "tibemsd.conf:1: error: segment_size: 1KB is outside the range 0, or 1MB to 4095MB (choose a value inside the \
+         range; range 0, or 1MB to 4095MB)\n",
+    );
+    check(
+        "startup_abort_list=SSL,EVERYTHING\n",
+        "tibemsd.conf:1: error: startup_abort_list: 'EVERYTHING' is not one of SSL, TRANSPORTS, CONFIG_FILES, \
+         CONFIG_ERRORS, DB_FILES (choose one of these words)\n",
+    );
+    check("listen\n", "tibemsd.conf:1: error: 'listen' has no '=' (write name = value)\n");
+}
+
+#[test]
+fn unknown_names_are_doubts() {
+    let text = "ft_actve = tcp://x:1\nnonsense_of_mine = 1\n";
+    let warnings = "tibemsd.conf:1: warning: ft_actve: is not a known name (did you mean ft_active?)\n\
+                    tibemsd.conf:2: warning: nonsense_of_mine: is not a known name (remove the line; \
+                    docs/PARAMETERS.md lists the names)\n";
+    check(text, warnings);
+    let errors = warnings.replace("warning", "error");
+    assert_eq!(Folder::new(text).remarks(true), errors);
+    let listed = Folder::new(&format!("{text}startup_abort_list=CONFIG_ERRORS\n"));
+    assert_eq!(listed.remarks(false), errors);
+}
+
+#[test]
+fn parameters_without_effect_say_so() {
+    check(
+        "routing = enabled\nmulticast = off\n",
+        "tibemsd.conf:1: warning: routing: has no effect here: there are no routes (remove the line)\n",
+    );
+    check(
+        "ssl_require_client_cert = yes\n",
+        "tibemsd.conf:1: error: ssl_require_client_cert: 'yes' is not supported (this version has no TLS and cannot \
+         demand certificates; remove the line)\n",
+    );
+    check(
+        "listen = ssl://7243\n",
+        "tibemsd.conf:1: error: listen: ssl:// is not supported yet (write tcp://; until TLS exists put a TLS proxy in \
+         front)\n",
+    );
+}
+
+#[test]
+fn a_line_given_twice_is_a_doubt() {
+    check(
+        "server = a\nserver = b\n",
+        "tibemsd.conf:2: warning: server: was set in line 1 already; this one counts (remove one of the two lines)\n",
+    );
+}
+
+#[test]
+fn the_pair_is_checked() {
+    check(
+        "ft_heartbeat = 5\nft_activation = 9\n",
+        "tibemsd.conf:2: error: ft_activation: ft_activation (9) is less than twice ft_heartbeat (5) (raise \
+         ft_activation, so that one late heartbeat is not taken for a dead server)\n",
+    );
+    check(
+        "ft_heartbeat = 6\n",
+        "tibemsd.conf:1: error: ft_heartbeat: ft_activation (10) is less than twice ft_heartbeat (6) (raise \
+         ft_activation, so that one late heartbeat is not taken for a dead server)\n",
+    );
+    check(
+        "listen = tcp://7222\nft_active = tcp://localhost:7222\n",
+        "tibemsd.conf:2: error: ft_active: names this server itself (name the URL of the other server of the pair)\n",
+    );
+    let folder = Folder::new("authorization=enabled\nft_active=tcp://x:1\npassword=p\n")
+        .with("users.conf", "EMS-SERVER:q:the pair\n");
+    assert_eq!(
+        folder.remarks(false),
+        "users.conf: error: users: has no user 'EMS-SERVER' with the password of tibemsd.conf: the peer cannot log in \
+         (add a line EMS-SERVER:password:the servers of the pair)\n"
+    );
+}
+
+#[test]
+fn messages_fit_segments() {
+    check(
+        "max_client_msg_size = 40MB\n",
+        "tibemsd.conf:1: error: max_client_msg_size: is more than half of segment_size (67108864 bytes) (lower it, or \
+         raise segment_size)\n",
+    );
+}
+
+#[test]
+fn mangled_passwords_are_refused() {
+    check(
+        "password = $man$abcdef\n",
+        "tibemsd.conf:1: error: password: a mangled password ($man$...) can only be read by the server that made it \
+         (write the password in the clear and protect the file)\n",
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let folder = Folder::new("users = nobody.conf\n");
+    let warning = "nobody.conf: warning: users: cannot be read: No such file or directory (os error 2) (create the \
+                   file, correct the path, or let the server's user read it)\n";
+    assert_eq!(folder.remarks(false), warning);
+    assert_eq!(folder.remarks(true), warning.replace("warning", "error"));
+    let folder = folder.with("tibemsd.conf", "users=nobody.conf\nstartup_abort_list=CONFIG_FILES\n");
+    assert_eq!(folder.remarks(false), warning.replace("warning", "error"));
+    let errors = load(&folder.path("missing.conf"), &[], false).unwrap_err();
+    assert_eq!(errors.len(), 1);
+    let errors = load(&folder.path("tibemsd.json"), &[], false).unwrap_err();
+    assert_eq!(errors[0].message, "JSON configurations are not read");
+}
+
+#[test]
+fn authorization_needs_users() {
+    let remarks = Folder::new("authorization = on\n").remarks(false);
+    assert_eq!(
+        remarks,
+        "users.conf: error: users: cannot be read, and authorization is enabled (create it, or set authorization = \
+         disabled)\n"
+    );
+}
+
+#[test]
+fn everything_is_reported_at_once() {
+    let folder = Folder::new("ft_heartbeat=x\nlisten=y\nwrong=1\n")
+        .with("queues.conf", "a..b\nq store=nowhere\n")
+        .with("users.conf", "nocolon\n")
+        .with("stores.conf", "key=1\n");
+    let remarks = folder.remarks(false);
+    for expected in [
+        "tibemsd.conf:1:",
+        "tibemsd.conf:2:",
+        "tibemsd.conf:3:",
+        "queues.conf:1:",
+        "queues.conf:2:",
+        "users.conf:1:",
+        "stores.conf:1:",
+    ] {
+        assert!(remarks.contains(expected), "{expected} is missing in\n{remarks}");
+    }
+}
+
+#[test]
+fn binary_and_endless_lines_are_errors() {
+    let folder = Folder::new("");
+    std::fs::write(folder.path("tibemsd.conf"), b"server = a\nlisten = \xff\xfe\n").unwrap();
+    assert_eq!(folder.remarks(false), "tibemsd.conf:2: error: is not UTF-8 text (save the file as UTF-8)\n");
+    let folder = Folder::new(&format!("server = a\npassword = {}\n", "x".repeat(256_000)));
+    assert_eq!(
+        folder.remarks(false),
+        "tibemsd.conf:2: error: the line is longer than 256000 bytes (shorten the line)\n"
+    );
+}
