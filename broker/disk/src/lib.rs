@@ -36,29 +36,16 @@ pub enum OpenMode {
 #[allow(missing_docs, reason = "each variant's line speaks of its fields")]
 pub enum DiskOp {
     /// Opens `path` as `file`, for direct I/O where the file system has it. Answer: [`Outcome::Opened`].
-    Open {
-        file: FileId,
-        path: PathBuf,
-        mode: OpenMode,
-    },
+    Open { file: FileId, path: PathBuf, mode: OpenMode },
     /// Closes `file` (and drops its lock). Answer: [`Outcome::Done`].
     Close { file: FileId },
     /// Sets the length in bytes; the new range reads as zeros.
     SetLen { file: FileId, len: u64 },
     /// Writes all of `data` at `offset`. With `durable`, completion means that the data is on media (RWF_DSYNC).
     /// A short write is completed or reported as an error by the executor, never as success.
-    Write {
-        file: FileId,
-        offset: u64,
-        data: Bytes,
-        durable: bool,
-    },
+    Write { file: FileId, offset: u64, data: Bytes, durable: bool },
     /// Reads up to `len` bytes at `offset`; shorter only at the end of the file. Answer: [`Outcome::Data`].
-    Read {
-        file: FileId,
-        offset: u64,
-        len: usize,
-    },
+    Read { file: FileId, offset: u64, len: usize },
     /// Flushes file data and length (fsync).
     Sync { file: FileId },
     /// Makes the names in a directory durable (fsync of the directory).

@@ -10,8 +10,7 @@ mod error;
 mod store;
 
 pub use api::{
-    Appended, Body, Config, Event, Location, MessageKey, Mode, Recovered, RecoveredMessage,
-    Refused, StoreConfig,
+    Appended, Body, Config, Event, Location, MessageKey, Mode, Recovered, RecoveredMessage, Refused, StoreConfig,
 };
 pub use error::StoreError;
 pub use store::Store;

@@ -68,13 +68,7 @@ impl Store {
         todo!()
     }
     /// Admits the removal of a message; returns the record's log sequence number.
-    pub fn acknowledge(
-        &mut self,
-        now: Nanos,
-        store: u8,
-        publish_lsn: u64,
-        location: Location,
-    ) -> Result<u64, Refused> {
+    pub fn acknowledge(&mut self, now: Nanos, store: u8, publish_lsn: u64, location: Location) -> Result<u64, Refused> {
         todo!()
     }
     /// Whether a publish would be admitted now.

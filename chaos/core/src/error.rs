@@ -72,6 +72,12 @@ pub enum Error {
     /// The proxy only forwards on this machine.
     #[error("the proxy forwards to 127.0.0.1 only, not to {0}")]
     NotLoopback(std::net::SocketAddr),
+    /// The load generator could not start or end.
+    #[error("load: {0}")]
+    Load(#[from] loadgen::run::RunError),
+    /// A node did not answer on its administration address.
+    #[error("administration: {0}")]
+    Administration(#[from] loadgen::admin::AdminError),
     /// The broker refused a setting that a scenario needs.
     #[error("node {node} refused {command}: {reply}")]
     Refused {
@@ -101,6 +107,9 @@ pub enum Error {
         /// The decoder's words.
         reason: String,
     },
+    /// The request makes no sense.
+    #[error("{0}")]
+    Usage(String),
     /// Somebody asked the run to end.
     #[error("interrupted")]
     Interrupted,

@@ -5,15 +5,26 @@
 
 #![forbid(unsafe_code)]
 
+pub mod checks;
 pub mod cleanup;
 pub mod clock;
 pub mod cluster;
+pub mod environment;
 mod error;
 pub mod faults;
+pub mod history;
 pub mod node;
 pub mod options;
 pub mod plan;
+mod progress;
+pub mod report;
+pub mod result;
+mod run;
 pub mod scenario;
+pub mod series;
 pub mod statistics;
+pub mod times;
+pub mod trial;
 
 pub use error::{Error, Result};
+pub use run::main;

@@ -19,6 +19,15 @@ pub struct LoadPlan {
     pub producers: u32,
     /// Receiving links.
     pub consumers: u32,
+    /// A server that is silent for so long counts as lost to a client, ms. A stopped server closes no socket, so this is a part of
+    /// the failover time of `pause-active`.
+    pub client_idle_timeout_ms: u64,
+    /// Longest wait for one connection attempt, from TCP to the attached link, ms.
+    pub client_connect_timeout_ms: u64,
+    /// Unconfirmed messages that each producer may have in flight.
+    pub window: u32,
+    /// Messages that the consumer lets the broker send ahead.
+    pub credit: u32,
     /// Time under load before the fault may come, ms.
     pub warm_up_ms: u64,
     /// Length of steady flow that counts as recovered, ms.
@@ -36,6 +45,10 @@ impl Default for LoadPlan {
             size_bytes: 1024,
             producers: 4,
             consumers: 1,
+            client_idle_timeout_ms: 500,
+            client_connect_timeout_ms: 500,
+            window: 2000,
+            credit: 1000,
             warm_up_ms: 2000,
             steady_ms: 2000,
             recovery_limit_ms: 15_000,
@@ -91,9 +104,9 @@ pub enum Step {
     KillActive,
     /// SIGSTOP to whichever node is active.
     StopActive,
-    /// Wait until the standby has taken over, but at least this long after the stop, ms.
+    /// Wait until the standby has taken over, but at least this long after the fault.
     AwaitTakeover {
-        /// Shortest time that the victim stays stopped, ms.
+        /// Shortest wait, ms.
         at_least_ms: u64,
     },
     /// SIGCONT to the stopped node.
@@ -219,7 +232,10 @@ fn steps(scenario: Scenario, load: &LoadPlan, pair: &PairPlan, phase_us: u64) ->
     }
     steps.push(Step::Run { duration_us: load.warm_up_ms * 1000 + phase_us });
     match scenario {
-        Scenario::KillActive | Scenario::SlowSync => steps.extend([Step::KillActive, Step::RestartVictim]),
+        // Restarted at once, the victim might win the store back: a failover to itself, which is another scenario.
+        Scenario::KillActive | Scenario::SlowSync => {
+            steps.extend([Step::KillActive, Step::AwaitTakeover { at_least_ms: 0 }, Step::RestartVictim]);
+        }
         Scenario::PauseActive => steps.extend([
             Step::StopActive,
             Step::AwaitTakeover { at_least_ms: 2 * pair.ft_activation_ms },

@@ -45,19 +45,9 @@ impl Inode {
         let mut blocks = BTreeMap::new();
         for (index, chunk) in bytes.chunks(BLOCK_SIZE).enumerate() {
             let data = Some(block_of(chunk));
-            blocks.insert(
-                index as u64,
-                Block {
-                    seen: data.clone(),
-                    media: data,
-                },
-            );
+            blocks.insert(index as u64, Block { seen: data.clone(), media: data });
         }
-        Self {
-            len: bytes.len() as u64,
-            durable_len: bytes.len() as u64,
-            blocks,
-        }
+        Self { len: bytes.len() as u64, durable_len: bytes.len() as u64, blocks }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -88,10 +78,7 @@ impl Inode {
     /// Stores one block where readers see it; not durable yet.
     pub(super) fn write_block(&mut self, index: u64, data: &[u8]) {
         assert_eq!(data.len(), BLOCK_SIZE);
-        let block = self.blocks.entry(index).or_insert(Block {
-            seen: None,
-            media: None,
-        });
+        let block = self.blocks.entry(index).or_insert(Block { seen: None, media: None });
         block.seen = Some(block_of(data));
         self.len = self.len.max((index + 1) * BLOCK_SIZE as u64);
     }
@@ -100,11 +87,7 @@ impl Inode {
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) {
         for (index, byte_block) in out.chunks_mut(BLOCK_SIZE).enumerate() {
             let block = offset / BLOCK_SIZE as u64 + index as u64;
-            match self
-                .blocks
-                .get(&block)
-                .and_then(|block| block.seen.as_ref())
-            {
+            match self.blocks.get(&block).and_then(|block| block.seen.as_ref()) {
                 Some(data) => byte_block.copy_from_slice(&data[..byte_block.len()]),
                 None => byte_block.fill(0),
             }
@@ -122,22 +105,11 @@ impl Inode {
         let (len, blocks) = match range {
             Some(range) => {
                 let end = (range.end * BLOCK_SIZE as u64).min(self.len);
-                (
-                    end,
-                    self.blocks
-                        .range(range)
-                        .map(|(index, block)| (*index, block.seen.clone()))
-                        .collect(),
-                )
+                (end, self.blocks.range(range).map(|(index, block)| (*index, block.seen.clone())).collect())
             }
             None => {
                 let dirty = self.blocks.iter().filter(|(_, block)| !block.is_durable());
-                (
-                    self.len,
-                    dirty
-                        .map(|(index, block)| (*index, block.seen.clone()))
-                        .collect(),
-                )
+                (self.len, dirty.map(|(index, block)| (*index, block.seen.clone())).collect())
             }
         };
         Captured { len, blocks }
@@ -159,8 +131,7 @@ impl Inode {
         }
         self.durable_len = self.len;
         let len = self.len;
-        self.blocks
-            .retain(|index, _| index * (BLOCK_SIZE as u64) < len);
+        self.blocks.retain(|index, _| index * (BLOCK_SIZE as u64) < len);
         for block in self.blocks.values_mut().filter(|block| !block.is_durable()) {
             let data = match random.u8(0..4) {
                 0 => torn(block, random, tear_bytes),
@@ -177,11 +148,7 @@ fn torn(block: &Block, random: &mut fastrand::Rng, tear_bytes: usize) -> Option<
     let zeros = [0; BLOCK_SIZE];
     let mut bytes = zeros;
     for start in (0..BLOCK_SIZE).step_by(tear_bytes) {
-        let source = if random.bool() {
-            &block.seen
-        } else {
-            &block.media
-        };
+        let source = if random.bool() { &block.seen } else { &block.media };
         let source: &[u8] = source.as_deref().unwrap_or(&zeros);
         bytes[start..start + tear_bytes].copy_from_slice(&source[start..start + tear_bytes]);
     }

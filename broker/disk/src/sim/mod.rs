@@ -174,9 +174,7 @@ impl SimDisk {
     /// An empty disk that holds the directory `/`.
     pub fn new(seed: u64, config: SimConfig) -> Self {
         assert!(config.latency_ns_min > 0 && config.latency_ns_min <= config.latency_ns_max);
-        assert!(
-            config.tear_bytes.is_power_of_two() && (512..=BLOCK_SIZE).contains(&config.tear_bytes)
-        );
+        assert!(config.tear_bytes.is_power_of_two() && (512..=BLOCK_SIZE).contains(&config.tear_bytes));
         Self {
             config,
             random: fastrand::Rng::with_seed(seed),
@@ -198,20 +196,14 @@ impl SimDisk {
 
     /// A process starts to use the disk.
     pub fn attach(&mut self) -> Session {
-        self.processes.push(Process {
-            alive: true,
-            open: BTreeMap::new(),
-        });
+        self.processes.push(Process { alive: true, open: BTreeMap::new() });
         Session(self.processes.len() as u32 - 1)
     }
 
     /// Hands in a request. It takes effect, and completes, at later times than `now`.
     pub fn submit(&mut self, now: Nanos, session: Session, request: DiskRequest) {
         self.now = self.now.max(now);
-        assert!(
-            self.process(session).alive,
-            "a killed process submits nothing"
-        );
+        assert!(self.process(session).alive, "a killed process submits nothing");
         let latency = self.latency();
         let complete_at = self.now + latency;
         let operation = self.begin(session, request);
@@ -221,24 +213,14 @@ impl SimDisk {
         self.operations.insert(key, operation);
         for part in 0..parts {
             let at = self.now + self.random.u64(1..=latency);
-            self.schedule(
-                at,
-                Step::Effect {
-                    operation: key,
-                    part,
-                },
-            );
+            self.schedule(at, Step::Effect { operation: key, part });
         }
         self.schedule(complete_at, Step::Complete { operation: key });
     }
 
     /// Carries out what is due at `now`; returns completions one by one, `None` when there is no more.
     pub fn poll(&mut self, now: Nanos) -> Option<(Session, DiskDone)> {
-        while self
-            .steps
-            .first_key_value()
-            .is_some_and(|((at, _), _)| *at <= now)
-        {
+        while self.steps.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
             let ((at, _), step) = self.steps.pop_first()?;
             self.now = self.now.max(at);
             self.run(step);
@@ -267,9 +249,7 @@ impl SimDisk {
         let steps = std::mem::take(&mut self.steps);
         for ((at, order), step) in steps {
             match step {
-                Step::Effect { operation, .. }
-                    if self.operations[&operation].session == session =>
-                {
+                Step::Effect { operation, .. } if self.operations[&operation].session == session => {
                     match self.random.u8(0..3) {
                         0 => self.run(step),
                         1 => {
@@ -382,11 +362,8 @@ impl SimDisk {
 
     fn latency(&mut self) -> Nanos {
         let slow = self.random.u32(0..1_000_000) < self.config.slow_per_million;
-        let most = if slow {
-            self.config.slow_ns_max.max(self.config.latency_ns_max)
-        } else {
-            self.config.latency_ns_max
-        };
+        let most =
+            if slow { self.config.slow_ns_max.max(self.config.latency_ns_max) } else { self.config.latency_ns_max };
         self.random.u64(self.config.latency_ns_min..=most)
     }
 
@@ -406,29 +383,16 @@ impl SimDisk {
     fn bury(&mut self, session: Session) {
         self.processes[session.0 as usize].open.clear();
         self.locks.retain(|_, (holder, _)| *holder != session);
-        self.operations
-            .retain(|_, operation| operation.session != session);
+        self.operations.retain(|_, operation| operation.session != session);
         self.collect();
     }
 
     /// Frees files that nothing can reach any more and counts the rest.
     fn collect(&mut self) {
         let mut reachable: BTreeSet<InodeId> = self.names.files().map(|(_, inode)| inode).collect();
-        reachable.extend(
-            self.processes
-                .iter()
-                .flat_map(|process| process.open.values().map(|handle| handle.inode)),
-        );
-        reachable.extend(
-            self.operations
-                .values()
-                .filter_map(|operation| operation.inode()),
-        );
-        self.used_blocks = reachable
-            .iter()
-            .filter_map(|id| self.inodes.get(id))
-            .map(Inode::blocks)
-            .sum();
+        reachable.extend(self.processes.iter().flat_map(|process| process.open.values().map(|handle| handle.inode)));
+        reachable.extend(self.operations.values().filter_map(|operation| operation.inode()));
+        self.used_blocks = reachable.iter().filter_map(|id| self.inodes.get(id)).map(Inode::blocks).sum();
         reachable.extend(self.names.durable_files());
         self.inodes.retain(|id, _| reachable.contains(id));
     }

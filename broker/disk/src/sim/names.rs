@@ -24,10 +24,7 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new() -> Self {
         let root = BTreeMap::from([(PathBuf::from("/"), Name::Directory)]);
-        Self {
-            seen: root.clone(),
-            durable: root,
-        }
+        Self { seen: root.clone(), durable: root }
     }
 
     pub(super) fn get(&self, path: &Path) -> Option<Name> {
@@ -87,42 +84,24 @@ impl Names {
 
     pub(super) fn list(&self, path: &Path) -> Vec<String> {
         let children = self.seen.keys().filter(|name| name.parent() == Some(path));
-        children
-            .filter_map(|name| name.file_name())
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect()
+        children.filter_map(|name| name.file_name()).map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     /// The directory's entries survive a crash from now on.
     pub(super) fn sync_directory(&mut self, path: &Path) {
         self.durable.retain(|name, _| name.parent() != Some(path));
-        let children = self
-            .seen
-            .iter()
-            .filter(|(name, _)| name.parent() == Some(path));
-        self.durable
-            .extend(children.map(|(name, value)| (name.clone(), *value)));
+        let children = self.seen.iter().filter(|(name, _)| name.parent() == Some(path));
+        self.durable.extend(children.map(|(name, value)| (name.clone(), *value)));
     }
 
     /// Each change of a name that was not synced is kept or undone; what hangs on a lost directory goes with it.
     pub(super) fn lose_cache(&mut self, random: &mut fastrand::Rng) {
-        let all: BTreeSet<PathBuf> = self
-            .seen
-            .keys()
-            .chain(self.durable.keys())
-            .cloned()
-            .collect();
+        let all: BTreeSet<PathBuf> = self.seen.keys().chain(self.durable.keys()).cloned().collect();
         let mut left: BTreeMap<PathBuf, Name> = BTreeMap::new();
         for path in all {
             let (seen, durable) = (self.seen.get(&path), self.durable.get(&path));
-            let kept = if seen == durable || random.bool() {
-                seen
-            } else {
-                durable
-            };
-            let has_parent = path
-                .parent()
-                .is_none_or(|parent| left.get(parent) == Some(&Name::Directory));
+            let kept = if seen == durable || random.bool() { seen } else { durable };
+            let has_parent = path.parent().is_none_or(|parent| left.get(parent) == Some(&Name::Directory));
             if let (Some(name), true) = (kept, has_parent) {
                 left.insert(path, *name);
             }

@@ -67,9 +67,7 @@ impl Operation {
 
     pub(super) fn inode(&self) -> Option<InodeId> {
         match self.work {
-            Work::Write { inode, .. } | Work::Read { inode, .. } | Work::Sync { inode, .. } => {
-                Some(inode)
-            }
+            Work::Write { inode, .. } | Work::Read { inode, .. } | Work::Sync { inode, .. } => Some(inode),
             Work::SetLen { inode, .. } | Work::Lock { inode, .. } => Some(inode),
             Work::Refused | Work::Other(_) => None,
         }
@@ -77,10 +75,7 @@ impl Operation {
 }
 
 fn error(kind: ErrorKind, what: &str, path: &Path) -> DiskError {
-    DiskError {
-        kind,
-        message: format!("{what} {}: {kind}", path.display()),
-    }
+    DiskError { kind, message: format!("{what} {}: {kind}", path.display()) }
 }
 
 impl SimDisk {
@@ -88,46 +83,27 @@ impl SimDisk {
     pub(super) fn begin(&mut self, session: Session, request: DiskRequest) -> Operation {
         let DiskRequest { id, op } = request;
         let (path, kind) = (self.path_of(session, &op), OpKind::of(&op));
-        let refused = |error| Operation {
-            session,
-            id,
-            work: Work::Refused,
-            result: Err(error),
-        };
+        let refused = |error| Operation { session, id, work: Work::Refused, result: Err(error) };
         let Some(path) = path else {
-            return refused(error(
-                ErrorKind::InvalidInput,
-                "file that is not open:",
-                Path::new("?"),
-            ));
+            return refused(error(ErrorKind::InvalidInput, "file that is not open:", Path::new("?")));
         };
         let planted = self.faults.iter_mut().find(|fault| {
             let here = path.to_string_lossy().contains(&fault.path_contains);
-            fault.count > 0
-                && fault.operation == kind
-                && fault.session.is_none_or(|of| of == session)
-                && here
+            fault.count > 0 && fault.operation == kind && fault.session.is_none_or(|of| of == session) && here
         });
         if let Some(fault) = planted {
             fault.count -= 1;
             return refused(error(fault.kind, &format!("{kind:?}"), &path));
         }
         match self.work(session, op) {
-            Ok(work) => Operation {
-                session,
-                id,
-                work,
-                result: Ok(Outcome::Done),
-            },
+            Ok(work) => Operation { session, id, work, result: Ok(Outcome::Done) },
             Err(kind) => refused(error(kind, "request", &path)),
         }
     }
 
     fn path_of(&self, session: Session, op: &DiskOp) -> Option<PathBuf> {
         match op {
-            DiskOp::Open { path, .. } | DiskOp::SyncDir { path } | DiskOp::Unlink { path } => {
-                Some(path.clone())
-            }
+            DiskOp::Open { path, .. } | DiskOp::SyncDir { path } | DiskOp::Unlink { path } => Some(path.clone()),
             DiskOp::CreateDir { path } | DiskOp::List { path } => Some(path.clone()),
             DiskOp::Link { to, .. } => Some(to.clone()),
             DiskOp::Close { file } | DiskOp::SetLen { file, .. } | DiskOp::Write { file, .. } => {
@@ -140,73 +116,40 @@ impl SimDisk {
     }
 
     fn open_path(&self, session: Session, file: FileId) -> Option<PathBuf> {
-        self.process(session)
-            .open
-            .get(&file)
-            .map(|handle| handle.path.clone())
+        self.process(session).open.get(&file).map(|handle| handle.path.clone())
     }
 
     fn work(&mut self, session: Session, op: DiskOp) -> Result<Work, ErrorKind> {
-        let aligned_to =
-            |value: u64| value.is_multiple_of(BLOCK_SIZE as u64) || !self.config.direct;
+        let aligned_to = |value: u64| value.is_multiple_of(BLOCK_SIZE as u64) || !self.config.direct;
         let handle = |file: &FileId| &self.process(session).open[file];
         Ok(match op {
-            DiskOp::Write {
-                file,
-                offset,
-                data,
-                durable,
-            } => {
+            DiskOp::Write { file, offset, data, durable } => {
                 let address = data.as_ptr() as usize as u64;
-                let whole = data.len().is_multiple_of(BLOCK_SIZE)
-                    && offset.is_multiple_of(BLOCK_SIZE as u64);
+                let whole = data.len().is_multiple_of(BLOCK_SIZE) && offset.is_multiple_of(BLOCK_SIZE as u64);
                 if !whole || !aligned_to(address) || data.is_empty() || !handle(&file).writable {
                     return Err(ErrorKind::InvalidInput);
                 }
                 let inode = handle(&file).inode;
                 let parts = self.split((data.len() / BLOCK_SIZE) as u64);
-                Work::Write {
-                    inode,
-                    first: offset / BLOCK_SIZE as u64,
-                    data,
-                    durable,
-                    parts,
-                }
+                Work::Write { inode, first: offset / BLOCK_SIZE as u64, data, durable, parts }
             }
             DiskOp::Read { file, offset, len } => {
                 if !aligned_to(offset) || !aligned_to(len as u64) {
                     return Err(ErrorKind::InvalidInput);
                 }
                 let inode = handle(&file).inode;
-                let available = self.inodes[&inode]
-                    .len()
-                    .saturating_sub(offset)
-                    .min(len as u64) as usize;
+                let available = self.inodes[&inode].len().saturating_sub(offset).min(len as u64) as usize;
                 let mut out = aligned(available);
                 out.resize(available, 0);
                 let parts = self.split(available.div_ceil(BLOCK_SIZE) as u64);
-                Work::Read {
-                    inode,
-                    offset,
-                    out,
-                    parts,
-                }
+                Work::Read { inode, offset, out, parts }
             }
             DiskOp::Sync { file } => {
                 let inode = handle(&file).inode;
-                Work::Sync {
-                    inode,
-                    captured: self.inodes[&inode].capture(None),
-                }
+                Work::Sync { inode, captured: self.inodes[&inode].capture(None) }
             }
-            DiskOp::SetLen { file, len } => Work::SetLen {
-                inode: handle(&file).inode,
-                len,
-            },
-            DiskOp::TryLock { file } => Work::Lock {
-                inode: handle(&file).inode,
-                file,
-            },
+            DiskOp::SetLen { file, len } => Work::SetLen { inode: handle(&file).inode, len },
+            DiskOp::TryLock { file } => Work::Lock { inode: handle(&file).inode, file },
             other => Work::Other(other),
         })
     }
@@ -220,10 +163,7 @@ impl SimDisk {
         if low > high {
             std::mem::swap(&mut low, &mut high);
         }
-        [0..low, low..high, high..blocks]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect()
+        [0..low, low..high, high..blocks].into_iter().filter(|part| !part.is_empty()).collect()
     }
 
     /// One part of an operation takes effect.
@@ -234,32 +174,18 @@ impl SimDisk {
         let (result, session) = (operation.result.clone(), operation.session);
         let outcome = match &mut operation.work {
             Work::Refused => result,
-            Work::Write {
-                inode,
-                first,
-                data,
-                parts,
-                ..
-            } => self
-                .write_part(*inode, *first, data, parts[part].clone())
-                .and(result),
-            Work::Read {
-                inode,
-                offset,
-                out,
-                parts,
-            } => {
-                let range = parts[part].start as usize * BLOCK_SIZE
-                    ..(parts[part].end as usize * BLOCK_SIZE).min(out.len());
+            Work::Write { inode, first, data, parts, .. } => {
+                self.write_part(*inode, *first, data, parts[part].clone()).and(result)
+            }
+            Work::Read { inode, offset, out, parts } => {
+                let range =
+                    parts[part].start as usize * BLOCK_SIZE..(parts[part].end as usize * BLOCK_SIZE).min(out.len());
                 self.inodes[inode].read(*offset + range.start as u64, &mut out[range]);
                 result
             }
             Work::Sync { .. } => result,
             Work::SetLen { inode, len } => {
-                self.inodes
-                    .get_mut(inode)
-                    .expect("an operation keeps its file")
-                    .set_len(*len);
+                self.inodes.get_mut(inode).expect("an operation keeps its file").set_len(*len);
                 result
             }
             Work::Lock { inode, file } => {
@@ -272,19 +198,10 @@ impl SimDisk {
         self.operations.insert(key, operation);
     }
 
-    fn write_part(
-        &mut self,
-        inode: InodeId,
-        first: u64,
-        data: &Bytes,
-        part: Range<u64>,
-    ) -> Result<Outcome, DiskError> {
+    fn write_part(&mut self, inode: InodeId, first: u64, data: &Bytes, part: Range<u64>) -> Result<Outcome, DiskError> {
         let capacity = self.config.capacity_bytes / BLOCK_SIZE as u64;
         for index in part {
-            let file = self
-                .inodes
-                .get_mut(&inode)
-                .expect("an operation keeps its file");
+            let file = self.inodes.get_mut(&inode).expect("an operation keeps its file");
             let allocates = !file.has_block(first + index);
             if allocates && self.used_blocks >= capacity {
                 return Err(error(ErrorKind::StorageFull, "write", Path::new("/")));
@@ -310,9 +227,7 @@ impl SimDisk {
                 self.names.sync_directory(path);
                 Outcome::Done
             }),
-            DiskOp::List { path } => self
-                .directory(path, "list")
-                .map(|()| Outcome::Names(self.names.list(path))),
+            DiskOp::List { path } => self.directory(path, "list").map(|()| Outcome::Names(self.names.list(path))),
             DiskOp::Link { from, to } => self.link(from, to),
             DiskOp::Unlink { path } => match self.names.file(path) {
                 None => Err(error(ErrorKind::NotFound, "unlink", path)),
@@ -323,19 +238,13 @@ impl SimDisk {
                 }
             },
             DiskOp::CreateDir { path } if self.names.create_directories(path) => Ok(Outcome::Done),
-            DiskOp::CreateDir { path } => {
-                Err(error(ErrorKind::NotADirectory, "create directory", path))
-            }
+            DiskOp::CreateDir { path } => Err(error(ErrorKind::NotADirectory, "create directory", path)),
             other => unreachable!("{other:?} works on an open file"),
         }
     }
 
     fn directory(&self, path: &Path, what: &str) -> Result<(), DiskError> {
-        if self.names.has_directory(path) {
-            Ok(())
-        } else {
-            Err(error(ErrorKind::NotFound, what, path))
-        }
+        if self.names.has_directory(path) { Ok(()) } else { Err(error(ErrorKind::NotFound, what, path)) }
     }
 
     fn link(&mut self, from: &Path, to: &Path) -> Result<Outcome, DiskError> {
@@ -350,20 +259,10 @@ impl SimDisk {
         Ok(Outcome::Done)
     }
 
-    fn open(
-        &mut self,
-        session: Session,
-        file: FileId,
-        path: &Path,
-        mode: OpenMode,
-    ) -> Result<Outcome, DiskError> {
+    fn open(&mut self, session: Session, file: FileId, path: &Path, mode: OpenMode) -> Result<Outcome, DiskError> {
         let process = &self.processes[session.0 as usize];
         if process.open.contains_key(&file) {
-            return Err(error(
-                ErrorKind::InvalidInput,
-                "open under a number in use",
-                path,
-            ));
+            return Err(error(ErrorKind::InvalidInput, "open under a number in use", path));
         }
         let inode = match (mode, self.names.get(path)) {
             (OpenMode::CreateNew, Some(_)) => {
@@ -374,19 +273,12 @@ impl SimDisk {
             (_, Some(Name::Directory)) => return Err(error(ErrorKind::IsADirectory, "open", path)),
             (_, None) => return Err(error(ErrorKind::NotFound, "open", path)),
         };
-        let handle = Handle {
-            inode,
-            path: path.to_owned(),
-            writable: mode != OpenMode::Read,
-        };
+        let handle = Handle { inode, path: path.to_owned(), writable: mode != OpenMode::Read };
         let process = &mut self.processes[session.0 as usize];
         if process.alive {
             process.open.insert(file, handle);
         }
-        Ok(Outcome::Opened {
-            direct: self.config.direct,
-            len: self.inodes[&inode].len(),
-        })
+        Ok(Outcome::Opened { direct: self.config.direct, len: self.inodes[&inode].len() })
     }
 
     fn create(&mut self, path: &Path) -> Result<InodeId, DiskError> {
@@ -403,33 +295,16 @@ impl SimDisk {
         let Some(operation) = self.operations.remove(&key) else {
             return;
         };
-        let Operation {
-            session,
-            id,
-            work,
-            mut result,
-        } = operation;
+        let Operation { session, id, work, mut result } = operation;
         match work {
-            Work::Write {
-                inode,
-                first,
-                data,
-                durable: true,
-                ..
-            } if result.is_ok() => {
+            Work::Write { inode, first, data, durable: true, .. } if result.is_ok() => {
                 let range = first..first + (data.len() / BLOCK_SIZE) as u64;
-                let file = self
-                    .inodes
-                    .get_mut(&inode)
-                    .expect("an operation keeps its file");
+                let file = self.inodes.get_mut(&inode).expect("an operation keeps its file");
                 let captured = file.capture(Some(range));
                 file.make_durable(captured);
             }
             Work::Sync { inode, captured } if result.is_ok() => {
-                self.inodes
-                    .get_mut(&inode)
-                    .expect("an operation keeps its file")
-                    .make_durable(captured);
+                self.inodes.get_mut(&inode).expect("an operation keeps its file").make_durable(captured);
             }
             Work::Read { out, .. } if result.is_ok() => result = Ok(Outcome::Data(out.freeze())),
             _ => {}

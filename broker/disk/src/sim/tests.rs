@@ -21,29 +21,19 @@ impl Driver {
     fn with(seed: u64, config: SimConfig) -> Self {
         let mut disk = SimDisk::new(seed, config);
         let session = disk.attach();
-        Self {
-            disk,
-            session,
-            now: 0,
-            next: 0,
-        }
+        Self { disk, session, now: 0, next: 0 }
     }
 
     fn start(&mut self, op: DiskOp) -> u64 {
         self.next += 1;
-        self.disk
-            .submit(self.now, self.session, DiskRequest { id: self.next, op });
+        self.disk.submit(self.now, self.session, DiskRequest { id: self.next, op });
         self.next
     }
 
     fn run(&mut self, op: DiskOp) -> Result<Outcome, crate::DiskError> {
         let id = self.start(op);
         loop {
-            self.now = self
-                .disk
-                .poll_timeout()
-                .expect("something is in flight")
-                .max(self.now);
+            self.now = self.disk.poll_timeout().expect("something is in flight").max(self.now);
             while let Some((_, done)) = self.disk.poll(self.now) {
                 if done.id == id {
                     return done.result;
@@ -54,21 +44,11 @@ impl Driver {
 
     fn create(&mut self, path: &str) {
         self.run(DiskOp::CreateDir { path: "/a".into() }).unwrap();
-        self.run(DiskOp::Open {
-            file: FILE,
-            path: path.into(),
-            mode: OpenMode::CreateNew,
-        })
-        .unwrap();
+        self.run(DiskOp::Open { file: FILE, path: path.into(), mode: OpenMode::CreateNew }).unwrap();
     }
 
     fn write(&mut self, offset: u64, blocks: usize, byte: u8, durable: bool) -> DiskOp {
-        DiskOp::Write {
-            file: FILE,
-            offset,
-            data: block(byte, blocks),
-            durable,
-        }
+        DiskOp::Write { file: FILE, offset, data: block(byte, blocks), durable }
     }
 }
 
@@ -92,14 +72,8 @@ fn a_durable_write_with_a_synced_name_survives_every_crash() {
         let write = driver.write(4096, 5, 9, true);
         driver.run(write).unwrap();
         driver.disk.crash();
-        let content = driver
-            .disk
-            .content(Path::new("/a/file"))
-            .expect("the name was synced");
-        assert!(
-            content[4096..].iter().all(|byte| *byte == 9) && content.len() == 6 * 4096,
-            "seed {seed}"
-        );
+        let content = driver.disk.content(Path::new("/a/file")).expect("the name was synced");
+        assert!(content[4096..].iter().all(|byte| *byte == 9) && content.len() == 6 * 4096, "seed {seed}");
     }
 }
 
@@ -109,12 +83,7 @@ fn an_unsynced_write_or_name_is_lost_by_some_crashes_and_torn_by_others() {
     for seed in 0..300 {
         let mut driver = Driver::new(seed);
         driver.create("/a/file");
-        driver
-            .run(DiskOp::SetLen {
-                file: FILE,
-                len: 4096,
-            })
-            .unwrap();
+        driver.run(DiskOp::SetLen { file: FILE, len: 4096 }).unwrap();
         driver.run(DiskOp::Sync { file: FILE }).unwrap();
         let write = driver.write(0, 1, 9, false);
         driver.run(write).unwrap();
@@ -128,10 +97,7 @@ fn an_unsynced_write_or_name_is_lost_by_some_crashes_and_torn_by_others() {
             },
         }
     }
-    assert!(
-        [lost_name, lost, kept, torn].iter().all(|count| *count > 5),
-        "{lost_name} {lost} {kept} {torn}"
-    );
+    assert!([lost_name, lost, kept, torn].iter().all(|count| *count > 5), "{lost_name} {lost} {kept} {torn}");
 }
 
 #[test]
@@ -143,13 +109,8 @@ fn a_kill_lets_parts_of_a_write_land_now_later_or_never() {
         let write = driver.write(0, 4, 9, true);
         driver.start(write);
         driver.disk.kill(driver.session);
-        let written = |disk: &SimDisk| {
-            disk.content(Path::new("/a/file"))
-                .unwrap()
-                .iter()
-                .filter(|byte| **byte == 9)
-                .count()
-        };
+        let written =
+            |disk: &SimDisk| disk.content(Path::new("/a/file")).unwrap().iter().filter(|byte| **byte == 9).count();
         let at_once = written(&driver.disk);
         assert_eq!(driver.disk.poll(u64::MAX).map(|(session, _)| session), None);
         let finally = written(&driver.disk);
@@ -163,83 +124,40 @@ fn a_kill_lets_parts_of_a_write_land_now_later_or_never() {
 fn a_lock_excludes_another_process_until_its_holder_is_dead() {
     let mut driver = Driver::new(1);
     driver.create("/a/file");
-    assert_eq!(
-        driver.run(DiskOp::TryLock { file: FILE }),
-        Ok(Outcome::Locked(true))
-    );
+    assert_eq!(driver.run(DiskOp::TryLock { file: FILE }), Ok(Outcome::Locked(true)));
     let first = driver.session;
     driver.session = driver.disk.attach();
-    driver
-        .run(DiskOp::Open {
-            file: FILE,
-            path: "/a/file".into(),
-            mode: OpenMode::Read,
-        })
-        .unwrap();
-    assert_eq!(
-        driver.run(DiskOp::TryLock { file: FILE }),
-        Ok(Outcome::Locked(false))
-    );
+    driver.run(DiskOp::Open { file: FILE, path: "/a/file".into(), mode: OpenMode::Read }).unwrap();
+    assert_eq!(driver.run(DiskOp::TryLock { file: FILE }), Ok(Outcome::Locked(false)));
     driver.disk.kill(first);
-    assert_eq!(
-        driver.run(DiskOp::TryLock { file: FILE }),
-        Ok(Outcome::Locked(true))
-    );
+    assert_eq!(driver.run(DiskOp::TryLock { file: FILE }), Ok(Outcome::Locked(true)));
 }
 
 #[test]
 fn links_share_content_and_refuse_a_taken_name() {
     let mut driver = Driver::new(1);
     driver.create("/a/one");
-    let link = |to: &str| DiskOp::Link {
-        from: "/a/one".into(),
-        to: to.into(),
-    };
+    let link = |to: &str| DiskOp::Link { from: "/a/one".into(), to: to.into() };
     driver.run(link("/a/two")).unwrap();
-    assert_eq!(
-        driver.run(link("/a/two")).unwrap_err().kind,
-        ErrorKind::AlreadyExists
-    );
+    assert_eq!(driver.run(link("/a/two")).unwrap_err().kind, ErrorKind::AlreadyExists);
     let write = driver.write(0, 1, 3, true);
     driver.run(write).unwrap();
-    driver
-        .run(DiskOp::Unlink {
-            path: "/a/one".into(),
-        })
-        .unwrap();
+    driver.run(DiskOp::Unlink { path: "/a/one".into() }).unwrap();
     assert_eq!(driver.disk.content(Path::new("/a/two")).unwrap()[0], 3);
-    assert_eq!(
-        driver.run(DiskOp::List { path: "/a".into() }),
-        Ok(Outcome::Names(vec!["two".into()]))
-    );
+    assert_eq!(driver.run(DiskOp::List { path: "/a".into() }), Ok(Outcome::Names(vec!["two".into()])));
 }
 
 #[test]
 fn capacity_and_planted_errors_fail_the_request_and_unlinking_gives_space_back() {
-    let mut driver = Driver::with(
-        1,
-        SimConfig {
-            capacity_bytes: 8192,
-            ..SimConfig::default()
-        },
-    );
+    let mut driver = Driver::with(1, SimConfig { capacity_bytes: 8192, ..SimConfig::default() });
     driver.create("/a/file");
     let write = driver.write(0, 3, 1, true);
     assert_eq!(driver.run(write).unwrap_err().kind, ErrorKind::StorageFull);
     driver.run(DiskOp::Close { file: FILE }).unwrap();
-    driver
-        .run(DiskOp::Unlink {
-            path: "/a/file".into(),
-        })
-        .unwrap();
+    driver.run(DiskOp::Unlink { path: "/a/file".into() }).unwrap();
     assert_eq!(driver.disk.used_bytes(), 0);
-    let fault = Fault {
-        session: None,
-        operation: OpKind::List,
-        path_contains: "a".into(),
-        kind: ErrorKind::Other,
-        count: 1,
-    };
+    let fault =
+        Fault { session: None, operation: OpKind::List, path_contains: "a".into(), kind: ErrorKind::Other, count: 1 };
     driver.disk.fail_next(fault);
     assert!(driver.run(DiskOp::List { path: "/a".into() }).is_err());
     assert!(driver.run(DiskOp::List { path: "/a".into() }).is_ok());
@@ -249,25 +167,11 @@ fn capacity_and_planted_errors_fail_the_request_and_unlinking_gives_space_back()
 fn direct_files_refuse_misaligned_requests() {
     let mut driver = Driver::new(1);
     driver.create("/a/file");
-    let odd = DiskOp::Write {
-        file: FILE,
-        offset: 512,
-        data: block(1, 1),
-        durable: false,
-    };
+    let odd = DiskOp::Write { file: FILE, offset: 512, data: block(1, 1), durable: false };
     assert_eq!(driver.run(odd).unwrap_err().kind, ErrorKind::InvalidInput);
-    let odd = DiskOp::Write {
-        file: FILE,
-        offset: 0,
-        data: block(1, 2).slice(1..4097),
-        durable: false,
-    };
+    let odd = DiskOp::Write { file: FILE, offset: 0, data: block(1, 2).slice(1..4097), durable: false };
     assert_eq!(driver.run(odd).unwrap_err().kind, ErrorKind::InvalidInput);
-    let odd = DiskOp::Read {
-        file: FILE,
-        offset: 0,
-        len: 100,
-    };
+    let odd = DiskOp::Read { file: FILE, offset: 0, len: 100 };
     assert_eq!(driver.run(odd).unwrap_err().kind, ErrorKind::InvalidInput);
 }
 

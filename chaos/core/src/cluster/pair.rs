@@ -181,8 +181,8 @@ impl Pair {
     /// Waits until one node is active and the other standby; a node that ends with an error is an error at once.
     pub async fn await_roles(&self, limit: Duration) -> Result<()> {
         let wanted = "one active and one standby server";
-        self.await_that(wanted, limit, |pair| pair.has_roles() || pair.failed_node().is_some()).await?;
-        self.failed_node().map_or(Ok(()), Err)
+        self.await_that(wanted, limit, |pair| pair.has_roles() || pair.ended_node().is_some()).await?;
+        self.ended_node().map_or(Ok(()), Err)
     }
 
     /// Waits until `condition` holds. It is looked at after each event, and every 20 ms, since an end of a process is no event.
@@ -207,11 +207,11 @@ impl Pair {
         }
     }
 
-    /// An error that quotes the last words of a node which ended with an error of its own.
-    fn failed_node(&self) -> Option<Error> {
+    /// An error that quotes the last words of a node which has ended; one that was killed has been started again before it is asked for.
+    fn ended_node(&self) -> Option<Error> {
         NodeId::BOTH.into_iter().find_map(|node| {
             let process = self.process(node)?;
-            let exit = process.exit().filter(|exit| exit.code.is_some_and(|code| code != 0))?;
+            let exit = process.exit()?;
             Some(Error::NodeEnded { node: node.name(), status: exit.to_string(), last_words: process.last_words() })
         })
     }

@@ -1,0 +1,94 @@
+//! What a person sees while a run goes on: a live line on a terminal, one plain line for each trial elsewhere.
+
+use crate::plan::{Plan, TrialPlan};
+use crate::result::TrialResult;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// The progress of a run, on standard error.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    trials: usize,
+}
+
+impl Progress {
+    /// Live if standard error is a terminal and CI does not say otherwise.
+    pub fn start(plan: &Plan) -> Self {
+        let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
+        let bar = live.then(|| {
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {elapsed}  {msg}");
+            let bar =
+                ProgressBar::new(plan.trials.len() as u64).with_style(style.expect("the template is well-formed"));
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        Self { bar, trials: plan.trials.len() }
+    }
+
+    /// A progress that shows nothing, for tests.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self { bar: Some(ProgressBar::hidden()), trials: 0 }
+    }
+
+    /// A trial begins.
+    pub fn begin(&self, plan: &TrialPlan) {
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(format!("{} {}", plan.scenario, plan.store));
+            bar.set_message(bar.prefix());
+        }
+    }
+
+    /// A new phase of the trial begins.
+    pub fn phase(&self, words: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{}: {words}", bar.prefix()));
+        }
+    }
+
+    /// A trial has ended.
+    pub fn end(&self, trial: &TrialResult) {
+        let line = trial_line(trial, self.trials);
+        match &self.bar {
+            Some(bar) => {
+                bar.println(line);
+                bar.inc(1);
+            }
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// The run has ended.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// One line that says what a trial gave.
+fn trial_line(trial: &TrialResult, trials: usize) -> String {
+    let failover = match (trial.times_ms.failover, trial.censored_ms) {
+        (Some(failover), _) => format!("failover {failover:7.1} ms"),
+        (None, Some(limit)) => format!("failover > {limit:.0} ms"),
+        (None, None) => "no takeover        ".to_owned(),
+    };
+    let messages = &trial.messages;
+    let mut line = format!(
+        "{:>3}/{trials}  {:<15} {:<5}  {:<8}  {failover}  lost {:>4} of {:>6}  duplicates {:>4}  {:4.1} s",
+        trial.number,
+        trial.scenario,
+        trial.store,
+        trial.verdict,
+        messages.lost,
+        messages.confirmed,
+        messages.duplicated,
+        trial.duration_ms as f64 / 1000.0
+    );
+    for reason in &trial.reasons {
+        line += &format!("\n         {reason}");
+    }
+    line
+}

@@ -1,0 +1,122 @@
+//! A run that never took place, for tests of the report.
+
+use crate::cluster::NodeId;
+use crate::environment::Environment;
+use crate::faults::Effect;
+use crate::plan::{LoadPlan, Plan, Request, TrialPlan, expand};
+use crate::result::{self, FaultRecord, Instants, Percentiles, RunResult, StoreRecovered, TrialResult, Verdict};
+use crate::scenario::{Scenario, StoreSetting, Suite};
+use crate::series::{self, Sent};
+use crate::{checks, times};
+use std::path::Path;
+
+fn plan() -> Plan {
+    expand(&Request {
+        suite: Suite::Quick,
+        seed: 7,
+        trials: None,
+        only: vec![],
+        stores: vec![],
+        load: LoadPlan::default(),
+    })
+}
+
+/// All trials of the quick suite, passed, with 20,000 confirmed messages each.
+pub(crate) fn run() -> RunResult {
+    let plan = plan();
+    let trials: Vec<TrialResult> = plan.trials.iter().map(trial).collect();
+    RunResult {
+        schema: result::SCHEMA.to_owned(),
+        verdict: Verdict::Pass,
+        suite: plan.suite,
+        seed: plan.seed,
+        command: "cargo run --release -p chaos -- run quick --seed 7".to_owned(),
+        started: "2026-01-31T12:00:00Z".to_owned(),
+        duration_s: 140.0,
+        environment: Environment {
+            processor: "Imaginary <CPU> & Sons".to_owned(),
+            processors: 2,
+            ..Environment::default()
+        },
+        async_bound: checks::async_bound_in_words(&plan.pair),
+        load: plan.load,
+        pair: plan.pair,
+        async_loss_seen: true,
+        summary: result::summarize(&trials),
+        trials,
+    }
+}
+
+fn trial(plan: &TrialPlan) -> TrialResult {
+    let mut trial = TrialResult::unjudged(plan);
+    trial.verdict = Verdict::Pass;
+    trial.fault_effective = true;
+    trial.takeover = plan.scenario.expects_takeover();
+    trial.messages.attempted = 20_100;
+    trial.messages.confirmed = 20_000;
+    trial.messages.delivered = 20_100;
+    if plan.store == StoreSetting::Async && plan.scenario == Scenario::KillActive {
+        trial.messages.lost = plan.number as u64;
+    }
+    let effect = Effect { requested_ns: 999, effective_ns: 1000, proof: "planted".to_owned() };
+    trial.fault = Some(FaultRecord {
+        name: "SIGKILL".to_owned(),
+        victim: trial.takeover.then_some(NodeId::A),
+        effect: Some(effect),
+        healed_ns: (!trial.takeover).then_some(1_500_001_000),
+        evidence: vec!["planted evidence".to_owned()],
+    });
+    if trial.takeover {
+        trial.instants_ms = instants(plan);
+        trial.times_ms = times::durations(&trial.instants_ms);
+        let bytes = 40_000_000 + plan.number as u64 * 1_000_000;
+        trial.store_recovered = Some(StoreRecovered { bytes, messages: 120, segments: 3 });
+    }
+    trial.response_ms.before = Percentiles { n: 10_000, p50: 0.8, p99: 3.0, p999: 5.0, max: 9.0 };
+    trial.response_ms.during = Percentiles { n: 900, p50: 40.0, p99: 90.0, p999: 95.0, max: 99.0 };
+    trial.response_ms.after = Percentiles { n: 9_000, p50: 0.9, p99: 3.3, p999: 5.5, max: 9.5 };
+    trial.duration_ms = 5400;
+    trial
+}
+
+fn instants(plan: &TrialPlan) -> Instants {
+    let base = if plan.scenario == Scenario::PauseActive { 520.0 } else { 3.0 };
+    let scale = 1.0 + plan.number as f64 / 40.0;
+    let at = |ms: f64| Some(base + ms * scale);
+    Instants {
+        td: at(0.0),
+        tl: at(9.0),
+        tr: at(30.0),
+        ta: at(30.5),
+        tc: at(34.0),
+        tf: at(42.0),
+        td1: at(44.0),
+        ta100: at(50.0),
+        ts: at(160.0),
+    }
+}
+
+/// Writes the run with its series, as a real run would leave it.
+pub(crate) fn write(folder: &Path) {
+    let result = run();
+    result.write(folder).expect("the folder is the test's");
+    for trial in &result.trials {
+        let buckets = series::buckets(&sent(trial), &[], ZERO_NS);
+        series::write(&folder.join(format!("{}.csv", trial.file_stem())), &buckets).expect("the folder is the test's");
+    }
+}
+
+const ZERO_NS: u64 = 10_000_000_000;
+
+/// Two messages each millisecond; what is due between the fault and the first confirm waits for it.
+fn sent(trial: &TrialResult) -> Vec<Sent> {
+    let outage_ns = trial.instants_ms.tf.unwrap_or(0.0) as u64 * 1_000_000;
+    let one = |index: u64| {
+        let intended_ns = ZERO_NS - 2_400_000_000 + index * 500_000;
+        let jitter_ns = 400_000 + index * 7919 % 1_100_000;
+        let waits = (ZERO_NS..ZERO_NS + outage_ns).contains(&intended_ns);
+        let from_ns = if waits { ZERO_NS + outage_ns } else { intended_ns };
+        Sent { intended_ns, confirmed_ns: Some(from_ns + jitter_ns) }
+    };
+    (0..9600).map(one).collect()
+}

@@ -1,0 +1,219 @@
+//! Tables in plain text: for the terminal, for CI summaries in Markdown, and as CSV.
+
+use crate::result::{RunResult, SummaryRow, Times, TrialResult};
+use crate::scenario::{Scenario, StoreSetting};
+use crate::statistics::Spread;
+
+/// What the report says when no async trial lost anything.
+pub(super) const NOT_EXERCISED: &str = "No async trial lost anything: this load did not exercise the difference between the store \
+                                        settings. It does not show that an async store is safe.";
+
+/// Milliseconds with a unit, in three or four digits.
+pub(super) fn duration(ms: f64) -> String {
+    match ms.abs() {
+        below if below < 10.0 => format!("{ms:.2} ms"),
+        below if below < 100.0 => format!("{ms:.1} ms"),
+        below if below < 1000.0 => format!("{ms:.0} ms"),
+        _ => format!("{:.2} s", ms / 1000.0),
+    }
+}
+
+/// A value of a spread: absent means censored where there are trials, and nothing where there are none.
+pub(super) fn of_spread(spread: &Spread, value: Option<f64>) -> String {
+    match value {
+        Some(ms) => duration(ms),
+        None if spread.n == 0 => "-".to_owned(),
+        None => "beyond the limit".to_owned(),
+    }
+}
+
+/// The interval of the median, or why there is none.
+pub(super) fn interval(spread: &Spread) -> String {
+    match spread.ci95 {
+        Some([low, high]) => format!("{} to {}", of_spread(spread, low), of_spread(spread, high)),
+        None if spread.n == 0 => "-".to_owned(),
+        None => "needs 6 trials".to_owned(),
+    }
+}
+
+/// Whether the difference between the store settings could have shown and did not.
+pub(super) fn not_exercised(result: &RunResult) -> bool {
+    !result.async_loss_seen && result.trials.iter().any(|trial| trial.store == StoreSetting::Async)
+}
+
+/// The verdict table, one row for each scenario and store setting.
+pub fn terminal_table(result: &RunResult) -> String {
+    let mut text = format!(
+        "\n{:<15} {:<5}  {:<8} {:>6} {:>10} {:>6} {:>10}  failover: {:>9} {:>9} {:>9}\n",
+        "scenario", "store", "verdict", "trials", "confirmed", "lost", "duplicates", "median", "p90", "max"
+    );
+    for row in &result.summary {
+        let spread = &row.failover_ms;
+        let [median, p90, max] = [spread.median, spread.p90, spread.max].map(|value| of_spread(spread, value));
+        text += &format!(
+            "{:<15} {:<5}  {:<8} {:>6} {:>10} {:>6} {:>10}            {median:>9} {p90:>9} {max:>9}\n",
+            row.scenario, row.store, row.verdict, row.trials, row.confirmed, row.lost, row.duplicated
+        );
+    }
+    if not_exercised(result) {
+        text += &format!("\n{NOT_EXERCISED}\n");
+    }
+    text + &format!("\nverdict: {} ({:.0} s, seed {})\n", result.verdict, result.duration_s, result.seed)
+}
+
+/// summary.md: what a CI server shows beside a run.
+pub(super) fn markdown(result: &RunResult) -> String {
+    let environment = &result.environment;
+    let mut text = format!(
+        "# Chaos: {}\n\nSuite {}, seed {}, {} trials in {:.0} s on {} ({} processors, {}), commit {}.\n\n",
+        result.verdict,
+        result.suite.name(),
+        result.seed,
+        result.trials.len(),
+        result.duration_s,
+        environment.processor,
+        environment.processors,
+        environment.file_system,
+        environment.commit
+    );
+    text += &loss_matrix(result);
+    if not_exercised(result) {
+        text += &format!("\n{NOT_EXERCISED}\n");
+    }
+    text += &format!("\n{}\n\n## Failover time\n\n", result.async_bound);
+    text +=
+        "| scenario | store | n | min | median | p90 | max | 95 % interval of the median | store recovery (median) |\n";
+    text += "|---|---|---|---|---|---|---|---|---|\n";
+    for row in &result.summary {
+        text += &times_row(row);
+    }
+    let failed: Vec<&TrialResult> = result.trials.iter().filter(|trial| !trial.reasons.is_empty()).collect();
+    if !failed.is_empty() {
+        text += "\n## What was not a pass\n\n";
+    }
+    for trial in failed {
+        for reason in &trial.reasons {
+            let (number, scenario, store, verdict) = (trial.number, trial.scenario, trial.store, trial.verdict);
+            text += &format!("* trial {number} ({scenario} {store}, {verdict}): {reason}\n");
+        }
+    }
+    text + &format!("\nAgain: `{}`\n", result.command)
+}
+
+fn loss_matrix(result: &RunResult) -> String {
+    let mut text = "## Loss: lost / confirmed\n\n| store |".to_owned();
+    for scenario in Scenario::ALL {
+        text += &format!(" {scenario} |");
+    }
+    text += &format!("\n|---|{}\n", "---|".repeat(Scenario::ALL.len()));
+    for store in StoreSetting::ALL {
+        text += &format!("| {store} |");
+        for scenario in Scenario::ALL {
+            text += &format!(" {} |", result.row(scenario, store).map_or_else(|| "not run".to_owned(), matrix_cell));
+        }
+        text += "\n";
+    }
+    text
+}
+
+fn matrix_cell(row: &SummaryRow) -> String {
+    format!("{} / {} ({}, n = {}, duplicates {})", row.lost, row.confirmed, row.verdict, row.trials, row.duplicated)
+}
+
+fn times_row(row: &SummaryRow) -> String {
+    let spread = &row.failover_ms;
+    let [min, median, p90, max] =
+        [spread.min, spread.median, spread.p90, spread.max].map(|value| of_spread(spread, value));
+    let recovery = of_spread(&row.store_recovery_ms, row.store_recovery_ms.median);
+    let (scenario, store, n, interval) = (row.scenario, row.store, spread.n, interval(spread));
+    format!("| {scenario} | {store} | {n} | {min} | {median} | {p90} | {max} | {interval} | {recovery} |\n")
+}
+
+const CSV_HEADER: &str = "trial,scenario,store,seed,verdict,censored_ms,detection_ms,claim_ms,store_recovery_ms,reattach_ms,\
+                          failover_ms,rto_ms,first_delivery_ms,clients_back_ms,attempted,confirmed,in_doubt,delivered,lost,duplicated,\
+                          unexpected,recovered,store_bytes,store_messages,store_segments\n";
+
+/// trials.csv: every figure of every trial; an absent value is an empty field.
+pub(super) fn trials_csv(result: &RunResult) -> String {
+    let mut text = CSV_HEADER.to_owned();
+    for trial in &result.trials {
+        let (number, scenario, store, seed, verdict) =
+            (trial.number, trial.scenario, trial.store, trial.seed, trial.verdict);
+        let fields = [times_fields(trial), count_fields(trial)].join(",");
+        text += &format!("{number},{scenario},{store},{seed},{verdict},{fields}\n");
+    }
+    text
+}
+
+fn times_fields(trial: &TrialResult) -> String {
+    let Times { detection, claim, store_recovery, reattach, failover, rto, first_delivery, clients_back } =
+        trial.times_ms;
+    let times =
+        [trial.censored_ms, detection, claim, store_recovery, reattach, failover, rto, first_delivery, clients_back];
+    times.map(|value| value.map_or_else(String::new, |ms| format!("{ms:.3}"))).join(",")
+}
+
+fn count_fields(trial: &TrialResult) -> String {
+    let found = &trial.messages;
+    let counts = [
+        found.attempted,
+        found.confirmed,
+        found.in_doubt,
+        found.delivered,
+        found.lost,
+        found.duplicated,
+        found.unexpected,
+        found.recovered,
+    ];
+    let store = trial.store_recovered.as_ref().map(|store| [store.bytes, store.messages, store.segments]);
+    let text = |values: &[u64]| values.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    format!("{},{}", text(&counts), store.map_or_else(|| ",,".to_owned(), |values| text(&values)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic;
+
+    #[test]
+    fn durations_have_units_and_no_needless_digits() {
+        for (ms, expected) in [(0.1234, "0.12 ms"), (42.04, "42.0 ms"), (512.3, "512 ms"), (1234.0, "1.23 s")] {
+            assert_eq!(duration(ms), expected);
+        }
+    }
+
+    #[test]
+    fn an_empty_cell_says_that_it_was_not_run() {
+        let mut result = synthetic::run();
+        result.summary.retain(|row| row.scenario != Scenario::SlowSync);
+        let text = markdown(&result);
+        assert_eq!(text.matches("not run").count(), 2, "{text}");
+        assert!(text.contains("0 / 120000 (pass, n = 6"), "{text}");
+    }
+
+    #[test]
+    fn a_load_that_lost_nothing_is_said_to_show_nothing() {
+        let mut result = synthetic::run();
+        assert!(!markdown(&result).contains(NOT_EXERCISED));
+        result.async_loss_seen = false;
+        assert!(markdown(&result).contains(NOT_EXERCISED));
+        assert!(terminal_table(&result).contains(NOT_EXERCISED));
+    }
+
+    #[test]
+    fn a_censored_spread_is_not_a_number() {
+        let spread = crate::statistics::spread(&[Some(10.0), None]);
+        assert_eq!(of_spread(&spread, spread.max), "beyond the limit");
+        assert_eq!(of_spread(&Spread::default(), None), "-");
+        assert_eq!(interval(&spread), "needs 6 trials");
+    }
+
+    #[test]
+    fn csv_has_one_line_for_each_trial_and_as_many_fields_as_names() {
+        let result = synthetic::run();
+        let csv = trials_csv(&result);
+        let widths: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
+        assert_eq!(widths.len(), result.trials.len() + 1);
+        assert!(widths.iter().all(|&width| width == widths[0]), "{widths:?}");
+    }
+}

@@ -1,0 +1,396 @@
+//! A whole run: from the options to the exit code.
+
+use crate::cleanup;
+use crate::clock;
+use crate::cluster::{Event, Launcher};
+use crate::error::{AtPath, Doing, Error, Result};
+use crate::history::History;
+use crate::options::{Command, Options, RunOptions};
+use crate::plan::{self, LoadPlan, Plan, Request, TrialPlan};
+use crate::progress::Progress;
+use crate::result::{self, RunResult, TrialResult, Verdict};
+use crate::scenario::{Scenario, StoreSetting, Suite};
+use crate::{checks, environment, report, trial};
+use clap::Parser;
+use serde::Serialize;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The command line makes no sense.
+pub const EXIT_CODE_USAGE: i32 = 254;
+/// The harness itself failed.
+pub const EXIT_CODE_INTERNAL: i32 = 255;
+
+/// Runs the command line `arguments`, program name first, and returns the exit code.
+pub fn main(arguments: Vec<OsString>) -> i32 {
+    let options = match Options::try_parse_from(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            // Nothing can be done about a terminal that does not take the message.
+            let _ = error.print();
+            return if error.use_stderr() { EXIT_CODE_USAGE } else { 0 };
+        }
+    };
+    cleanup::sweep_on_panic(EXIT_CODE_INTERNAL);
+    let done = match options.command {
+        None => run(Suite::Quick, &options.run),
+        Some(Command::Run { suite, options }) => run(suite, &options),
+        Some(Command::List) => {
+            print!("{}", list());
+            Ok(0)
+        }
+        Some(Command::Report { folder }) => rebuild(&folder),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("chaos: {error}");
+        if matches!(error, Error::Usage(_)) { EXIT_CODE_USAGE } else { EXIT_CODE_INTERNAL }
+    })
+}
+
+fn rebuild(folder: &Path) -> Result<i32> {
+    let result = report::build(folder)?;
+    println!("{}", folder.join(report::HTML_FILE).display());
+    Ok(result.verdict.exit_code())
+}
+
+/// What `chaos list` prints.
+fn list() -> String {
+    let mut text = "Suites\n".to_owned();
+    for suite in Suite::ALL {
+        text += &format!("  {:<16} {}\n", suite.name(), suite.explanation());
+        for scenario in Scenario::ALL {
+            text += &format!("  {:<16}   {} x {scenario} per store setting\n", "", suite.trials(scenario));
+        }
+    }
+    text += "\nScenarios\n";
+    for scenario in Scenario::ALL {
+        text += &format!("  {:<16} {}\n", scenario.name(), scenario.explanation());
+    }
+    text += "\nStore settings\n";
+    for (store, words) in [
+        (StoreSetting::Sync, "store=$sys.failsafe: a send is confirmed when it is on disk; no loss is allowed"),
+        (
+            StoreSetting::Async,
+            "store=$sys.nonfailsafe: a send is confirmed when it is accepted; a failover may cost the newest",
+        ),
+    ] {
+        text += &format!("  {:<16} {words}\n", store.name());
+    }
+    text
+}
+
+/// What a run was asked to do, checked.
+struct Setting {
+    plan: Plan,
+    out: PathBuf,
+    launcher: Launcher,
+    broker: String,
+    command: String,
+    keep: bool,
+}
+
+fn run(suite: Suite, options: &RunOptions) -> Result<i32> {
+    let setting = prepare(suite, options)?;
+    print_plan(&setting);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing("start the runtime")?;
+    // The nodes are started by this future, on the main thread, whose end would end them.
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = run_trials(&setting) => result,
+            () = interrupted() => Err(Error::Interrupted),
+        }
+    });
+    let result = result.inspect_err(|_| cleanup::sweep())?;
+    result.write(&setting.out)?;
+    report::build(&setting.out)?;
+    print!("{}", report::terminal_table(&result));
+    println!("\nreport: {}", setting.out.join(report::HTML_FILE).display());
+    Ok(result.verdict.exit_code())
+}
+
+/// Ctrl-C, or the end that a supervisor asks for.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process at once; the kernel then ends the nodes.
+        _ => std::future::pending().await,
+    }
+}
+
+fn prepare(suite: Suite, options: &RunOptions) -> Result<Setting> {
+    let seed = options.seed.unwrap_or_else(|| clock::now_ns() / 1000 % 1_000_000_000);
+    let mut load = LoadPlan::default();
+    if let Some(rate) = options.rate {
+        load.rate_per_s = rate;
+    }
+    let plan = plan::expand(&Request {
+        suite,
+        seed,
+        trials: options.trials.map(usize::from),
+        only: options.only.clone(),
+        stores: options.store.clone(),
+        load,
+    });
+    if let Some(broker) = options.broker.as_ref().filter(|path| !path.is_file()) {
+        return Err(Error::Usage(format!("--broker {}: there is no such program", broker.display())));
+    }
+    let out = result_folder(options.out.as_deref())?;
+    let harness = std::env::current_exe().doing("find this program")?;
+    let broker = options.broker.as_ref().map(std::path::absolute).transpose().doing("find the broker's program")?;
+    let setting = Setting {
+        broker: broker
+            .as_ref()
+            .map_or_else(|| "linked into this program".to_owned(), |path| path.display().to_string()),
+        command: command_line(suite, seed, options),
+        launcher: Launcher::new(harness, broker),
+        keep: options.keep,
+        plan,
+        out,
+    };
+    write_json(&setting.out.join("plan.json"), &setting.plan)?;
+    Ok(setting)
+}
+
+/// An absolute path, since the nodes' files may lie in it.
+fn result_folder(out: Option<&Path>) -> Result<PathBuf> {
+    let Some(out) = out else {
+        let parent = std::env::temp_dir();
+        return Ok(tempfile::Builder::new().prefix("chaos-").tempdir_in(&parent).at(&parent)?.keep());
+    };
+    std::fs::create_dir_all(out).at(out)?;
+    if out.join(result::FILE).exists() {
+        return Err(Error::Usage(format!("--out {}: it holds the result of an earlier run", out.display())));
+    }
+    std::path::absolute(out).at(out)
+}
+
+/// The options that repeat the plan.
+fn command_line(suite: Suite, seed: u64, options: &RunOptions) -> String {
+    let mut line = format!("cargo run --release -p chaos -- run {} --seed {seed}", suite.name());
+    let joined = |names: Vec<&str>| names.join(",");
+    if let Some(trials) = options.trials {
+        line += &format!(" --trials {trials}");
+    }
+    if !options.only.is_empty() {
+        line += &format!(" --only {}", joined(options.only.iter().map(|one| one.name()).collect()));
+    }
+    if !options.store.is_empty() {
+        line += &format!(" --store {}", joined(options.store.iter().map(|one| one.name()).collect()));
+    }
+    if let Some(rate) = options.rate {
+        line += &format!(" --rate {rate}");
+    }
+    if let Some(broker) = &options.broker {
+        line += &format!(" --broker {}", broker.display());
+    }
+    line
+}
+
+fn print_plan(setting: &Setting) {
+    let plan = &setting.plan;
+    println!(
+        "{} trials, seed {}, {} messages/s of {} bytes from {} producers; plan in {}",
+        plan.trials.len(),
+        plan.seed,
+        plan.load.rate_per_s,
+        plan.load.size_bytes,
+        plan.load.producers,
+        setting.out.join("plan.json").display()
+    );
+    for trial in &plan.trials {
+        let phase_ms = trial.fault_phase_us as f64 / 1000.0;
+        println!(
+            "{:>3}  {:<15} {:<5}  fault {phase_ms:7.3} ms after the warm-up  seed {}",
+            trial.number, trial.scenario, trial.store, trial.seed
+        );
+    }
+}
+
+async fn run_trials(setting: &Setting) -> Result<RunResult> {
+    let (started, begin) = (clock::utc_now(), Instant::now());
+    let store_parent = if setting.keep { setting.out.join("nodes") } else { std::env::temp_dir() };
+    std::fs::create_dir_all(&store_parent).at(&store_parent)?;
+    let progress = Progress::start(&setting.plan);
+    let context = trial::Context {
+        plan: &setting.plan,
+        launcher: &setting.launcher,
+        out: &setting.out,
+        store_parent: &store_parent,
+        keep: setting.keep,
+        progress: &progress,
+    };
+    let mut history = History::create(&setting.out)?;
+    let mut events = EventFile::create(&setting.out)?;
+    let mut trials = Vec::new();
+    for plan in &setting.plan.trials {
+        progress.begin(plan);
+        let trial = run_trial(&context, plan, &mut history, &mut events).await?;
+        progress.end(&trial);
+        trials.push(trial);
+    }
+    progress.finish();
+    events.finish()?;
+    Ok(RunResult {
+        schema: result::SCHEMA.to_owned(),
+        verdict: trials.iter().map(|trial| trial.verdict).max().unwrap_or(Verdict::Unknown),
+        suite: setting.plan.suite,
+        seed: setting.plan.seed,
+        command: setting.command.clone(),
+        started,
+        duration_s: begin.elapsed().as_secs_f64(),
+        environment: environment::look(&setting.broker, &store_parent),
+        load: setting.plan.load.clone(),
+        pair: setting.plan.pair.clone(),
+        async_bound: checks::async_bound_in_words(&setting.plan.pair),
+        async_loss_seen: trials.iter().any(|trial| trial.store == StoreSetting::Async && trial.messages.lost > 0),
+        summary: result::summarize(&trials),
+        trials,
+    })
+}
+
+/// A trial that could not be carried out is unknown, and the others go on; a result folder that cannot be written ends the run.
+async fn run_trial(
+    context: &trial::Context<'_>,
+    plan: &TrialPlan,
+    history: &mut History,
+    events: &mut EventFile,
+) -> Result<TrialResult> {
+    let begin = Instant::now();
+    match trial::run(context, plan, history).await {
+        Ok((trial, said)) => {
+            events.append(&trial, said)?;
+            Ok(trial)
+        }
+        Err(error @ (Error::File { .. } | Error::Interrupted)) => Err(error),
+        Err(error) => {
+            let mut trial = TrialResult::unjudged(plan);
+            trial.reasons.push(format!("the trial could not be carried out: {error}"));
+            trial.duration_ms = begin.elapsed().as_millis() as u64;
+            Ok(trial)
+        }
+    }
+}
+
+/// events.jsonl: what the nodes said and what was done to them, with one clock and one schema.
+#[derive(Debug)]
+struct EventFile {
+    path: PathBuf,
+    writer: BufWriter<File>,
+}
+
+/// One line of the file.
+#[derive(Serialize)]
+struct EventLine<'a> {
+    trial: usize,
+    #[serde(flatten)]
+    event: &'a serde_json::Value,
+}
+
+impl EventFile {
+    fn create(folder: &Path) -> Result<Self> {
+        let path = folder.join("events.jsonl");
+        let writer = BufWriter::new(File::create(&path).at(&path)?);
+        Ok(Self { path, writer })
+    }
+
+    fn append(&mut self, trial: &TrialResult, said: Vec<Event>) -> Result<()> {
+        let mut lines = Vec::new();
+        for event in &said {
+            let value =
+                serde_json::to_value(event).map_err(|source| Error::Json { path: self.path.clone(), source })?;
+            lines.push((event.t_ns, value));
+        }
+        if let Some(fault) = &trial.fault {
+            let line = |t_ns, event, proof| {
+                (
+                    t_ns,
+                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "victim": fault.victim, "proof": proof }),
+                )
+            };
+            if let Some(effect) = &fault.effect {
+                lines.push(line(effect.requested_ns, "fault-requested", ""));
+                lines.push(line(effect.effective_ns, "fault-effective", &effect.proof));
+            }
+            lines.extend(fault.healed_ns.map(|t_ns| line(t_ns, "fault-healed", "")));
+        }
+        lines.sort_by_key(|(t_ns, _)| *t_ns);
+        for (_, event) in &lines {
+            let line = serde_json::to_string(&EventLine { trial: trial.number, event });
+            let line = line.map_err(|source| Error::Json { path: self.path.clone(), source })?;
+            writeln!(self.writer, "{line}").at(&self.path)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.writer.flush().at(&self.path)
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|source| Error::Json { path: path.to_owned(), source })?;
+    std::fs::write(path, text + "\n").at(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_mistake_on_the_command_line_is_254_and_help_is_0() {
+        assert_eq!(main(arguments("chaos run nothing")), EXIT_CODE_USAGE);
+        assert_eq!(main(arguments("chaos run --broker /no/such/program")), EXIT_CODE_USAGE);
+        assert_eq!(main(arguments("chaos --help")), 0);
+        assert_eq!(main(arguments("chaos list")), 0);
+    }
+
+    #[test]
+    fn a_report_of_nothing_is_an_internal_error() {
+        assert_eq!(main(arguments("chaos report /no/such/folder")), EXIT_CODE_INTERNAL);
+    }
+
+    #[test]
+    fn the_list_explains_every_scenario() {
+        let text = list();
+        assert!(Scenario::ALL.iter().all(|one| text.contains(one.explanation())));
+        assert!(text.contains("6 x kill-active"));
+    }
+
+    #[test]
+    fn the_command_line_repeats_the_plan() {
+        let options = RunOptions {
+            trials: Some(3),
+            only: vec![Scenario::KillActive, Scenario::SlowSync],
+            store: vec![StoreSetting::Sync],
+            rate: Some(5000),
+            ..RunOptions::default()
+        };
+        let line = command_line(Suite::Quick, 7, &options);
+        let (_, typed) = line.split_once("-- ").expect("it is run by cargo");
+        let parsed = Options::try_parse_from(format!("chaos {typed}").split_whitespace()).expect("it is valid");
+        let Some(Command::Run { options: again, .. }) = parsed.command else { panic!("it is a run") };
+        assert_eq!((again.seed, again.trials, again.rate), (Some(7), options.trials, options.rate));
+        assert_eq!((again.only, again.store), (options.only, options.store));
+    }
+
+    #[test]
+    fn a_folder_with_a_result_is_not_overwritten() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        assert!(result_folder(Some(folder.path())).is_ok());
+        std::fs::write(folder.path().join(result::FILE), "{}").expect("the folder is ours");
+        assert!(matches!(result_folder(Some(folder.path())), Err(Error::Usage(_))));
+    }
+}

@@ -1,0 +1,340 @@
+//! The steps of a plan, carried out on a pair under load.
+
+use super::{Context, is_fault};
+use crate::checks::Judgement;
+use crate::clock::{self, ms_between};
+use crate::cluster::{Event, NodeId, Pair};
+use crate::error::{Error, Result};
+use crate::faults::{Effect, process};
+use crate::plan::{Step, TrialPlan};
+use crate::result::{FaultRecord, ProcessorShare};
+use loadgen::options::Url;
+use loadgen::run::{Finished, Handle, Snapshot};
+use nix::unistd::Pid;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// What the steps leave for the judgement.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    /// What the clients recorded.
+    pub(super) load: Finished,
+    /// What the nodes said.
+    pub(super) events: Vec<Event>,
+    /// The fault.
+    pub(super) fault: Option<FaultRecord>,
+    /// The node that was active before the fault, and its successor.
+    pub(super) active: NodeId,
+    /// Whether the flow was seen to be steady before the limit.
+    pub(super) steady_seen: bool,
+    /// When sending stopped.
+    pub(super) stopped_ns: u64,
+    /// Whether the queue was emptied.
+    pub(super) drained: bool,
+    /// Findings so far.
+    pub(super) judgement: Judgement,
+    /// What else was seen.
+    pub(super) observations: Vec<String>,
+    /// Processor time used.
+    pub(super) processor_share: ProcessorShare,
+}
+
+/// A trial under way.
+pub(super) struct Execution<'a> {
+    context: &'a Context<'a>,
+    plan: &'a TrialPlan,
+    pair: Pair,
+    load: Handle,
+    active: NodeId,
+    fault: Option<FaultRecord>,
+    fault_at: Option<Instant>,
+    steady_seen: bool,
+    stopped_ns: u64,
+    drained: bool,
+    judgement: Judgement,
+    observations: Vec<String>,
+    meter: Meter,
+    processor_share: ProcessorShare,
+}
+
+/// Time that a new process of the pair has to find its role.
+const ROLES_LIMIT: Duration = Duration::from_secs(10);
+/// Time that a fenced server has to leave.
+const EXIT_LIMIT: Duration = Duration::from_secs(10);
+/// How often the flow is looked at.
+const FLOW_POLL: Duration = Duration::from_millis(50);
+/// The administration answers within this time, also under load.
+const ADMINISTRATION_LIMIT: Duration = Duration::from_secs(5);
+/// Nothing arrives for so long when the queue is empty.
+const DRAIN_QUIET: Duration = Duration::from_millis(150);
+
+impl<'a> Execution<'a> {
+    pub(super) fn new(context: &'a Context<'a>, plan: &'a TrialPlan, pair: Pair, load: Handle) -> Self {
+        let active = pair.active().unwrap_or(NodeId::A);
+        let meter = Meter::start(pair.process(active).map(|process| process.pid()));
+        Self {
+            context,
+            plan,
+            pair,
+            load,
+            active,
+            fault: None,
+            fault_at: None,
+            steady_seen: false,
+            stopped_ns: 0,
+            drained: false,
+            judgement: Judgement::default(),
+            observations: Vec::new(),
+            meter,
+            processor_share: ProcessorShare::default(),
+        }
+    }
+
+    /// Carries out one step.
+    pub(super) async fn take(&mut self, step: &Step) -> Result<()> {
+        if is_fault(step) {
+            // The roles may have changed since the start; the fault is for whoever is active now.
+            self.active = self.pair.active().unwrap_or(self.active);
+            self.processor_share = self.meter.share();
+        }
+        match step {
+            Step::Set { name, value } => self.set(name, value).await,
+            Step::Run { duration_us } => {
+                self.context.progress.phase("under load");
+                sleep(Duration::from_micros(*duration_us)).await;
+                Ok(())
+            }
+            Step::KillActive => self.signal("SIGKILL", process::kill).await,
+            Step::StopActive => self.signal("SIGSTOP", process::stop).await,
+            Step::AwaitTakeover { at_least_ms } => self.await_takeover(*at_least_ms).await,
+            Step::ContinueVictim => self.continue_victim(),
+            Step::ExpectExit { code } => self.expect_exit(*code).await,
+            Step::RestartVictim => self.pair.start_node(self.active),
+            Step::DelayLink { delay_ms } => self.delay_link(*delay_ms),
+            Step::AwaitSteady => self.await_steady().await,
+            Step::Drain => self.drain().await,
+        }
+    }
+
+    async fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let body = serde_json::json!({ "command": "set server", "args": { name: value } });
+        for node in NodeId::BOTH {
+            let url: Url = self.pair.url(node).parse().expect("the pair's URLs are well-formed");
+            let reply = loadgen::admin::request(&url, "admin", "", &body, ADMINISTRATION_LIMIT).await?;
+            if reply.get("ok").and_then(serde_json::Value::as_bool) != Some(true) {
+                return Err(Error::Refused { node: node.name(), command: body.to_string(), reply: reply.to_string() });
+            }
+        }
+        self.observations.push(format!("{name} = {value} was set on both servers while they ran"));
+        Ok(())
+    }
+
+    /// The proof is awaited without yielding: another task could delay the reading of the clock.
+    async fn signal(&mut self, name: &str, send: fn(Pid) -> Result<Option<Effect>>) -> Result<()> {
+        self.context.progress.phase(&format!("{name} to {}", self.active.name()));
+        let Some(victim) = self.pair.process(self.active) else { return Ok(()) };
+        if let Some(exit) = victim.exit() {
+            return Err(Error::NodeEnded {
+                node: self.active.name(),
+                status: exit.to_string(),
+                last_words: victim.last_words(),
+            });
+        }
+        let effect = send(victim.pid())?;
+        let victim = Some(self.active);
+        self.begin_fault(FaultRecord { name: name.to_owned(), victim, effect, healed_ns: None, evidence: Vec::new() });
+        if name == "SIGKILL" {
+            self.note_reaped().await;
+        }
+        Ok(())
+    }
+
+    fn begin_fault(&mut self, record: FaultRecord) {
+        let at_ns = record.effect.as_ref().map_or_else(clock::now_ns, |effect| effect.requested_ns);
+        self.load.fault_begin(&record.name, at_ns);
+        self.fault_at = Some(Instant::now());
+        self.fault = Some(record);
+    }
+
+    async fn note_reaped(&mut self) {
+        let Some(victim) = self.pair.process(self.active) else { return };
+        let ended = tokio::time::timeout(EXIT_LIMIT, victim.ended()).await;
+        let Some(fault) = &mut self.fault else { return };
+        let (Ok(exit), Some(effect)) = (ended, &fault.effect) else { return };
+        let after_ms = ms_between(effect.effective_ns, exit.t_ns);
+        fault.evidence.push(format!("waitid: {exit}, {after_ms:.3} ms after the first proof"));
+    }
+
+    async fn await_takeover(&mut self, at_least_ms: u64) -> Result<()> {
+        let limit = Duration::from_millis(self.context.plan.load.recovery_limit_ms);
+        let successor = self.active.peer();
+        let taken = self.pair.await_that("a takeover", limit, |pair| pair.active() == Some(successor)).await;
+        if let Err(error) = taken {
+            self.judgement.unknown(format!("no takeover: {error}"));
+        }
+        if let Some(fault_at) = self.fault_at {
+            sleep_until(fault_at + Duration::from_millis(at_least_ms)).await;
+        }
+        Ok(())
+    }
+
+    fn continue_victim(&mut self) -> Result<()> {
+        let Some(victim) = self.pair.process(self.active) else { return Ok(()) };
+        let effect = process::resume(victim.pid())?;
+        let healed_ns = effect.as_ref().map_or_else(clock::now_ns, |effect| effect.effective_ns);
+        if let Some(fault) = &mut self.fault {
+            fault.healed_ns = Some(healed_ns);
+            fault
+                .evidence
+                .push(effect.map_or_else(|| "SIGCONT was not seen to take effect".to_owned(), |effect| effect.proof));
+        }
+        Ok(())
+    }
+
+    async fn expect_exit(&mut self, code: i32) -> Result<()> {
+        let Some(victim) = self.pair.process(self.active) else { return Ok(()) };
+        let name = self.active.name();
+        match tokio::time::timeout(EXIT_LIMIT, victim.ended()).await {
+            Ok(exit) if exit.code == Some(code) => {
+                let healed_ns = self.fault.as_ref().and_then(|fault| fault.healed_ns).unwrap_or(exit.t_ns);
+                let after_ms = ms_between(healed_ns, exit.t_ns);
+                self.observations.push(format!(
+                    "the former active {name} left with exit code {code}, {after_ms:.1} ms after SIGCONT"
+                ));
+            }
+            Ok(exit) => {
+                let words = victim.last_words();
+                self.judgement.violated(format!(
+                    "the former active {name} had to leave with exit code {code} (fenced), it left with {exit}: {words}"
+                ));
+            }
+            Err(_) => self.judgement.violated(format!("the former active {name} had to leave, fenced, and runs on")),
+        }
+        Ok(())
+    }
+
+    fn delay_link(&mut self, delay_ms: u64) -> Result<()> {
+        let Some(proxies) = self.pair.proxies() else { return Ok(()) };
+        let delay = Duration::from_millis(delay_ms);
+        let effects = [proxies[0].delay_both(delay), proxies[1].delay_both(delay)];
+        let evidence = proxies
+            .iter()
+            .map(|proxy| proxy.evidence())
+            .fold((0, Duration::ZERO), |sum, one| (sum.0 + one.0, sum.1.max(one.1)));
+        if delay_ms > 0 {
+            self.context.progress.phase(&format!("heartbeats delayed by {delay_ms} ms"));
+            let [first, last] = effects;
+            let proof = format!("{}; {}", first.proof, last.proof);
+            let effect = Some(Effect { requested_ns: first.requested_ns, effective_ns: last.effective_ns, proof });
+            let name = format!("delay {delay_ms} ms");
+            self.begin_fault(FaultRecord { name, victim: None, effect, healed_ns: None, evidence: Vec::new() });
+        } else if let Some(fault) = &mut self.fault {
+            fault.healed_ns = Some(effects[1].effective_ns);
+            let (pieces, held) = evidence;
+            fault
+                .evidence
+                .push(format!("the proxies held back {pieces} pieces, one of them for {} ms", held.as_millis()));
+            if held < Duration::from_millis(self.context.plan.pair.ft_activation_ms) {
+                self.judgement
+                    .unknown(format!("nothing was held back for ft_activation: longest {} ms", held.as_millis()));
+                fault.effect = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches the flow as it is now; `ts` is computed afterwards from the record.
+    async fn await_steady(&mut self) -> Result<()> {
+        self.context.progress.phase("waiting for steady flow");
+        let load = &self.context.plan.load;
+        let deadline = Instant::now() + Duration::from_millis(load.recovery_limit_ms);
+        // What the search in the record cuts off at its ends, and a little more.
+        let needed = Duration::from_millis(load.steady_ms + 200);
+        let mut steady_since = None;
+        while Instant::now() < deadline {
+            if flows(&self.load.snapshot(), load) {
+                let since = *steady_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= needed {
+                    self.steady_seen = true;
+                    break;
+                }
+            } else {
+                steady_since = None;
+            }
+            sleep(FLOW_POLL).await;
+        }
+        self.load.fault_end(clock::now_ns() - self.steady_for_ns(steady_since));
+        Ok(())
+    }
+
+    fn steady_for_ns(&self, since: Option<Instant>) -> u64 {
+        since.map_or(0, |since| since.elapsed().as_nanos() as u64)
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        self.context.progress.phase("draining");
+        if let Err(error) = self.pair.await_roles(ROLES_LIMIT).await {
+            self.judgement.violated(format!("the pair did not end as an active and a standby server: {error}"));
+        }
+        let limit = Duration::from_millis(self.context.plan.load.drain_limit_ms);
+        let answered = self.load.stop_sending(limit).await;
+        self.stopped_ns = clock::now_ns();
+        if !answered {
+            self.observations
+                .push(format!("some sends were still unanswered {} ms after the last one", limit.as_millis()));
+        }
+        self.drained = self.load.drain(DRAIN_QUIET, limit).await;
+        Ok(())
+    }
+
+    /// Ends load and nodes and hands over what they left.
+    pub(super) async fn finish(mut self) -> Result<(Evidence, Pair)> {
+        self.processor_share.harness = self.meter.harness_share();
+        let load = self.load.finish().await?;
+        let events = self.pair.finish();
+        let evidence = Evidence {
+            load,
+            events,
+            fault: self.fault,
+            active: self.active,
+            steady_seen: self.steady_seen,
+            stopped_ns: self.stopped_ns,
+            drained: self.drained,
+            judgement: self.judgement,
+            observations: self.observations,
+            processor_share: self.processor_share,
+        };
+        Ok((evidence, self.pair))
+    }
+}
+
+/// All clients have a link, and no more than 100 ms worth of messages waits for anything.
+fn flows(snapshot: &Snapshot, load: &crate::plan::LoadPlan) -> bool {
+    let connected = snapshot.producers_connected == u64::from(load.producers)
+        && snapshot.consumers_connected == u64::from(load.consumers);
+    connected && snapshot.backlog + snapshot.in_flight <= (load.rate_per_s / 10).max(u64::from(load.producers))
+}
+
+/// Processor time since the load began.
+struct Meter {
+    active: Option<Pid>,
+    active_s: f64,
+    harness_s: f64,
+    since: Instant,
+}
+
+impl Meter {
+    fn start(active: Option<Pid>) -> Self {
+        let used = |pid: Option<Pid>| pid.map_or(0.0, process::processor_time_s);
+        Self { active, active_s: used(active), harness_s: used(Some(Pid::this())), since: Instant::now() }
+    }
+
+    fn share(&self) -> ProcessorShare {
+        let active_s = self.active.map_or(0.0, process::processor_time_s) - self.active_s;
+        ProcessorShare { active: active_s / self.since.elapsed().as_secs_f64(), harness: self.harness_share() }
+    }
+
+    fn harness_share(&self) -> f64 {
+        (process::processor_time_s(Pid::this()) - self.harness_s) / self.since.elapsed().as_secs_f64()
+    }
+}
