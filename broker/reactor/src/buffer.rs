@@ -5,6 +5,7 @@
 use crate::uring::PooledBuffer;
 use bytes::{Bytes, BytesMut};
 use disk::BLOCK_SIZE;
+use std::fmt;
 use std::ops::Deref;
 
 /// An empty buffer with room for at least `len` bytes whose address is a multiple of [`BLOCK_SIZE`].
@@ -25,10 +26,8 @@ pub fn is_aligned(data: &[u8]) -> bool {
 }
 
 /// Received bytes. Dropping it gives the memory back to the reactor.
-#[derive(Debug)]
 pub struct RecvBuffer(Inner);
 
-#[derive(Debug)]
 enum Inner {
     Pooled(PooledBuffer),
     Owned(Bytes),
@@ -41,6 +40,13 @@ impl RecvBuffer {
 
     pub(crate) fn owned(bytes: Bytes) -> Self {
         RecvBuffer(Inner::Owned(bytes))
+    }
+}
+
+impl fmt::Debug for RecvBuffer {
+    /// Only the length: events are logged, and the bytes are somebody's data.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "RecvBuffer({} bytes)", self.len())
     }
 }
 

@@ -64,6 +64,7 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

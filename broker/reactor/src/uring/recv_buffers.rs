@@ -103,7 +103,6 @@ impl RecvPool {
 }
 
 /// A filled buffer; it returns to its pool when dropped.
-#[derive(Debug)]
 pub(crate) struct PooledBuffer {
     pool: Rc<RecvPool>,
     id: u16,

@@ -6,6 +6,7 @@
 use super::recv_buffers::RecvPool;
 use super::ring::Ring;
 use io_uring::{IoUring, Probe, opcode};
+use nix::sys::resource::{Resource, getrlimit};
 use std::io;
 use std::rc::Rc;
 use thiserror::Error;
@@ -205,16 +206,9 @@ impl Host {
         Host {
             release: read("/proc/sys/kernel/osrelease"),
             disabled: read("/proc/sys/kernel/io_uring_disabled").parse().unwrap_or(0),
-            memlock_bytes: memlock_bytes(),
+            memlock_bytes: getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft),
         }
     }
-}
-
-fn memlock_bytes() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid place for the answer. A failure, which only a wrong resource number could cause, leaves 0.
-    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    limit.rlim_cur
 }
 
 fn too_old(missing: &'static str, host: &Host) -> SetupError {

@@ -384,6 +384,11 @@ impl Sockets {
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
+
+    #[cfg(test)]
+    pub(super) fn stream(&self, id: SocketId) -> &TcpStream {
+        self.slots.get(id.0).and_then(|connection| connection.stream.as_ref()).expect("an open connection")
+    }
 }
 
 fn make_socket(address: SocketAddr) -> io::Result<TcpStream> {

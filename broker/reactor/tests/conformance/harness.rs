@@ -28,10 +28,10 @@ pub(crate) struct Harness {
 }
 
 impl Harness {
-    pub(crate) fn uring() -> Self {
+    pub(crate) fn uring(config: Config) -> Self {
         // On a disk, because that is where direct I/O differs.
         let temporary = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
-        let reactor = Reactor::uring(Config::default()).unwrap_or_else(|error| panic!("{error}"));
+        let reactor = Reactor::uring(config).unwrap_or_else(|error| panic!("{error}"));
         Self::new(reactor, temporary.path().to_owned(), None, 0, Some(temporary))
     }
 

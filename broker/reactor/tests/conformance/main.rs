@@ -7,11 +7,25 @@ mod harness;
 mod network;
 mod time;
 
-/// Each body becomes two tests: `uring::name` and `sim::name`.
+/// Each body becomes four tests: `uring::name`, `sim::name`, and the kernel's once more with buffered files and once
+/// with queues and buffers so small that each of them is exhausted all the time.
 macro_rules! on_both_backends {
     ($($module:ident :: $name:ident),* $(,)?) => {
         mod uring {
-            $(#[test] fn $name() { crate::$module::$name(&mut crate::harness::Harness::uring()); })*
+            $(#[test] fn $name() { crate::$module::$name(&mut crate::harness::Harness::uring(Default::default())); })*
+        }
+        mod buffered {
+            $(#[test] fn $name() {
+                let config = reactor::Config { direct_io: false, ..Default::default() };
+                crate::$module::$name(&mut crate::harness::Harness::uring(config));
+            })*
+        }
+        mod cramped {
+            $(#[test] fn $name() {
+                let config =
+                    reactor::Config { entries: 2, recv_buffers: 2, recv_buffer_size: 4096, ..Default::default() };
+                crate::$module::$name(&mut crate::harness::Harness::uring(config));
+            })*
         }
         mod sim {
             $(#[test] fn $name() {

@@ -1,3 +1,5 @@
+//! Refusals: what people are told, and that a real one is recognised.
+
 use super::*;
 use std::mem::offset_of;
 
@@ -66,7 +68,7 @@ fn a_container_that_refuses_io_uring_gets_told_so() {
     for (errno, words) in [(libc::EPERM, "EPERM"), (libc::ENOSYS, "ENOSYS")] {
         let message = std::thread::spawn(move || {
             forbid_io_uring(errno);
-            crate::Reactor::uring(Config::default()).err().expect("must be refused").to_string()
+            crate::Reactor::uring(Config::default()).expect_err("must be refused").to_string()
         });
         let message = message.join().expect("the thread must not panic");
         assert!(message.contains(words) && message.contains("seccomp"), "{message}");
