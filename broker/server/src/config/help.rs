@@ -5,7 +5,7 @@ use super::tables::{QUEUE, SERVER, STORE, Section};
 use std::fmt::Write;
 
 /// All parameters as Markdown: the text of docs/PARAMETERS.md and of `broker --help-parameters`.
-pub fn parameters_markdown() -> String {
+pub fn parameters_help() -> String {
     let mut text = String::from(INTRODUCTION);
     for (file, note, table) in
         [("tibemsd.conf", SERVER_NOTE, SERVER), ("queues.conf", QUEUE_NOTE, QUEUE), ("stores.conf", STORE_NOTE, STORE)]

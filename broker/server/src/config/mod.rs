@@ -25,11 +25,11 @@ mod parameter;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use help::parameters_markdown;
+pub use help::parameters_help;
 pub use model::{AbortOn, Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
 pub use parameter::{Kind, Parameter, Status};
 pub use tables::{QUEUE, SERVER, STORE, Section};
-pub use value::{ValueError, nanos};
+pub use value::ValueError;
 
 use findings::Findings;
 use std::path::Path;
@@ -57,11 +57,11 @@ pub fn load(
         _ => Err(diagnostics),
     }
 }
-/// placeholder until merged
-pub fn duration_ns(_text: &str) -> Result<u64, String> {
-    todo!()
-}
-/// placeholder until merged
-pub fn parameters_help() -> String {
-    todo!()
+
+/// A time as in the files (`3`, `0.25`, `250ms`), in nanoseconds.
+///
+/// # Errors
+/// What is wrong with it and what to write, for people.
+pub fn duration_ns(text: &str) -> Result<u64, String> {
+    value::nanos(text).map_err(|error| format!("{error}: {}", error.remedy()))
 }

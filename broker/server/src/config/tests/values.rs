@@ -22,6 +22,13 @@ fn times() {
 }
 
 #[test]
+fn times_while_running() {
+    assert_eq!(super::duration_ns("1ms"), Ok(1_000_000));
+    let error = super::duration_ns("fast").unwrap_err();
+    assert!(error.contains("'fast' is not a time") && error.contains("250ms"), "{error}");
+}
+
+#[test]
 fn sizes() {
     let check = |text: &str, expected: Option<u64>| assert_eq!(bytes(text).ok(), expected, "{text}");
     check("0", Some(0));
