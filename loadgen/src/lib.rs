@@ -12,12 +12,27 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod cli;
+mod client;
 pub mod clock;
+mod consumer;
+mod control;
+mod envelope;
+pub mod history;
 pub mod ledger;
 pub mod meter;
 pub mod options;
 pub mod payload;
+pub mod plots;
+mod producer;
+mod progress;
+mod recorder;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod series;
+pub mod timeline;
+mod timer;
+pub mod units;
 pub mod verdict;
+mod wire;

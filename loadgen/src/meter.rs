@@ -40,7 +40,7 @@ impl Histograms {
         [&self.response, &self.service, &self.delay, &self.delivery, &self.lag]
     }
 
-    fn all_mut(&mut self) -> [&mut Histogram<u64>; 5] {
+    pub(crate) fn all_mut(&mut self) -> [&mut Histogram<u64>; 5] {
         [&mut self.response, &mut self.service, &mut self.delay, &mut self.delivery, &mut self.lag]
     }
 
@@ -156,12 +156,8 @@ pub(crate) struct Gauges {
     pub(crate) backlog: AtomicU64,
     /// Sends without an outcome, or acknowledgements without confirmation.
     pub(crate) in_flight: AtomicU64,
-    /// Messages handled in all: sent or delivered.
-    pub(crate) handled: AtomicU64,
     /// Whether its link is usable.
     pub(crate) connected: AtomicBool,
-    /// Whether its link was ever usable.
-    pub(crate) was_connected: AtomicBool,
     /// Producer: whether all that it will send is sent and answered.
     pub(crate) done: AtomicBool,
     /// Consumer: the last drain request that the broker answered with nothing.
@@ -177,6 +173,14 @@ impl Gauges {
 
     pub(crate) fn get(gauge: &AtomicU64) -> u64 {
         gauge.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Relaxed)
     }
 }
 

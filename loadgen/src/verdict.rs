@@ -14,6 +14,9 @@ mod fates;
 mod loss;
 mod order;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use crate::ledger::Ledger;
@@ -95,6 +98,8 @@ impl Window {
 pub struct Rules {
     /// What the store promises.
     pub store: StorePromise,
+    /// Whether anybody consumed; otherwise loss is not judged, and that alone does not make the verdict unknown.
+    pub consumed: bool,
     /// Whether the drain was complete; otherwise nothing can be called lost.
     pub drained: bool,
     /// Whether acknowledgements were confirmed by the broker, so that resurrections can be judged.
@@ -113,6 +118,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             store: StorePromise::Sync,
+            consumed: true,
             drained: true,
             acks_confirmed: false,
             one_active: false,
@@ -207,22 +213,24 @@ pub fn judge(ledger: &Ledger, rules: &Rules) -> Verdict {
     let fates = Fates::read(ledger, rules.acks_confirmed);
     let mut verdict = Verdict {
         verdict: Ruling::Pass,
-        counts: fates.counts(rules.drained),
+        counts: fates.counts(rules.consumed && rules.drained),
         losses: Vec::new(),
         reasons: Vec::new(),
         not_judged: Vec::new(),
     };
-    judge_deliveries(&mut verdict, rules);
+    judge_deliveries(&mut verdict, ledger, rules);
     judge_loss(&mut verdict, ledger, &fates, rules);
     judge_order(&mut verdict, ledger, &fates);
     judge_single_active(&mut verdict, ledger, rules);
-    judge_validity(&mut verdict, rules);
+    judge_validity(&mut verdict, ledger, rules);
     verdict
 }
 
-fn judge_deliveries(verdict: &mut Verdict, rules: &Rules) {
+fn judge_deliveries(verdict: &mut Verdict, ledger: &Ledger, rules: &Rules) {
     let counts = verdict.counts;
-    if counts.unexpected > 0 {
+    if ledger.producers.is_empty() && counts.corrupt == 0 {
+        verdict.not_judged.push("where messages come from: nobody in this run sent any".to_owned());
+    } else if counts.unexpected > 0 {
         verdict.violated(format!(
             "{} unexpected deliveries: {} of other runs or programs, {} damaged, {} never attempted, {} of refused sends",
             counts.unexpected, counts.alien, counts.corrupt, counts.never_attempted, counts.ghosts
@@ -240,17 +248,19 @@ fn judge_deliveries(verdict: &mut Verdict, rules: &Rules) {
             }
         }
     }
-    if !rules.acks_confirmed {
+    if !rules.acks_confirmed && rules.consumed {
         verdict.not_judged.push("resurrection: acknowledgements were not confirmed (use --ack confirmed)".to_owned());
     }
 }
 
 fn judge_loss(verdict: &mut Verdict, ledger: &Ledger, fates: &Fates, rules: &Rules) {
+    if !rules.consumed {
+        verdict.not_judged.push("loss, order and duplicates: nobody consumed".to_owned());
+        return;
+    }
     if !rules.drained {
-        if verdict.counts.undelivered > 0 {
-            let undelivered = verdict.counts.undelivered;
-            verdict.not_judged.push(format!("loss: {undelivered} confirmed messages were not read before the end"));
-        }
+        let undelivered = verdict.counts.undelivered;
+        verdict.not_judged.push(format!("loss: {undelivered} confirmed messages were not read before the end"));
         return;
     }
     verdict.losses = loss::by_link(ledger, fates, rules);
@@ -291,15 +301,15 @@ fn judge_single_active(verdict: &mut Verdict, ledger: &Ledger, rules: &Rules) {
     }
 }
 
-fn judge_validity(verdict: &mut Verdict, rules: &Rules) {
-    if !rules.drained {
+fn judge_validity(verdict: &mut Verdict, ledger: &Ledger, rules: &Rules) {
+    if rules.consumed && !rules.drained {
         verdict.unknown("the queues were not drained, so loss could not be judged".to_owned());
     }
     if verdict.counts.attempted > 0 && verdict.counts.confirmed == 0 {
         verdict.unknown("nothing was confirmed, so there was nothing to lose".to_owned());
     }
-    if verdict.counts.attempted == 0 && verdict.counts.delivered == 0 {
-        verdict.unknown("nothing was sent and nothing arrived".to_owned());
+    if verdict.counts.attempted == 0 && !ledger.producers.is_empty() {
+        verdict.unknown("nothing was sent".to_owned());
     }
     if let Some(lag_ns) = rules.generator_lag_p99_ns.filter(|lag_ns| *lag_ns > rules.generator_lag_limit_ns) {
         verdict.unknown(format!(

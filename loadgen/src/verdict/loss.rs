@@ -84,7 +84,7 @@ fn examine(
         if fate.is_lost() {
             loss.lost += 1;
             loss.holes += u64::from(survivor_behind);
-            loss.span_ns = confirms.last().map_or(0, |last| last.outcome_ns - send.outcome_ns);
+            loss.span_ns = confirms.last().map_or(0, |last| last.outcome_ns.saturating_sub(send.outcome_ns));
         } else {
             survivor_behind |= one_consumer || fate.last_arrival_ns > connection.closed_ns;
         }

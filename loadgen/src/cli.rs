@@ -1,0 +1,334 @@
+//! Owns the command line: how a run is written, and what a process does with it, up to its exit code.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::options::{Ack, Backlog, Limit, Options, Resend, Url};
+use crate::plots;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::run::{Finished, Handle, RunError, start};
+use crate::schedule::Rate;
+use crate::units::{parse_bytes, parse_duration};
+use crate::verdict::{Rules, Ruling, StorePromise, judge};
+
+/// Exit code for a command line that makes no sense.
+const EXIT_USAGE: i32 = 254;
+/// Exit code for a failure of the generator itself.
+const EXIT_INTERNAL: i32 = 255;
+
+/// Load generator for AMQP 1.0 brokers and pairs: open loop, honest under outages, with a verdict on every message.
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send and receive, survive failovers, report latency and judge what was lost.
+    Run(Box<RunArguments>),
+}
+
+/// Exit codes: 0 pass, 1 violated, 2 unknown, 254 usage, 255 internal.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  loadgen run --url amqp://127.0.0.1:7222,amqp://127.0.0.1:7224 --address sync.q --rate 20k --duration 30s --ack confirmed
+  loadgen run --url amqp://localhost --address q --rate max --size 16 --producers 16 --window 1000 --json result.json
+  loadgen run --url amqp://localhost --address q --drain-only
+
+Exit codes: 0 pass, 1 violated, 2 unknown, 254 usage, 255 internal.")]
+struct RunArguments {
+    /// The servers, tried in this order: amqp://[user[:password]@]host[:port],...
+    #[arg(long = "url", value_name = "URLS", value_delimiter = ',', required = true, help_heading = "Where")]
+    urls: Vec<Url>,
+    /// The queues: client number n uses queue n modulo their count
+    #[arg(long = "address", value_name = "NAMES", value_delimiter = ',', required = true, help_heading = "Where")]
+    addresses: Vec<String>,
+    /// Login name (SASL PLAIN); without it SASL ANONYMOUS
+    #[arg(long, help_heading = "Where")]
+    user: Option<String>,
+    /// Password of the login
+    #[arg(long, default_value = "", hide_default_value = true, help_heading = "Where")]
+    password: String,
+
+    /// Messages a second of all producers together, such as 20000, 20k, 1.5M; or max (closed loop)
+    #[arg(long, default_value = "max", help_heading = "Load")]
+    rate: Rate,
+    /// Size of each payload, such as 16, 1KiB, 64KB
+    #[arg(long, value_name = "BYTES", default_value = "1KiB", value_parser = parse_bytes, help_heading = "Load")]
+    size: usize,
+    /// Producers, each with its own connection
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Load")]
+    producers: u32,
+    /// Consumers, each with its own connection; 0 sends only, and judges no loss
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Load")]
+    consumers: u32,
+    /// Send for this long, such as 500ms, 10s, 5m
+    #[arg(long, default_value = "10s", value_parser = parse_duration, conflicts_with = "count", help_heading = "Load")]
+    duration: Duration,
+    /// Send so many messages instead, of all producers together
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    count: Option<u64>,
+    /// Keep the latency of this first part out of the summary
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration, help_heading = "Load")]
+    warmup: Duration,
+    /// Only empty the queues: nothing is sent
+    #[arg(long, conflicts_with_all = ["count", "duration", "producers", "rate"], help_heading = "Load")]
+    drain_only: bool,
+
+    /// Unconfirmed messages that each producer may have in flight
+    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Behaviour")]
+    window: u32,
+    /// Messages that each consumer lets the broker send ahead
+    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Behaviour")]
+    credit: u32,
+    /// How consumers acknowledge: accept settles at once; confirmed waits for the broker's settlement; settled lets the broker
+    /// send settled messages; none never acknowledges
+    #[arg(long, value_enum, default_value_t = Ack::Accept, help_heading = "Behaviour")]
+    ack: Ack,
+    /// Whether messages are marked durable
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, help_heading = "Behaviour")]
+    durable: bool,
+    /// What becomes of messages that were due while the broker could not take them: sent as fast as possible; at --paced-factor
+    /// times the rate; or not at all if later than --shed-after
+    #[arg(long, value_enum, default_value_t = Backlog::CatchUp, help_heading = "Behaviour")]
+    backlog: Backlog,
+    /// How much faster than the rate a paced backlog is worked off
+    #[arg(long, value_name = "FACTOR", default_value_t = 2.0, help_heading = "Behaviour")]
+    paced_factor: f64,
+    /// How late a message may be before it is shed
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = parse_duration, help_heading = "Behaviour")]
+    shed_after: Duration,
+    /// What becomes of sends that a lost connection left unconfirmed
+    #[arg(long, value_enum, default_value_t = Resend::Unconfirmed, help_heading = "Behaviour")]
+    resend: Resend,
+    /// Makes the random choices repeatable (reconnection jitter, payload filler)
+    #[arg(long, default_value_t = 1, help_heading = "Behaviour")]
+    seed: u64,
+    /// Only one server of the list may confirm at a time: two that do are a violation
+    #[arg(long, help_heading = "Behaviour")]
+    one_active: bool,
+
+    /// Threads that the connections are spread over
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Tuning")]
+    threads: usize,
+    /// Sends due within this time leave in one wake-up: shorter is more exact and costs more CPU
+    #[arg(long, value_name = "DURATION", default_value = "200us", value_parser = parse_duration, help_heading = "Tuning")]
+    tick: Duration,
+    /// Limit for one attempt to connect, attach included
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_duration, help_heading = "Tuning")]
+    connect_timeout: Duration,
+    /// First pause after all servers refused; it doubles up to --reconnect-max
+    #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = parse_duration, help_heading = "Tuning")]
+    reconnect_min: Duration,
+    /// Longest pause after all servers refused
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = parse_duration, help_heading = "Tuning")]
+    reconnect_max: Duration,
+    /// A server that is silent for so long counts as lost; 0s waits for ever
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration, help_heading = "Tuning")]
+    idle_timeout: Duration,
+    /// Give up if not all clients find a server at the start, or if sends stay unanswered at the end, for so long
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration, help_heading = "Tuning")]
+    patience: Duration,
+    /// The queues count as empty when nothing arrived for so long and an explicit drain brought nothing
+    #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = parse_duration, help_heading = "Tuning")]
+    quiet_time: Duration,
+
+    /// Write the whole result as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    json: Option<PathBuf>,
+    /// Write an HDR interval log (tags: histogram.phase)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    hlog: Option<PathBuf>,
+    /// Write every send and delivery as JSON lines
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    history: Option<PathBuf>,
+    /// Write latency.svg, rates.svg and percentiles.svg into this folder
+    #[arg(long, value_name = "FOLDER", help_heading = "Output")]
+    plots: Option<PathBuf>,
+    /// Show no progress
+    #[arg(long, short, help_heading = "Output")]
+    quiet: bool,
+}
+
+impl RunArguments {
+    /// As written to as meant.
+    fn options(&self) -> Options {
+        Options {
+            urls: self.urls.clone(),
+            addresses: self.addresses.clone(),
+            user: self.user.clone(),
+            password: self.password.clone(),
+            rate: self.rate,
+            payload_bytes: self.size,
+            producers: if self.drain_only { 0 } else { self.producers },
+            consumers: self.consumers,
+            limit: self.count.map_or(Limit::Duration(self.duration), Limit::Count),
+            window: self.window,
+            credit: self.credit,
+            ack: self.ack,
+            durable: self.durable,
+            backlog: self.backlog,
+            paced_factor: self.paced_factor,
+            shed_after: self.shed_after,
+            resend: self.resend,
+            seed: self.seed,
+            run: None,
+            threads: self.threads,
+            tick: self.tick,
+            connect_timeout: self.connect_timeout,
+            reconnect_min: self.reconnect_min,
+            reconnect_max: self.reconnect_max,
+            idle_timeout: self.idle_timeout,
+            warmup: self.warmup,
+        }
+    }
+}
+
+/// Runs the command line `arguments` (program name first) and gives the process's exit code.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let shown = error.print();
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked_for && shown.is_ok() { 0 } else { EXIT_USAGE };
+        }
+    };
+    let Command::Run(arguments) = cli.command;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.context("starting a runtime").and_then(|runtime| runtime.block_on(arguments.run()));
+    match result {
+        Ok(ruling) => ruling.exit_code(),
+        Err(error) => {
+            eprintln!("loadgen: {error:#}");
+            match error.downcast_ref::<RunError>() {
+                Some(RunError::Options(_)) => EXIT_USAGE,
+                // Nothing was measured, but not for a fault of ours.
+                Some(RunError::Unreachable { .. } | RunError::Refused { .. }) => Ruling::Unknown.exit_code(),
+                _ => EXIT_INTERNAL,
+            }
+        }
+    }
+}
+
+/// Which part of the run a terminal shows, and whether a person wants it to end.
+struct Watch {
+    progress: Progress,
+    interrupted: bool,
+}
+
+impl Watch {
+    /// Waits for `step`, shows progress meanwhile, and gives up waiting on Ctrl-C.
+    async fn over<T>(&mut self, handle: &Handle, what: &str, step: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(step);
+        loop {
+            tokio::select! {
+                result = &mut step => return Some(result),
+                pressed = tokio::signal::ctrl_c() => {
+                    if pressed.is_ok() {
+                        self.interrupted = true;
+                        self.progress.say(&format!("interrupted while {what}"));
+                        return None;
+                    }
+                }
+                () = tokio::time::sleep(Duration::from_millis(50)) => self.progress.show(handle, what),
+            }
+        }
+    }
+}
+
+impl RunArguments {
+    async fn run(&self) -> anyhow::Result<Ruling> {
+        let options = self.options();
+        let handle = start(options.clone(), self.hlog.as_deref())?;
+        let mut watch = Watch { progress: Progress::new(self.quiet), interrupted: false };
+        let drained = self.conduct(&handle, &options, &mut watch).await?;
+        let finished = handle.finish().await?;
+        watch.progress.finish();
+        let verdict = judge(&finished.ledger, &self.rules(&finished, drained));
+        let Finished { ledger, series } = &finished;
+        let report = Report { options: &options, ledger, series, verdict: &verdict };
+        print!("{}", report.text());
+        self.write_files(&report)?;
+        Ok(verdict.verdict)
+    }
+
+    /// Start, sending, the last answers, drain. True if the queues were seen empty.
+    async fn conduct(&self, handle: &Handle, options: &Options, watch: &mut Watch) -> anyhow::Result<bool> {
+        match watch.over(handle, "connecting", handle.started(self.patience)).await {
+            Some(started) => started?,
+            None => return Ok(false),
+        };
+        let sending = async {
+            match options.limit {
+                Limit::Duration(duration) if !self.drain_only => tokio::time::sleep(duration).await,
+                _ => {}
+            }
+            // A count takes as long as it takes; a schedule that is over leaves only its backlog.
+            let limit = if self.count.is_some() { Duration::from_secs(10 * 365 * 86_400) } else { self.patience };
+            handle.sent_all(limit).await
+        };
+        watch.over(handle, "sending", sending).await;
+        handle.check()?;
+        let answered = watch.over(handle, "settling", handle.stop_sending(self.patience)).await;
+        if answered == Some(false) {
+            watch.progress.say("some sends are still unanswered: they are in doubt");
+        }
+        handle.check()?;
+        let drain = handle.drain(self.quiet_time, self.drain_limit());
+        Ok(watch.over(handle, "draining", drain).await.unwrap_or(false))
+    }
+
+    /// A drain goes on while messages come; without any, it is given the patience asked for.
+    fn drain_limit(&self) -> Duration {
+        self.patience.max(Duration::from_secs(10))
+    }
+
+    fn rules(&self, finished: &Finished, drained: bool) -> Rules {
+        Rules {
+            store: StorePromise::Sync,
+            consumed: self.consumers > 0,
+            drained,
+            acks_confirmed: self.ack == Ack::Confirmed,
+            one_active: self.one_active,
+            faults: finished.series.fault_windows(),
+            generator_lag_p99_ns: finished.series.generator_lag_p99_ns(),
+            ..Rules::default()
+        }
+    }
+
+    fn write_files(&self, report: &Report<'_>) -> anyhow::Result<()> {
+        if let Some(path) = &self.json {
+            let text = serde_json::to_string_pretty(&report.json())?;
+            write_file(path, text.as_bytes())?;
+        }
+        if let Some(path) = &self.history {
+            let mut text = String::new();
+            for line in crate::history::lines(report.ledger) {
+                text.push_str(&line);
+                text.push('\n');
+            }
+            write_file(path, text.as_bytes())?;
+        }
+        if let Some(folder) = &self.plots {
+            std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+            write_file(&folder.join("latency.svg"), plots::latency_over_time(report.series)?.as_bytes())?;
+            write_file(&folder.join("rates.svg"), plots::rates_over_time(report.series)?.as_bytes())?;
+            write_file(&folder.join("percentiles.svg"), plots::percentile_curve(report.series)?.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, content).with_context(|| format!("writing {}", path.display()))
+}

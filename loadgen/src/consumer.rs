@@ -1,0 +1,256 @@
+//! Owns the receiving workload: credit, acknowledgement and the drain request. It drives no socket.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use amqp::{Attach, Connection, Event, LinkId, Message, Outcome, Role, SenderSettleMode, Source, Target, message};
+
+use crate::client::Workload;
+use crate::clock::Nanos;
+use crate::control::{Command, Phase, Shared};
+use crate::ledger::{self, ConsumerLog, Delivery};
+use crate::meter::{Gauges, Meter, Readings, lock};
+use crate::options::Ack;
+use crate::payload::{Identity, PayloadError};
+use crate::wire::Wire;
+
+/// A message that arrived in this turn.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    delivery_id: u32,
+    settled: bool,
+    redelivered: bool,
+    identity: Result<Identity, PayloadError>,
+}
+
+/// One receiving link.
+pub(crate) struct Consumer {
+    shared: Arc<Shared>,
+    meter: Arc<Meter>,
+    gauges: Arc<Gauges>,
+    log: Arc<Mutex<ConsumerLog>>,
+    number: u32,
+    address: String,
+    link: Option<LinkId>,
+    /// What of the granted credit is left.
+    credit_left: u32,
+    arrivals: Vec<Arrival>,
+    /// Delivery-ids that the broker has settled, both ends inclusive.
+    settled: Vec<(u32, u32)>,
+    /// Acknowledged deliveries whose confirmation is awaited, with their records, in the order of delivery-ids.
+    unconfirmed: VecDeque<(u32, Option<usize>)>,
+    drained: bool,
+    /// The drain request under way, and whether something arrived since it was made.
+    probe: Option<(u64, bool)>,
+    probe_answered: u64,
+}
+
+impl Consumer {
+    pub(crate) fn new(
+        number: u32,
+        shared: Arc<Shared>,
+        meter: Arc<Meter>,
+        gauges: Arc<Gauges>,
+        log: Arc<Mutex<ConsumerLog>>,
+    ) -> Self {
+        Self {
+            address: shared.options.address_of(number).to_owned(),
+            shared,
+            meter,
+            gauges,
+            log,
+            number,
+            link: None,
+            credit_left: 0,
+            arrivals: Vec::new(),
+            settled: Vec::new(),
+            unconfirmed: VecDeque::new(),
+            drained: false,
+            probe: None,
+            probe_answered: 0,
+        }
+    }
+
+    fn arrive(&mut self, message: &Message<'_>) {
+        let scanned = message::scan(message.payload);
+        let redelivered =
+            scanned.as_ref().is_ok_and(|found| found.header.delivery_count > 0 || !found.header.first_acquirer);
+        let payload = scanned.as_ref().ok().and_then(|found| found.data(message.payload));
+        let identity = payload.map_or(Err(PayloadError::Alien), |payload| self.shared.template.read(payload));
+        let Message { delivery_id, settled, .. } = *message;
+        self.arrivals.push(Arrival { delivery_id, settled, redelivered, identity });
+    }
+
+    /// Writes down what arrived and acknowledges it.
+    fn take_arrivals(&mut self, now: Nanos, connection: Option<(&mut Connection, LinkId)>) {
+        if self.arrivals.is_empty() {
+            return;
+        }
+        let mut log = lock(&self.log);
+        let mut readings = self.meter.lock();
+        let mut acknowledge = connection;
+        for arrival in self.arrivals.drain(..) {
+            let record = write_down(now, &arrival, &mut log, &mut readings);
+            self.credit_left = self.credit_left.saturating_sub(1);
+            if let Some((connection, link)) = &mut acknowledge
+                && !arrival.settled
+            {
+                match self.shared.options.ack {
+                    Ack::Accept => connection.settle(link.session, arrival.delivery_id, Outcome::Accepted, true),
+                    Ack::Confirmed => {
+                        connection.settle(link.session, arrival.delivery_id, Outcome::Accepted, false);
+                        self.unconfirmed.push_back((arrival.delivery_id, record));
+                    }
+                    Ack::Settled | Ack::None => {}
+                }
+            }
+        }
+        if let Some((_, something_came)) = &mut self.probe {
+            *something_came = true;
+        }
+        Gauges::set(&self.gauges.last_arrival_ns, now);
+    }
+
+    /// Writes down which acknowledgements the broker has confirmed.
+    fn take_settlements(&mut self, now: Nanos) {
+        if self.settled.is_empty() {
+            return;
+        }
+        let mut log = lock(&self.log);
+        let mut readings = self.meter.lock();
+        for (first, last) in self.settled.drain(..) {
+            // Delivery-ids are serial numbers: distances are compared, not values.
+            let span = last.wrapping_sub(first);
+            let covered = |id: u32| id.wrapping_sub(first) <= span;
+            let mut confirm = |record: Option<usize>| {
+                readings.counters.acknowledged += 1;
+                if let Some(delivery) = record.and_then(|record| log.deliveries.get_mut(record)) {
+                    delivery.acknowledged_ns = now;
+                }
+            };
+            while let Some((_, record)) = self.unconfirmed.pop_front_if(|(id, _)| covered(*id)) {
+                confirm(record);
+            }
+            // Confirmed out of order, which a broker may do: look through the rest.
+            if self.unconfirmed.iter().any(|(id, _)| covered(*id)) {
+                self.unconfirmed.iter().filter(|(id, _)| covered(*id)).for_each(|(_, record)| confirm(*record));
+                self.unconfirmed.retain(|(id, _)| !covered(*id));
+            }
+        }
+    }
+
+    /// Renews the credit at half, and asks for a drain when the run wants one.
+    fn grant(&mut self, command: Command, connection: &mut Connection, link: LinkId) {
+        let credit = self.shared.options.credit;
+        if std::mem::take(&mut self.drained) {
+            if let Some((number, something_came)) = self.probe.take() {
+                self.probe_answered = number;
+                if !something_came {
+                    Gauges::set(&self.gauges.empty_probe, number);
+                }
+            }
+            connection.grant(link, credit, false);
+            self.credit_left = credit;
+        }
+        if command.probe > self.probe_answered && self.probe.is_none() {
+            self.probe = Some((command.probe, false));
+            connection.grant(link, credit, true);
+            self.credit_left = credit;
+        } else if self.probe.is_none() && self.credit_left <= credit / 2 {
+            connection.grant(link, credit, false);
+            self.credit_left = credit;
+        }
+    }
+}
+
+/// The record's index, or `None` for a message that is not ours.
+fn write_down(now: Nanos, arrival: &Arrival, log: &mut ConsumerLog, readings: &mut Readings) -> Option<usize> {
+    readings.counters.delivered += 1;
+    let identity = match arrival.identity {
+        Ok(identity) => identity,
+        Err(PayloadError::Alien) => {
+            log.alien += 1;
+            return None;
+        }
+        Err(PayloadError::Corrupt) => {
+            log.corrupt += 1;
+            return None;
+        }
+    };
+    if let Some(intended_ns) = identity.intended_ns {
+        Readings::record(&mut readings.histograms.delivery, intended_ns, now);
+    }
+    Some(log.deliveries.push(Delivery {
+        sequence: identity.sequence,
+        arrival_ns: now,
+        acknowledged_ns: 0,
+        producer: identity.producer,
+        connection: (log.connections.len() as u32).saturating_sub(1),
+        attempt: identity.attempt,
+        redelivered: arrival.redelivered,
+    }))
+}
+
+impl Workload for Consumer {
+    fn attach(&self) -> Attach {
+        let source = Source { capabilities: vec!["queue".to_owned()], ..Source::at(self.address.as_str()) };
+        let settled = self.shared.options.ack == Ack::Settled;
+        Attach {
+            name: format!("loadgen-{:016x}-consumer-{}", self.shared.run, self.number),
+            role: Role::Receiver,
+            snd_settle_mode: if settled { SenderSettleMode::Settled } else { SenderSettleMode::Unsettled },
+            source: Some(source),
+            target: Some(Target::default()),
+            ..Attach::default()
+        }
+    }
+
+    fn prepare(&mut self, connection: &mut Connection, link: LinkId) {
+        self.credit_left = self.shared.options.credit;
+        connection.grant(link, self.credit_left, false);
+    }
+
+    fn begin(&mut self, now: Nanos, server: &str, link: LinkId) {
+        let connection =
+            ledger::Connection { server: server.to_owned(), opened_ns: now, closed_ns: 0, reason: String::new() };
+        lock(&self.log).connections.push(connection);
+        self.link = Some(link);
+    }
+
+    fn observe(&mut self, event: Event<'_>) {
+        match event {
+            Event::Message(message) => self.arrive(&message),
+            Event::SettledByPeer { first, last, .. } => self.settled.push((first, last)),
+            Event::Drained { .. } => self.drained = true,
+            _ => {}
+        }
+    }
+
+    fn act(&mut self, now: Nanos, command: Command, wire: &mut Wire) -> Option<Nanos> {
+        let link = self.link?;
+        self.take_arrivals(now, Some((&mut wire.connection, link)));
+        self.take_settlements(now);
+        self.grant(command, &mut wire.connection, link);
+        Gauges::set(&self.gauges.in_flight, self.unconfirmed.len() as u64);
+        None
+    }
+
+    fn end(&mut self, now: Nanos, reason: &str, _wire: &Wire) {
+        self.take_arrivals(now, None);
+        self.take_settlements(now);
+        self.unconfirmed.clear();
+        self.link = None;
+        (self.probe, self.drained) = (None, false);
+        Gauges::set(&self.gauges.in_flight, 0);
+        if let Some(connection) = lock(&self.log).connections.last_mut() {
+            connection.closed_ns = now;
+            reason.clone_into(&mut connection.reason);
+        }
+    }
+
+    fn idle(&mut self, _now: Nanos, _command: Command) {}
+
+    fn is_needed(&self, phase: Phase) -> bool {
+        phase < Phase::Quit
+    }
+}

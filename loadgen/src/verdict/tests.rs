@@ -1,0 +1,404 @@
+//! Planted bugs: each checker is shown a sound run, and the same run with one defect that it must name.
+
+use super::*;
+use crate::ledger::{Connection, ConsumerLog, Delivery, Outcome, ProducerLog, Send};
+
+const MILLISECOND: u64 = 1_000_000;
+
+fn connection(server: &str, opened_ns: u64, closed_ns: u64) -> Connection {
+    let reason = if closed_ns == 0 { String::new() } else { "killed".to_owned() };
+    Connection { server: server.to_owned(), opened_ns, closed_ns, reason }
+}
+
+fn send(sequence: u64) -> Send {
+    let invoke_ns = (sequence + 1) * MILLISECOND;
+    Send {
+        sequence,
+        intended_ns: invoke_ns,
+        invoke_ns,
+        outcome_ns: invoke_ns + MILLISECOND / 2,
+        confirm_index: sequence as u32,
+        connection: 0,
+        attempt: 0,
+        outcome: Outcome::Ok,
+    }
+}
+
+fn delivery(producer: u32, sequence: u64) -> Delivery {
+    let arrival_ns = (sequence + 2) * MILLISECOND;
+    Delivery {
+        sequence,
+        arrival_ns,
+        acknowledged_ns: arrival_ns + MILLISECOND,
+        producer,
+        connection: 0,
+        attempt: 0,
+        redelivered: false,
+    }
+}
+
+/// Two producers with `count` confirmed messages each, on one queue with one consumer, all delivered in order.
+fn sound(count: u64) -> Ledger {
+    let producer = |number| ProducerLog {
+        producer: number,
+        address: "q".to_owned(),
+        sends: (0..count).map(send).collect(),
+        connections: vec![connection("a", 1, 0)],
+        shed: 0,
+    };
+    let deliveries = (0..count).flat_map(|sequence| [delivery(0, sequence), delivery(1, sequence)]).collect();
+    let consumer = ConsumerLog {
+        address: "q".to_owned(),
+        deliveries,
+        connections: vec![connection("a", 1, 0)],
+        ..ConsumerLog::default()
+    };
+    Ledger { run: 1, payload_bytes: 100, producers: vec![producer(0), producer(1)], consumers: vec![consumer] }
+}
+
+fn deliveries(ledger: &mut Ledger, change: impl FnOnce(&mut Vec<Delivery>)) {
+    let mut list: Vec<Delivery> = ledger.consumers[0].deliveries.iter().copied().collect();
+    change(&mut list);
+    ledger.consumers[0].deliveries = list.into_iter().collect();
+}
+
+fn confirmed_acks() -> Rules {
+    Rules { acks_confirmed: true, ..Rules::default() }
+}
+
+fn asynchronous(bound: AsyncBound) -> Rules {
+    Rules { store: StorePromise::Async(bound), ..confirmed_acks() }
+}
+
+fn violates(ledger: &Ledger, rules: &Rules, word: &str) -> Counts {
+    let verdict = judge(ledger, rules);
+    assert_eq!(verdict.verdict, Ruling::Violated, "{verdict:?}");
+    assert!(verdict.reasons.iter().any(|reason| reason.contains(word)), "no `{word}` in {:?}", verdict.reasons);
+    verdict.counts
+}
+
+fn passes(ledger: &Ledger, rules: &Rules) -> Counts {
+    let verdict = judge(ledger, rules);
+    assert_eq!(verdict.verdict, Ruling::Pass, "{:?}", verdict.reasons);
+    assert!(verdict.reasons.is_empty());
+    verdict.counts
+}
+
+fn is_unknown(ledger: &Ledger, rules: &Rules, word: &str) -> Counts {
+    let verdict = judge(ledger, rules);
+    assert_eq!(verdict.verdict, Ruling::Unknown, "{verdict:?}");
+    assert!(verdict.reasons.iter().any(|reason| reason.contains(word)), "no `{word}` in {:?}", verdict.reasons);
+    verdict.counts
+}
+
+#[test]
+fn a_sound_run_passes() {
+    let counts = passes(&sound(100), &confirmed_acks());
+    let expected = Counts {
+        attempted: 200,
+        attempts: 200,
+        confirmed: 200,
+        delivered: 200,
+        delivered_distinct: 200,
+        ..Counts::default()
+    };
+    assert_eq!(counts, expected);
+    passes(&sound(100), &asynchronous(AsyncBound { messages: Some(0), bytes: Some(0), span_ns: Some(0) }));
+}
+
+#[test]
+fn a_dropped_message_is_lost() {
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| list.retain(|delivery| (delivery.producer, delivery.sequence) != (1, 4)));
+    let counts = violates(&ledger, &confirmed_acks(), "lost");
+    assert_eq!((counts.lost, counts.delivered_distinct), (1, 19));
+    let losses = judge(&ledger, &confirmed_acks()).losses;
+    assert_eq!(losses.len(), 1);
+    assert_eq!((losses[0].producer, losses[0].lost, losses[0].lost_bytes), (1, 1, 100));
+}
+
+#[test]
+fn what_was_not_drained_is_not_lost() {
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| list.truncate(7));
+    let counts = is_unknown(&ledger, &Rules { drained: false, ..confirmed_acks() }, "not drained");
+    assert_eq!((counts.lost, counts.undelivered), (0, 13));
+}
+
+#[test]
+fn an_incomplete_drain_does_not_excuse_what_was_seen() {
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| list.push(delivery(0, 99)));
+    violates(&ledger, &Rules { drained: false, ..confirmed_acks() }, "unexpected");
+}
+
+#[test]
+fn an_unmarked_second_delivery_is_a_violation_and_a_marked_one_is_not() {
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| {
+        list.push(Delivery { arrival_ns: 50 * MILLISECOND, acknowledged_ns: 0, ..delivery(0, 9) });
+        list[18].acknowledged_ns = 0;
+    });
+    let counts = violates(&ledger, &confirmed_acks(), "not marked");
+    assert_eq!((counts.duplicated, counts.redelivered_unflagged), (1, 1));
+    deliveries(&mut ledger, |list| list[20].redelivered = true);
+    let counts = passes(&ledger, &confirmed_acks());
+    assert_eq!((counts.duplicated, counts.redelivered_flagged), (1, 1));
+}
+
+#[test]
+fn a_delivery_after_a_confirmed_acknowledgement_is_a_resurrection() {
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| {
+        list.push(Delivery { arrival_ns: 50 * MILLISECOND, redelivered: true, ..delivery(0, 9) });
+    });
+    let counts = violates(&ledger, &confirmed_acks(), "came back");
+    assert_eq!((counts.duplicated, counts.resurrected), (1, 1));
+    // An async store may forget its newest acknowledgements.
+    assert_eq!(passes(&ledger, &asynchronous(AsyncBound::default())).resurrected, 1);
+    // Where acknowledgements are not confirmed, it is an ordinary, marked redelivery.
+    assert_eq!(passes(&ledger, &Rules::default()).redelivered_flagged, 1);
+}
+
+#[test]
+fn an_acknowledgement_confirmed_too_late_makes_no_resurrection() {
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| {
+        list[18].acknowledged_ns = 60 * MILLISECOND;
+        list.push(Delivery { arrival_ns: 50 * MILLISECOND, redelivered: true, ..delivery(0, 9) });
+    });
+    let counts = passes(&ledger, &confirmed_acks());
+    assert_eq!((counts.resurrected, counts.redelivered_flagged), (0, 1));
+}
+
+#[test]
+fn a_second_attempt_that_arrives_too_is_the_clients_duplicate() {
+    let mut ledger = sound(10);
+    let log = &mut ledger.producers[0];
+    log.connections = vec![connection("a", 1, 12 * MILLISECOND), connection("b", 13 * MILLISECOND, 0)];
+    log.sends.get_mut(9).expect("present").outcome = Outcome::Info;
+    log.sends.push(Send { attempt: 1, connection: 1, invoke_ns: 14 * MILLISECOND, confirm_index: 0, ..send(9) });
+    deliveries(&mut ledger, |list| list.push(Delivery { attempt: 1, arrival_ns: 20 * MILLISECOND, ..delivery(0, 9) }));
+    let counts = passes(&ledger, &confirmed_acks());
+    assert_eq!((counts.duplicated, counts.duplicated_by_resend), (1, 1));
+    assert_eq!((counts.attempts, counts.attempted, counts.confirmed), (21, 20, 20));
+    // Either attempt alone is enough for the message not to be lost.
+    deliveries(&mut ledger, |list| {
+        list.retain(|delivery| (delivery.producer, delivery.sequence, delivery.attempt) != (0, 9, 0))
+    });
+    assert_eq!(passes(&ledger, &confirmed_acks()).duplicated, 0);
+}
+
+#[test]
+fn sends_in_doubt_may_arrive_or_not() {
+    let mut ledger = sound(10);
+    for sequence in [8, 9] {
+        ledger.producers[0].sends.get_mut(sequence).expect("present").outcome = Outcome::Info;
+    }
+    deliveries(&mut ledger, |list| list.retain(|delivery| (delivery.producer, delivery.sequence) != (0, 9)));
+    let counts = passes(&ledger, &confirmed_acks());
+    assert_eq!((counts.in_doubt, counts.recovered, counts.lost), (2, 1, 0));
+}
+
+#[test]
+fn deliveries_that_no_attempt_explains_are_unexpected() {
+    let check = |change: fn(&mut Ledger), count: fn(&Counts) -> u64| {
+        let mut ledger = sound(10);
+        change(&mut ledger);
+        let counts = violates(&ledger, &confirmed_acks(), "unexpected");
+        assert_eq!((count(&counts), counts.unexpected), (1, 1));
+    };
+    check(|ledger| ledger.consumers[0].alien = 1, |counts| counts.alien);
+    check(|ledger| ledger.consumers[0].corrupt = 1, |counts| counts.corrupt);
+    check(|ledger| deliveries(ledger, |list| list.push(delivery(0, 10))), |counts| counts.never_attempted);
+    check(|ledger| deliveries(ledger, |list| list.push(delivery(7, 0))), |counts| counts.never_attempted);
+    check(
+        |ledger| deliveries(ledger, |list| list.push(Delivery { attempt: 1, ..delivery(0, 3) })),
+        |counts| counts.never_attempted,
+    );
+    // A refused send that is delivered all the same is a ghost.
+    check(
+        |ledger| ledger.producers[0].sends.get_mut(9).expect("present").outcome = Outcome::Fail,
+        |counts| counts.ghosts,
+    );
+}
+
+#[test]
+fn swapped_messages_are_out_of_order() {
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| list.swap(4, 6));
+    let counts = violates(&ledger, &confirmed_acks(), "behind");
+    assert_eq!(counts.out_of_order, 1);
+    // Two producers have no common order.
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| list.swap(4, 5));
+    passes(&ledger, &confirmed_acks());
+    // What is marked as redelivered may come at any time.
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| {
+        list.swap(4, 6);
+        list[6].redelivered = true;
+    });
+    passes(&ledger, &confirmed_acks());
+}
+
+#[test]
+fn several_consumers_of_a_queue_have_no_common_order() {
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| list.swap(4, 6));
+    ledger.consumers.push(ConsumerLog { consumer: 1, address: "q".to_owned(), ..ConsumerLog::default() });
+    assert_eq!(passes(&ledger, &confirmed_acks()).out_of_order, 0);
+    assert!(judge(&ledger, &confirmed_acks()).not_judged.iter().any(|reason| reason.contains("order")));
+}
+
+/// The connection of producer 0 is lost at 50 ms; the messages from `first` on are lost with it.
+fn lost_suffix(first: u64) -> Ledger {
+    let mut ledger = sound(20);
+    ledger.producers[0].connections = vec![connection("a", 1, 50 * MILLISECOND)];
+    deliveries(&mut ledger, |list| list.retain(|delivery| delivery.producer != 0 || delivery.sequence < first));
+    ledger
+}
+
+#[test]
+fn an_async_store_may_lose_a_suffix_within_its_bound() {
+    let ledger = lost_suffix(15);
+    let bound = AsyncBound { messages: Some(5), bytes: Some(500), span_ns: Some(4 * MILLISECOND) };
+    let counts = passes(&ledger, &asynchronous(bound));
+    assert_eq!(counts.lost, 5);
+    assert_eq!(judge(&ledger, &asynchronous(bound)).losses[0].span_ns, 4 * MILLISECOND);
+    // A sync store may not.
+    violates(&ledger, &confirmed_acks(), "5 confirmed messages were lost");
+    // Nor may an async store lose more than its bound, in any unit.
+    violates(&ledger, &asynchronous(AsyncBound { messages: Some(4), ..bound }), "5 messages");
+    violates(&ledger, &asynchronous(AsyncBound { bytes: Some(499), ..bound }), "500 bytes");
+    violates(&ledger, &asynchronous(AsyncBound { span_ns: Some(4 * MILLISECOND - 1), ..bound }), "nanoseconds");
+}
+
+#[test]
+fn a_hole_is_a_violation_even_in_an_async_store() {
+    let mut ledger = lost_suffix(15);
+    deliveries(&mut ledger, |list| {
+        list.push(Delivery { arrival_ns: 60 * MILLISECOND, redelivered: true, ..delivery(0, 17) })
+    });
+    violates(&ledger, &asynchronous(AsyncBound::default()), "hole");
+    let losses = judge(&ledger, &asynchronous(AsyncBound::default())).losses;
+    assert_eq!((losses[0].lost, losses[0].holes), (4, 2));
+}
+
+#[test]
+fn the_confirm_order_decides_what_a_suffix_is() {
+    // Message 3 was confirmed last: losing it alone is a suffix, and losing 19, confirmed before it, with it.
+    let mut ledger = sound(20);
+    ledger.producers[0].connections = vec![connection("a", 1, 50 * MILLISECOND)];
+    let late = ledger.producers[0].sends.get_mut(3).expect("present");
+    (late.confirm_index, late.outcome_ns) = (20, 40 * MILLISECOND);
+    deliveries(&mut ledger, |list| list.retain(|delivery| (delivery.producer, delivery.sequence) != (0, 3)));
+    passes(&ledger, &asynchronous(AsyncBound::default()));
+    ledger.producers[0].sends.get_mut(3).expect("present").confirm_index = 0;
+    violates(&ledger, &asynchronous(AsyncBound::default()), "hole");
+}
+
+#[test]
+fn with_several_consumers_only_what_survived_the_fault_proves_a_hole() {
+    let mut ledger = lost_suffix(15);
+    // Another consumer had message 17 before the fault, while 15 and 16 still lay in the store.
+    let early = Delivery { arrival_ns: 30 * MILLISECOND, ..delivery(0, 17) };
+    ledger.consumers.push(ConsumerLog {
+        consumer: 1,
+        address: "q".to_owned(),
+        deliveries: [early].into_iter().collect(),
+        ..ConsumerLog::default()
+    });
+    passes(&ledger, &asynchronous(AsyncBound::default()));
+    // After the fault, it came out of the recovered store.
+    let late = Delivery { arrival_ns: 60 * MILLISECOND, ..early };
+    ledger.consumers[1].deliveries = [late].into_iter().collect();
+    violates(&ledger, &asynchronous(AsyncBound::default()), "hole");
+}
+
+#[test]
+fn only_a_fault_excuses_an_async_store() {
+    let mut ledger = lost_suffix(15);
+    let elsewhere = Window { begin_ns: 70 * MILLISECOND, end_ns: 80 * MILLISECOND };
+    let around = Window { begin_ns: 45 * MILLISECOND, end_ns: 55 * MILLISECOND };
+    let rules = |fault| Rules { faults: vec![fault], ..asynchronous(AsyncBound::default()) };
+    passes(&ledger, &rules(around));
+    violates(&ledger, &rules(elsewhere), "without a fault");
+    // No connection was lost at all.
+    ledger.producers[0].connections = vec![connection("a", 1, 0)];
+    violates(&ledger, &asynchronous(AsyncBound::default()), "without a fault");
+}
+
+/// Producer 0 stays on server a, producer 1 changes to server b at 5.2 ms, which confirms at once.
+fn two_servers() -> Ledger {
+    let mut ledger = sound(10);
+    let log = &mut ledger.producers[1];
+    log.connections = vec![connection("a", 1, 5 * MILLISECOND), connection("b", 5 * MILLISECOND + 200_000, 0)];
+    for sequence in 5..10 {
+        log.sends.get_mut(sequence).expect("present").connection = 1;
+    }
+    ledger
+}
+
+#[test]
+fn two_servers_that_confirm_at_once_are_noticed() {
+    let rules = Rules { one_active: true, ..confirmed_acks() };
+    passes(&sound(10), &rules);
+    let counts = violates(&two_servers(), &rules, "another one had already confirmed");
+    assert_eq!(counts.confirmed_by_two, 1);
+    // Where every server may confirm, it is nothing.
+    passes(&two_servers(), &confirmed_acks());
+    // What server a confirmed before b began may be read later than b's first confirm.
+    let mut ledger = two_servers();
+    let mut sends: Vec<Send> = ledger.producers[0].sends.iter().copied().collect();
+    sends.truncate(6);
+    sends[5].outcome_ns = 40 * MILLISECOND;
+    ledger.producers[0].sends = sends.into_iter().collect();
+    deliveries(&mut ledger, |list| list.retain(|delivery| delivery.producer == 1 || delivery.sequence < 6));
+    passes(&ledger, &rules);
+}
+
+#[test]
+fn a_late_generator_proves_nothing() {
+    let rules = |lag_ns| Rules { generator_lag_p99_ns: Some(lag_ns), ..confirmed_acks() };
+    passes(&sound(10), &rules(50 * MILLISECOND));
+    is_unknown(&sound(10), &rules(51 * MILLISECOND), "schedule lag");
+    // But a violation stays one.
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| list.truncate(19));
+    violates(&ledger, &rules(51 * MILLISECOND), "lost");
+}
+
+#[test]
+fn a_run_without_confirms_or_messages_proves_nothing() {
+    let mut ledger = sound(2);
+    for log in &mut ledger.producers {
+        for index in 0..2 {
+            log.sends.get_mut(index).expect("present").outcome = Outcome::Info;
+        }
+    }
+    is_unknown(&ledger, &confirmed_acks(), "nothing was confirmed");
+    let mut ledger = sound(0);
+    is_unknown(&ledger, &confirmed_acks(), "nothing was sent");
+    // A run that only empties queues has nothing to lose, and cannot know whose messages it finds.
+    ledger.producers.clear();
+    ledger.consumers[0].alien = 5;
+    assert_eq!(passes(&ledger, &confirmed_acks()).delivered, 5);
+    ledger.consumers[0].corrupt = 1;
+    violates(&ledger, &confirmed_acks(), "damaged");
+}
+
+#[test]
+fn a_run_that_does_not_consume_says_so() {
+    let mut ledger = sound(10);
+    ledger.consumers.clear();
+    let rules = Rules { consumed: false, drained: false, ..Rules::default() };
+    assert_eq!(passes(&ledger, &rules).lost, 0);
+    assert!(judge(&ledger, &rules).not_judged.iter().any(|reason| reason.contains("nobody consumed")));
+}
+
+#[test]
+fn exit_codes_follow_the_ruling() {
+    assert_eq!([Ruling::Pass, Ruling::Violated, Ruling::Unknown].map(Ruling::exit_code), [0, 1, 2]);
+    assert!(Ruling::Violated > Ruling::Unknown && Ruling::Unknown > Ruling::Pass);
+}

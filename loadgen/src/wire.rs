@@ -1,0 +1,143 @@
+//! Owns one AMQP connection over one socket: bytes in, events out, output to the socket. It knows no link and no workload.
+//!
+//! One task owns the whole of it; nothing is sent between tasks, and no message costs an allocation here.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use amqp::{Connection, Event};
+use bytes::Bytes;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::clock::{Nanos, now_ns};
+use crate::timer::Timer;
+
+/// Bytes read at once: what a fast broker sends between two turns, and no more than a cache holds.
+const INPUT_BYTES: usize = 256 * 1024;
+/// Reads of one turn: then the other clients of the thread have theirs.
+const READS_PER_TURN: usize = 4;
+/// Pieces that one system call takes.
+const SLICES_MAX: usize = 64;
+
+/// A connection that can no longer be used, and why.
+#[derive(Debug)]
+pub(crate) struct Lost(pub(crate) String);
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A connection and its socket.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    pub(crate) connection: Connection,
+    input: Box<[u8]>,
+    output: VecDeque<Bytes>,
+    queued_bytes: u64,
+    written_bytes: u64,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: TcpStream, connection: Connection) -> Self {
+        let input = vec![0; INPUT_BYTES].into_boxed_slice();
+        Self { stream, connection, input, output: VecDeque::new(), queued_bytes: 0, written_bytes: 0 }
+    }
+
+    /// Reads what has arrived and gives every event to `on_event`, those of an expired timer too.
+    pub(crate) fn receive(&mut self, now: Nanos, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), Lost> {
+        if self.connection.poll_timeout().is_some_and(|at| at <= now) {
+            self.connection.handle_timeout(now);
+        }
+        for _ in 0..READS_PER_TURN {
+            let count = match self.stream.try_read(&mut self.input) {
+                Ok(0) => {
+                    self.report(now, 0, on_event);
+                    return Err(Lost("the server closed the socket".to_owned()));
+                }
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error.into()),
+            };
+            self.report(now, count, on_event);
+            if count < self.input.len() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, now: Nanos, count: usize, on_event: &mut dyn FnMut(Event<'_>)) {
+        let mut input = &self.input[..count];
+        while let Some(event) = self.connection.next_event(now, &mut input) {
+            on_event(event);
+        }
+    }
+
+    /// Writes as much of the output as the socket takes.
+    pub(crate) fn transmit(&mut self, now: Nanos) -> Result<(), Lost> {
+        loop {
+            if self.output.is_empty() {
+                let Some(output) = self.connection.poll_transmit(now) else { return Ok(()) };
+                self.queued_bytes += output.bytes as u64;
+                self.output.extend(output.chunks);
+            }
+            while !self.output.is_empty() {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.output.len().min(SLICES_MAX);
+                for (slice, chunk) in slices.iter_mut().zip(&self.output) {
+                    *slice = IoSlice::new(chunk);
+                }
+                match self.stream.try_write_vectored(&slices[..count]) {
+                    Ok(written) => self.advance(written),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.written_bytes += written as u64;
+        while let Some(first) = self.output.front_mut() {
+            if written < first.len() {
+                let _sent = first.split_to(written);
+                return;
+            }
+            written -= first.len();
+            self.output.pop_front();
+        }
+    }
+
+    /// Whether the socket still has to take output: sending more would only fill memory.
+    pub(crate) fn is_congested(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Where in the stream of bytes the next frame begins at the earliest.
+    pub(crate) fn output_offset(&self) -> u64 {
+        self.queued_bytes + self.connection.output_bytes() as u64
+    }
+
+    /// How much of the stream of bytes the operating system has taken.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// Waits for input, for room in the socket if it is congested, for the connection's own timer, or for `deadline_ns`.
+    pub(crate) async fn wait(&self, timer: &Timer, deadline_ns: Option<Nanos>) -> Result<(), Lost> {
+        let deadline_ns = [deadline_ns, self.connection.poll_timeout()].into_iter().flatten().min();
+        if deadline_ns.is_some_and(|at| at <= now_ns()) {
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        let interest = if self.is_congested() { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        tokio::select! {
+            ready = self.stream.ready(interest) => { ready?; }
+            waited = timer.until(deadline_ns.unwrap_or(0)), if deadline_ns.is_some() => waited?,
+        }
+        Ok(())
+    }
+}
