@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+mod codec;
 pub mod condition;
 mod connection;
 mod limits;

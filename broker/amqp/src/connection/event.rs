@@ -144,6 +144,21 @@ pub struct Message<'e> {
     pub payload: &'e [u8],
 }
 
+impl Message<'_> {
+    /// The message without what it borrows.
+    pub(super) fn without_bytes(self) -> Message<'static> {
+        Message {
+            link: self.link,
+            delivery_id: self.delivery_id,
+            tag: &[],
+            format: self.format,
+            settled: self.settled,
+            state: self.state,
+            payload: &[],
+        }
+    }
+}
+
 /// A message to send. The payload is `head` followed by `body`.
 #[derive(Debug, Clone)]
 pub struct Delivery<'a> {

@@ -2,9 +2,10 @@
 
 use alloc::string::String;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Header, Properties};
+use crate::codec::{Compound, FormatCode, descriptor, put_binary, put_string, put_value};
 use crate::types::Value;
 
 /// A body to encode.
@@ -23,7 +24,8 @@ pub fn encode(
     application_properties: &[(String, Value)],
     body: Body<'_>,
 ) -> Bytes {
-    let mut out = BytesMut::new();
+    // Enough for the sections before the body as load generators write them; grows where it is not.
+    let mut out = BytesMut::with_capacity(128 + if let Body::Data(bytes) = &body { bytes.len() } else { 0 });
     encode_into(&mut out, header, properties, application_properties, body);
     out.freeze()
 }
@@ -36,6 +38,33 @@ pub fn encode_into(
     application_properties: &[(String, Value)],
     body: Body<'_>,
 ) {
-    let _ = (out, header, properties, application_properties, body);
-    todo!()
+    if header != Header::default() {
+        header.encode(out);
+    }
+    if *properties != Properties::default() {
+        properties.put(out);
+    }
+    if !application_properties.is_empty() {
+        put_section(out, descriptor::APPLICATION_PROPERTIES);
+        let map = Compound::begin(out, FormatCode::MAP_32);
+        for (key, value) in application_properties {
+            put_string(out, key);
+            put_value(out, value);
+        }
+        map.end(out, application_properties.len() * 2);
+    }
+    match body {
+        Body::Data(bytes) => {
+            put_section(out, descriptor::DATA);
+            put_binary(out, bytes);
+        }
+        Body::Value(value) => {
+            put_section(out, descriptor::AMQP_VALUE);
+            put_value(out, &value);
+        }
+    }
+}
+
+fn put_section(out: &mut BytesMut, code: u8) {
+    out.put_slice(&[FormatCode::DESCRIBED, FormatCode::ULONG_SMALL, code]);
 }

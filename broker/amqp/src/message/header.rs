@@ -2,6 +2,8 @@
 
 use bytes::BytesMut;
 
+use crate::codec::{DecodeError, Fields, Reader, composite, descriptor};
+
 /// Transfer details of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -24,9 +26,31 @@ impl Default for Header {
 }
 
 impl Header {
-    /// Appends the header section; at most 32 bytes.
+    /// Appends the header section; at most 25 bytes. Fields at their default are left out.
     pub fn encode(&self, out: &mut BytesMut) {
-        let _ = out;
-        todo!()
+        composite(out, descriptor::HEADER, |fields| {
+            fields.flag(self.durable);
+            match self.priority {
+                4 => fields.null(),
+                priority => fields.ubyte(priority),
+            }
+            fields.uint(self.ttl_ms);
+            fields.flag(self.first_acquirer);
+            fields.uint((self.delivery_count > 0).then_some(self.delivery_count));
+        });
+    }
+
+    /// Reads the list of fields; the descriptor was read.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut fields = Fields::read(reader)?;
+        let header = Self {
+            durable: fields.boolean()?.unwrap_or(false),
+            priority: fields.ubyte()?.unwrap_or(4),
+            ttl_ms: fields.uint()?,
+            first_acquirer: fields.boolean()?.unwrap_or(false),
+            delivery_count: fields.uint()?.unwrap_or(0),
+        };
+        fields.finish()?;
+        Ok(header)
     }
 }

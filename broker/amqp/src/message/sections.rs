@@ -4,7 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::properties::read_id;
 use super::{Header, Properties};
+use crate::codec::{DecodeError, Fields, FormatCode, Reader, descriptor, read_value};
 use crate::performative::Error;
 use crate::types::Value;
 
@@ -72,23 +74,102 @@ pub struct Sections {
     pub footer: Option<Span>,
 }
 
-/// Finds the sections of an encoded message and validates their order and framing.
+/// Finds the sections of an encoded message and validates their order and framing. Allocates nothing.
 ///
 /// # Errors
 /// `amqp:decode-error` if the bytes are not a sequence of sections in the order of core specification 3.2.
 pub fn scan(payload: &[u8]) -> Result<Sections, Error> {
-    let _ = payload;
-    todo!()
+    // Offsets are kept in 32 bits; no limit on messages lets a larger one get here.
+    if u32::try_from(payload.len()).is_err() {
+        return Err(DecodeError::TooManyElements.into());
+    }
+    scan_sections(payload).map_err(Error::from)
+}
+
+fn scan_sections(payload: &[u8]) -> Result<Sections, DecodeError> {
+    let mut sections = Sections::default();
+    let mut reader = Reader::new(payload);
+    let mut last = 0;
+    while !reader.is_empty() {
+        let start = offset(payload, &reader);
+        let code = reader.descriptor()?;
+        let repeated = code == last && matches!(code, descriptor::DATA | descriptor::AMQP_SEQUENCE);
+        if rank(code)? <= rank_before(last) && !repeated {
+            return Err(DecodeError::SectionOrder);
+        }
+        last = code;
+        if code == descriptor::HEADER {
+            sections.header = Header::read(&mut reader)?;
+            sections.has_header = true;
+            sections.bare_offset = offset(payload, &reader) as usize;
+            continue;
+        }
+        check_kind(code, reader.peek()?)?;
+        reader.skip()?;
+        sections.note(code, Span { start, end: offset(payload, &reader) });
+    }
+    Ok(sections)
+}
+
+/// Where the reader stands; the payload's length fits in 32 bits.
+fn offset(payload: &[u8], reader: &Reader<'_>) -> u32 {
+    (payload.len() - reader.rest().len()) as u32
+}
+
+/// The place of a section in the message; the kinds of body share one.
+fn rank(code: u8) -> Result<u8, DecodeError> {
+    match code {
+        descriptor::HEADER..=descriptor::APPLICATION_PROPERTIES => Ok(code),
+        descriptor::DATA..=descriptor::AMQP_VALUE => Ok(descriptor::DATA),
+        descriptor::FOOTER => Ok(descriptor::FOOTER),
+        _ => Err(DecodeError::UnexpectedDescriptor),
+    }
+}
+
+fn rank_before(code: u8) -> u8 {
+    rank(code).unwrap_or(0)
+}
+
+/// Whether a section holds the kind of value that it must.
+fn check_kind(section: u8, code: u8) -> Result<(), DecodeError> {
+    let (right, expected) = match section {
+        descriptor::PROPERTIES | descriptor::AMQP_SEQUENCE => {
+            (matches!(code, FormatCode::LIST_0 | FormatCode::LIST_8 | FormatCode::LIST_32), "list")
+        }
+        descriptor::DATA => (matches!(code, FormatCode::BINARY_8 | FormatCode::BINARY_32), "binary"),
+        descriptor::AMQP_VALUE => (true, "any value"),
+        _ => (matches!(code, FormatCode::MAP_8 | FormatCode::MAP_32), "map"),
+    };
+    if right { Ok(()) } else { Err(DecodeError::WrongType { expected, code }) }
 }
 
 impl Sections {
+    fn note(&mut self, code: u8, span: Span) {
+        let kind = match code {
+            descriptor::DELIVERY_ANNOTATIONS => return self.delivery_annotations = Some(span),
+            descriptor::MESSAGE_ANNOTATIONS => return self.message_annotations = Some(span),
+            descriptor::PROPERTIES => return self.properties = Some(span),
+            descriptor::APPLICATION_PROPERTIES => return self.application_properties = Some(span),
+            descriptor::FOOTER => return self.footer = Some(span),
+            descriptor::DATA => BodyKind::Data,
+            descriptor::AMQP_SEQUENCE => BodyKind::Sequence,
+            _ => BodyKind::Value,
+        };
+        if self.body.sections == 0 {
+            self.body.span.start = span.start;
+        }
+        self.body.kind = kind;
+        self.body.span.end = span.end;
+        self.body.sections += 1;
+    }
+
     /// The message-id. `payload` is what was scanned.
     ///
     /// # Errors
     /// `amqp:decode-error` if the properties are malformed.
     pub fn message_id(&self, payload: &[u8]) -> Result<Option<Value>, Error> {
-        let _ = payload;
-        todo!()
+        let Some(mut reader) = section(payload, self.properties)? else { return Ok(None) };
+        Ok(read_id(&mut Fields::read(&mut reader)?)?)
     }
 
     /// The decoded properties; all absent if there is no such section.
@@ -96,8 +177,8 @@ impl Sections {
     /// # Errors
     /// `amqp:decode-error` if the properties are malformed.
     pub fn properties(&self, payload: &[u8]) -> Result<Properties, Error> {
-        let _ = payload;
-        todo!()
+        let Some(mut reader) = section(payload, self.properties)? else { return Ok(Properties::default()) };
+        Ok(Properties::read(&mut reader)?)
     }
 
     /// The decoded application properties; empty if there is no such section.
@@ -105,8 +186,13 @@ impl Sections {
     /// # Errors
     /// `amqp:decode-error` if they are malformed or a key is not a string.
     pub fn application_properties(&self, payload: &[u8]) -> Result<Vec<(String, Value)>, Error> {
-        let _ = payload;
-        todo!()
+        let Some(mut reader) = section(payload, self.application_properties)? else { return Ok(Vec::new()) };
+        let Value::Map(entries) = read_value(&mut reader)? else { return Ok(Vec::new()) };
+        let named = |(key, value)| match key {
+            Value::String(name) => Ok((name, value)),
+            _ => Err(DecodeError::InvalidField("application-properties").into()),
+        };
+        entries.into_iter().map(named).collect()
     }
 
     /// The decoded message annotations; empty if there is no such section.
@@ -114,14 +200,19 @@ impl Sections {
     /// # Errors
     /// `amqp:decode-error` if they are malformed.
     pub fn message_annotations(&self, payload: &[u8]) -> Result<Vec<(Value, Value)>, Error> {
-        let _ = payload;
-        todo!()
+        let Some(mut reader) = section(payload, self.message_annotations)? else { return Ok(Vec::new()) };
+        match read_value(&mut reader)? {
+            Value::Map(entries) => Ok(entries),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The bytes of a body that is a single data section.
     pub fn data<'p>(&self, payload: &'p [u8]) -> Option<&'p [u8]> {
-        let _ = payload;
-        todo!()
+        if self.body.kind != BodyKind::Data || self.body.sections != 1 {
+            return None;
+        }
+        section(payload, Some(self.body.span)).ok()??.binary().ok()?
     }
 
     /// The value of a body that is an amqp-value section.
@@ -129,7 +220,19 @@ impl Sections {
     /// # Errors
     /// `amqp:decode-error` if it is malformed.
     pub fn value(&self, payload: &[u8]) -> Result<Option<Value>, Error> {
-        let _ = payload;
-        todo!()
+        if self.body.kind != BodyKind::Value {
+            return Ok(None);
+        }
+        let Some(mut reader) = section(payload, Some(self.body.span))? else { return Ok(None) };
+        Ok(Some(read_value(&mut reader)?))
     }
+}
+
+/// A reader over the value of a section, behind its descriptor.
+fn section(payload: &[u8], span: Option<Span>) -> Result<Option<Reader<'_>>, DecodeError> {
+    let Some(span) = span else { return Ok(None) };
+    let bytes = payload.get(span.range()).ok_or(DecodeError::Truncated)?;
+    let mut reader = Reader::new(bytes);
+    reader.descriptor()?;
+    Ok(Some(reader))
 }

@@ -3,7 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use bytes::BytesMut;
+
 use super::{Source, Target};
+use crate::codec::{DecodeError, Fields, composite, descriptor};
 use crate::types::Value;
 
 /// Which end of a link.
@@ -24,6 +27,18 @@ impl Role {
             Self::Sender => Self::Receiver,
             Self::Receiver => Self::Sender,
         }
+    }
+}
+
+impl Role {
+    /// As on the wire: true is the receiver.
+    pub(crate) fn is_receiver(self) -> bool {
+        self == Self::Receiver
+    }
+
+    /// From the wire: true is the receiver.
+    pub(crate) fn from_wire(receiver: bool) -> Self {
+        if receiver { Self::Receiver } else { Self::Sender }
     }
 }
 
@@ -74,4 +89,91 @@ pub struct Attach {
     pub desired_capabilities: Vec<String>,
     /// More about the link: a map from symbols.
     pub properties: Vec<(Value, Value)>,
+}
+
+impl SenderSettleMode {
+    fn from_wire(code: u8) -> Result<Self, DecodeError> {
+        match code {
+            0 => Ok(Self::Unsettled),
+            1 => Ok(Self::Settled),
+            2 => Ok(Self::Mixed),
+            _ => Err(DecodeError::InvalidField("snd-settle-mode")),
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Unsettled => 0,
+            Self::Settled => 1,
+            Self::Mixed => 2,
+        }
+    }
+}
+
+impl ReceiverSettleMode {
+    fn from_wire(code: u8) -> Result<Self, DecodeError> {
+        match code {
+            0 => Ok(Self::First),
+            1 => Ok(Self::Second),
+            _ => Err(DecodeError::InvalidField("rcv-settle-mode")),
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::First => 0,
+            Self::Second => 1,
+        }
+    }
+}
+
+impl Attach {
+    /// Reads handle and fields; the descriptor was read. The unsettled map is passed over: links are not resumed.
+    pub(crate) fn read(mut fields: Fields<'_>) -> Result<(u32, Self), DecodeError> {
+        let name = fields.owned_string()?.ok_or(DecodeError::MissingField("name"))?;
+        let handle = fields.uint()?.ok_or(DecodeError::MissingField("handle"))?;
+        let role = Role::from_wire(fields.boolean()?.ok_or(DecodeError::MissingField("role"))?);
+        let attach = Self {
+            name,
+            role,
+            snd_settle_mode: fields.ubyte()?.map_or(Ok(SenderSettleMode::Mixed), SenderSettleMode::from_wire)?,
+            rcv_settle_mode: fields.ubyte()?.map_or(Ok(ReceiverSettleMode::First), ReceiverSettleMode::from_wire)?,
+            source: fields.composite(Source::read)?,
+            target: fields.composite(Target::read)?,
+            initial_delivery_count: {
+                fields.skip()?; // unsettled
+                fields.skip()?; // incomplete-unsettled
+                fields.uint()?
+            },
+            max_message_size: fields.ulong()?.filter(|bytes| *bytes > 0),
+            offered_capabilities: fields.symbols()?,
+            desired_capabilities: fields.symbols()?,
+            properties: fields.map()?,
+        };
+        fields.finish()?;
+        if role == Role::Sender && attach.initial_delivery_count.is_none() {
+            return Err(DecodeError::MissingField("initial-delivery-count"));
+        }
+        Ok((handle, attach))
+    }
+
+    /// Appends the performative.
+    pub(crate) fn put(&self, out: &mut BytesMut, handle: u32) {
+        composite(out, descriptor::ATTACH, |fields| {
+            fields.string(Some(&self.name));
+            fields.uint(Some(handle));
+            fields.boolean(self.role.is_receiver());
+            fields.ubyte(self.snd_settle_mode.code());
+            fields.ubyte(self.rcv_settle_mode.code());
+            fields.optional(self.source.as_ref(), |out, source| source.put(out));
+            fields.optional(self.target.as_ref(), |out, target| target.put(out));
+            fields.null(); // unsettled
+            fields.null(); // incomplete-unsettled
+            fields.uint(self.initial_delivery_count);
+            fields.ulong(self.max_message_size);
+            fields.symbols(&self.offered_capabilities);
+            fields.symbols(&self.desired_capabilities);
+            fields.map(&self.properties);
+        });
+    }
 }

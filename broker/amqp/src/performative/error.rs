@@ -2,10 +2,14 @@
 //! The names of the conditions live in [`crate::condition`].
 
 use alloc::borrow::Cow;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use bytes::BytesMut;
+
+use crate::codec::{DecodeError, Fields, Reader, composite, descriptor};
+use crate::condition;
 use crate::types::Value;
 
 /// An error as it travels between the peers.
@@ -44,3 +48,49 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+impl Error {
+    /// Reads an error: a described list.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if reader.descriptor()? != descriptor::ERROR {
+            return Err(DecodeError::UnexpectedDescriptor);
+        }
+        let mut fields = Fields::read(reader)?;
+        let condition = fields.owned_symbol()?.ok_or(DecodeError::MissingField("condition"))?;
+        let description = fields.owned_string()?.unwrap_or_default();
+        let info = fields.map()?;
+        fields.finish()?;
+        Ok(Self { condition: Cow::Owned(condition), description, info })
+    }
+
+    /// Appends the error as a described list.
+    pub(crate) fn put(&self, out: &mut BytesMut) {
+        composite(out, descriptor::ERROR, |fields| {
+            fields.symbol(Some(&self.condition));
+            fields.string((!self.description.is_empty()).then_some(self.description.as_str()));
+            fields.map(&self.info);
+        });
+    }
+
+    /// The error with what may be long cut off, for frames that it made larger than the peer accepts.
+    pub(crate) fn shortened(&self) -> Self {
+        const DESCRIPTION_MAX: usize = 128;
+        let description =
+            self.description.char_indices().take_while(|(at, letter)| at + letter.len_utf8() <= DESCRIPTION_MAX);
+        Self {
+            condition: self.condition.clone(),
+            description: description.map(|(_, letter)| letter).collect(),
+            info: Vec::new(),
+        }
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        let condition = match error {
+            DecodeError::MissingField(_) | DecodeError::InvalidField(_) => condition::INVALID_FIELD,
+            _ => condition::DECODE_ERROR,
+        };
+        Self::new(condition, error.to_string())
+    }
+}

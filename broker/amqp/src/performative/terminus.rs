@@ -3,7 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use bytes::BytesMut;
+
 use super::Outcome;
+use crate::codec::{DecodeError, Fields, Reader, composite, descriptor, put_string};
 use crate::types::Value;
 
 /// Where messages come from.
@@ -65,5 +68,95 @@ impl Target {
     /// A target with an address and all else at its default.
     pub fn at(address: impl Into<String>) -> Self {
         Self { address: Some(address.into()), ..Self::default() }
+    }
+}
+
+/// Reads an address, which the specification allows to be of any type; we know strings only.
+fn read_address(fields: &mut Fields<'_>) -> Result<Option<String>, DecodeError> {
+    fields.owned_string().map_err(|error| match error {
+        DecodeError::WrongType { .. } => DecodeError::InvalidField("address"),
+        other => other,
+    })
+}
+
+impl Source {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if reader.descriptor()? != descriptor::SOURCE {
+            return Err(DecodeError::UnexpectedDescriptor);
+        }
+        let mut fields = Fields::read(reader)?;
+        let source = Self {
+            address: read_address(&mut fields)?,
+            durable: fields.uint()?.unwrap_or(0),
+            expiry_policy: fields.owned_symbol()?,
+            timeout_s: fields.uint()?.unwrap_or(0),
+            dynamic: fields.boolean()?.unwrap_or(false),
+            dynamic_node_properties: fields.map()?,
+            distribution_mode: fields.owned_symbol()?,
+            filter: fields.map()?,
+            default_outcome: fields.composite(Outcome::read)?,
+            outcomes: fields.symbols()?,
+            capabilities: fields.symbols()?,
+        };
+        fields.finish()?;
+        Ok(source)
+    }
+
+    pub(crate) fn put(&self, out: &mut BytesMut) {
+        composite(out, descriptor::SOURCE, |fields| {
+            fields.optional(self.address.as_deref(), put_string);
+            fields.uint((self.durable > 0).then_some(self.durable));
+            fields.symbol(self.expiry_policy.as_deref());
+            fields.uint((self.timeout_s > 0).then_some(self.timeout_s));
+            fields.flag(self.dynamic);
+            fields.map(&self.dynamic_node_properties);
+            fields.symbol(self.distribution_mode.as_deref());
+            fields.map(&self.filter);
+            fields.optional(self.default_outcome.as_ref(), |out, outcome| outcome.put(out));
+            fields.symbols(&self.outcomes);
+            fields.symbols(&self.capabilities);
+        });
+    }
+}
+
+impl Target {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let coordinator = match reader.descriptor()? {
+            descriptor::TARGET => false,
+            descriptor::COORDINATOR => true,
+            _ => return Err(DecodeError::UnexpectedDescriptor),
+        };
+        let mut fields = Fields::read(reader)?;
+        let target = if coordinator {
+            Self { coordinator, capabilities: fields.symbols()?, ..Self::default() }
+        } else {
+            Self {
+                coordinator,
+                address: read_address(&mut fields)?,
+                durable: fields.uint()?.unwrap_or(0),
+                expiry_policy: fields.owned_symbol()?,
+                timeout_s: fields.uint()?.unwrap_or(0),
+                dynamic: fields.boolean()?.unwrap_or(false),
+                dynamic_node_properties: fields.map()?,
+                capabilities: fields.symbols()?,
+            }
+        };
+        fields.finish()?;
+        Ok(target)
+    }
+
+    pub(crate) fn put(&self, out: &mut BytesMut) {
+        if self.coordinator {
+            return composite(out, descriptor::COORDINATOR, |fields| fields.symbols(&self.capabilities));
+        }
+        composite(out, descriptor::TARGET, |fields| {
+            fields.optional(self.address.as_deref(), put_string);
+            fields.uint((self.durable > 0).then_some(self.durable));
+            fields.symbol(self.expiry_policy.as_deref());
+            fields.uint((self.timeout_s > 0).then_some(self.timeout_s));
+            fields.flag(self.dynamic);
+            fields.map(&self.dynamic_node_properties);
+            fields.symbols(&self.capabilities);
+        });
     }
 }

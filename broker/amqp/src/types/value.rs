@@ -6,7 +6,10 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+
+use crate::codec::{Reader, put_value, read_value};
+use crate::performative::Error;
 
 /// Any AMQP 1.0 value (core specification 1.6).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -100,6 +103,11 @@ impl Array {
         Self { elements }
     }
 
+    /// An array of elements that are known to be of one type, because one constructor served them all.
+    pub(crate) fn from_uniform(elements: Vec<Value>) -> Self {
+        Self { elements }
+    }
+
     /// The elements.
     pub fn elements(&self) -> &[Value] {
         &self.elements
@@ -120,6 +128,21 @@ impl Value {
     /// A value with a descriptor.
     pub fn described(descriptor: impl Into<Self>, value: impl Into<Self>) -> Self {
         Self::Described(Box::new(Described { descriptor: descriptor.into(), value: value.into() }))
+    }
+
+    /// Reads the value at the front of `bytes`; gives it and the bytes behind it.
+    ///
+    /// # Errors
+    /// `amqp:decode-error` if the bytes are not a value, or one that is nested too deeply or claims too many elements.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), Error> {
+        let mut reader = Reader::new(bytes);
+        let value = read_value(&mut reader)?;
+        Ok((value, reader.rest()))
+    }
+
+    /// Appends the value in its shortest encoding.
+    pub fn encode(&self, out: &mut BytesMut) {
+        put_value(out, self);
     }
 
     /// True for [`Value::Null`].

@@ -1,0 +1,116 @@
+//! Owns the numbers of the wire: format codes (core specification 1.6) and descriptors (2.7, 3.2, 3.4, 3.5, 4.5, 5.3).
+
+/// Constructor bytes of the primitive types.
+pub(crate) struct FormatCode;
+
+impl FormatCode {
+    pub(crate) const DESCRIBED: u8 = 0x00;
+    pub(crate) const NULL: u8 = 0x40;
+    pub(crate) const TRUE: u8 = 0x41;
+    pub(crate) const FALSE: u8 = 0x42;
+    pub(crate) const UINT_0: u8 = 0x43;
+    pub(crate) const ULONG_0: u8 = 0x44;
+    pub(crate) const LIST_0: u8 = 0x45;
+    pub(crate) const UBYTE: u8 = 0x50;
+    pub(crate) const BYTE: u8 = 0x51;
+    pub(crate) const UINT_SMALL: u8 = 0x52;
+    pub(crate) const ULONG_SMALL: u8 = 0x53;
+    pub(crate) const INT_SMALL: u8 = 0x54;
+    pub(crate) const LONG_SMALL: u8 = 0x55;
+    pub(crate) const BOOLEAN: u8 = 0x56;
+    pub(crate) const USHORT: u8 = 0x60;
+    pub(crate) const SHORT: u8 = 0x61;
+    pub(crate) const UINT: u8 = 0x70;
+    pub(crate) const INT: u8 = 0x71;
+    pub(crate) const FLOAT: u8 = 0x72;
+    pub(crate) const CHAR: u8 = 0x73;
+    pub(crate) const DECIMAL_32: u8 = 0x74;
+    pub(crate) const ULONG: u8 = 0x80;
+    pub(crate) const LONG: u8 = 0x81;
+    pub(crate) const DOUBLE: u8 = 0x82;
+    pub(crate) const TIMESTAMP: u8 = 0x83;
+    pub(crate) const DECIMAL_64: u8 = 0x84;
+    pub(crate) const DECIMAL_128: u8 = 0x94;
+    pub(crate) const UUID: u8 = 0x98;
+    pub(crate) const BINARY_8: u8 = 0xa0;
+    pub(crate) const STRING_8: u8 = 0xa1;
+    pub(crate) const SYMBOL_8: u8 = 0xa3;
+    pub(crate) const BINARY_32: u8 = 0xb0;
+    pub(crate) const STRING_32: u8 = 0xb1;
+    pub(crate) const SYMBOL_32: u8 = 0xb3;
+    pub(crate) const LIST_8: u8 = 0xc0;
+    pub(crate) const MAP_8: u8 = 0xc1;
+    pub(crate) const LIST_32: u8 = 0xd0;
+    pub(crate) const MAP_32: u8 = 0xd1;
+    pub(crate) const ARRAY_8: u8 = 0xe0;
+    pub(crate) const ARRAY_32: u8 = 0xf0;
+}
+
+macro_rules! descriptors {
+    ($($name:ident = $code:literal $symbol:literal),* $(,)?) => {
+        $(pub(crate) const $name: u8 = $code;)*
+
+        /// The code of a descriptor that was sent in its symbolic form.
+        pub(crate) fn descriptor_code(symbol: &[u8]) -> Option<u8> {
+            $(if symbol == $symbol.as_bytes() { return Some($code); })*
+            None
+        }
+
+        #[cfg(test)]
+        pub(crate) const ALL_DESCRIPTORS: &[(u8, &str)] = &[$(($code, $symbol)),*];
+    };
+}
+
+/// Descriptors: domain 0x00000000 of the specification, whose codes fit in a byte.
+pub(crate) mod descriptor {
+    descriptors! {
+        OPEN = 0x10 "amqp:open:list",
+        BEGIN = 0x11 "amqp:begin:list",
+        ATTACH = 0x12 "amqp:attach:list",
+        FLOW = 0x13 "amqp:flow:list",
+        TRANSFER = 0x14 "amqp:transfer:list",
+        DISPOSITION = 0x15 "amqp:disposition:list",
+        DETACH = 0x16 "amqp:detach:list",
+        END = 0x17 "amqp:end:list",
+        CLOSE = 0x18 "amqp:close:list",
+        ERROR = 0x1d "amqp:error:list",
+        RECEIVED = 0x23 "amqp:received:list",
+        ACCEPTED = 0x24 "amqp:accepted:list",
+        REJECTED = 0x25 "amqp:rejected:list",
+        RELEASED = 0x26 "amqp:released:list",
+        MODIFIED = 0x27 "amqp:modified:list",
+        SOURCE = 0x28 "amqp:source:list",
+        TARGET = 0x29 "amqp:target:list",
+        COORDINATOR = 0x30 "amqp:coordinator:list",
+        DECLARED = 0x33 "amqp:declared:list",
+        TRANSACTIONAL_STATE = 0x34 "amqp:transactional-state:list",
+        SASL_MECHANISMS = 0x40 "amqp:sasl-mechanisms:list",
+        SASL_INIT = 0x41 "amqp:sasl-init:list",
+        SASL_OUTCOME = 0x44 "amqp:sasl-outcome:list",
+        HEADER = 0x70 "amqp:header:list",
+        DELIVERY_ANNOTATIONS = 0x71 "amqp:delivery-annotations:map",
+        MESSAGE_ANNOTATIONS = 0x72 "amqp:message-annotations:map",
+        PROPERTIES = 0x73 "amqp:properties:list",
+        APPLICATION_PROPERTIES = 0x74 "amqp:application-properties:map",
+        DATA = 0x75 "amqp:data:binary",
+        AMQP_SEQUENCE = 0x76 "amqp:amqp-sequence:list",
+        AMQP_VALUE = 0x77 "amqp:amqp-value:*",
+        FOOTER = 0x78 "amqp:footer:map",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::descriptor::{ALL_DESCRIPTORS, descriptor_code};
+
+    #[test]
+    fn every_symbolic_descriptor_has_its_own_code() {
+        for (code, symbol) in ALL_DESCRIPTORS {
+            assert_eq!(descriptor_code(symbol.as_bytes()), Some(*code), "{symbol}");
+        }
+        let mut codes: Vec<u8> = ALL_DESCRIPTORS.iter().map(|(code, _)| *code).collect();
+        codes.dedup();
+        assert_eq!(codes.len(), ALL_DESCRIPTORS.len());
+        assert_eq!(descriptor_code(b"amqp:nothing:list"), None);
+    }
+}
