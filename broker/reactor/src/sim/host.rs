@@ -124,7 +124,7 @@ impl SimHost {
     pub(crate) fn close_listener(&mut self, listener: ListenerId) {
         self.act(|state, id, now| {
             state.network.close_listener(id, listener);
-            // What waited in the backlog is reset.
+            // What waited to be accepted is closed.
             let mut dropped = Vec::new();
             state.host(id).notices.retain(|notice| match notice {
                 Notice::Event(Event::Accepted { listener: named, socket, .. }) if *named == listener => {

@@ -412,3 +412,6 @@ fn list(path: &Path) -> Result<Vec<String>, DiskError> {
     };
     names().map_err(|error| disk_error(&format!("list {}", path.display()), error))
 }
+
+#[cfg(test)]
+mod tests;

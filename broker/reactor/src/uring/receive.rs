@@ -5,24 +5,21 @@
 /// Whether the kernel has a multishot receive of the socket, and if not, why.
 ///
 /// ```text
-///           +--------- last completion, paused ------------+
-///           v                                              |
-///        +------+   arm    +-------+   pause (cancel)  +----------+
-///   ---> | Idle | -------> | Armed | ----------------> | Stopping |
-///        +------+          +-------+                   +----------+
-///         ^   |             |   ^ |                      |  |   |
-///   pause |   |  no buffers |   | | ended, to be armed   |  |   |
-///         |   |             v   | |   again at once      |  |   |
-///         | +---------+     |   | +<---------------------+  |   |
-///         +-| Starved | <---+   | |   (through Idle)        |   |
-///           +---------+ --------+ |                         |   |
-///             |      buffers free | end of file, error      |   |
-///             |                   v                         |   |
-///             |              +-------+                      |   |
-///             +------------> | Ended | <--------------------+   |
-///              socket failed +-------+   end of file, error     |
-///                 ^                                             |
-///   Idle ---------+ socket failed          Starved <------------+ no buffers
+///                   arm
+///        +------+ ------> +-------+  no buffers   +---------+
+///   ---> | Idle |         | Armed | ------------> | Starved |
+///        +------+ <------ +-------+ <------------ +---------+
+///          ^  ^  the shot   |   |  buffers are free  |   ^
+///          |  |  ended      |   |                    |   |
+///          |  +-------------|---|-- paused ----------+   |
+///          |         paused |   | end of file, error     |
+///          |                v   +------> +-------+       |
+///          |        +----------+         | Ended |       |
+///          +------- | Stopping | ------> +-------+       |
+///   the shot ended  +----------+  end of file, error     |
+///                        |                               |
+///                        +-------------------------------+
+///                           no buffers, but resumed
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Receive {
@@ -34,7 +31,7 @@ pub(super) enum Receive {
     Stopping,
     /// The kernel ran out of buffers; armed again when some come back.
     Starved,
-    /// End of file or failure; never armed again.
+    /// End of file, or an error of receiving; never armed again.
     Ended,
 }
 
@@ -44,10 +41,10 @@ impl Receive {
         use Receive::*;
         matches!(
             (self, next),
-            (Idle, Armed | Ended)
+            (Idle, Armed)
                 | (Armed, Stopping | Starved | Idle | Ended)
                 | (Stopping, Idle | Starved | Ended)
-                | (Starved, Armed | Idle | Ended)
+                | (Starved, Armed | Idle)
         )
     }
 
@@ -68,7 +65,6 @@ mod tests {
     fn every_edge_of_the_diagram_and_no_other_can_be_walked() {
         let edges = [
             (Idle, Armed),
-            (Idle, Ended),
             (Armed, Idle),
             (Armed, Stopping),
             (Armed, Starved),
@@ -78,7 +74,6 @@ mod tests {
             (Stopping, Ended),
             (Starved, Idle),
             (Starved, Armed),
-            (Starved, Ended),
         ];
         for from in ALL {
             for to in ALL {

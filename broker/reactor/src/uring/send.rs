@@ -10,6 +10,8 @@ use std::os::fd::RawFd;
 
 /// The kernel's limit for one message (UIO_MAXIOV).
 const CHUNKS_PER_MESSAGE: usize = 1024;
+/// A connection keeps room for so many vectors between two sends; 1 KiB, so that many idle ones cost little.
+const VECTORS_KEPT: usize = 64;
 /// MSG_WAITALL lets the kernel go on after a short send by itself.
 const FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
 /// Above this a single chunk goes by message too, since the length of a plain send has 32 bits.
@@ -72,7 +74,10 @@ impl Sender {
 
     /// Lets go of the chunks, whether sent or not. Only while the kernel has no entry of this sender.
     pub(super) fn end(&mut self) {
-        self.chunks.clear();
+        self.chunks = Vec::new();
+        if self.vectors.capacity() > VECTORS_KEPT {
+            self.vectors = Vec::new();
+        }
         self.busy = false;
     }
 

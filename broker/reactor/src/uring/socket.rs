@@ -320,44 +320,34 @@ impl Sockets {
         if connection.phase == Phase::Failed {
             return;
         }
-        let ended = !completion.more();
         let next = match (completion.result(), data) {
-            (Ok(count), Some(data)) if count > 0 => {
-                events.push_back(Event::Received { socket: SocketId(key), data });
-                Receive::Idle
-            }
-            (Ok(_), _) => {
+            (Ok(0), _) => {
                 match connection.send_error.take() {
                     Some(error) => connection.fail(key, error, events),
                     None => events.push_back(Event::Closed { socket: SocketId(key), error: None }),
                 }
                 Receive::Ended
             }
-            (Err(error), _) if error.raw_os_error() == Some(libc::ENOBUFS) => Receive::Starved,
-            (Err(error), _) if is_transient(&error) => Receive::Idle,
+            (Ok(_), data) => {
+                let data = data.expect("received bytes come in a buffer of the pool");
+                events.push_back(Event::Received { socket: SocketId(key), data });
+                Receive::Idle
+            }
+            (Err(error), _) if is_out_of_buffers(&error) && !connection.paused => Receive::Starved,
+            (Err(error), _) if is_out_of_buffers(&error) || is_transient(&error) => Receive::Idle,
             (Err(error), _) => {
                 connection.fail(key, error, events);
                 Receive::Ended
             }
         };
-        if ended {
-            connection.receive.become_state(next);
-            self.follow_up(ring, key);
-        }
-    }
-
-    /// After the end of a shot: wait for buffers, or go on at once.
-    fn follow_up(&mut self, ring: &mut Ring, key: Key) {
-        let Some(connection) = self.slots.get_mut(key) else { return };
-        if connection.receive == Receive::Starved {
-            if connection.paused {
-                connection.receive.become_state(Receive::Idle);
-            } else {
-                self.starved.push_back(key);
-            }
+        if completion.more() {
             return;
         }
-        self.arm(ring, key);
+        connection.receive.become_state(next);
+        match next {
+            Receive::Starved => self.starved.push_back(key),
+            _ => self.arm(ring, key),
+        }
     }
 
     /// Begins a multishot receive, if the connection is in a state to receive.
@@ -402,6 +392,10 @@ fn make_socket(address: SocketAddr) -> io::Result<TcpStream> {
 /// Errors that say nothing about the connection; `ECANCELED` is the answer to a pause.
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::ECANCELED))
+}
+
+fn is_out_of_buffers(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
 /// Shuts down. The only error that a socket of ours can give, that it is not connected (any more), leaves nothing to do.

@@ -12,6 +12,12 @@ fn reactor(config: Config) -> Uring {
     Uring::new(config).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A directory beside this program: the usual place for temporary files may be in memory.
+pub(super) fn directory_on_disk() -> tempfile::TempDir {
+    let program = std::env::current_exe().expect("this program has a path");
+    tempfile::tempdir_in(program.parent().expect("it is in a directory")).expect("a directory")
+}
+
 /// Turns until `done` says so, with each event given to `handle`.
 fn turn_until(uring: &mut Uring, mut handle: impl FnMut(&mut Uring, Event), mut done: impl FnMut(&Uring) -> bool) {
     let started = Instant::now();
@@ -151,7 +157,7 @@ fn both_ends_send_without_delay() {
 
 #[test]
 fn a_reactor_that_is_dropped_waits_for_the_kernel() {
-    let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory");
+    let directory = directory_on_disk();
     let mut uring = reactor(Config::default());
     let (client, server) = connect(&mut uring, 1)[0];
     uring.pause_receive(server);
