@@ -90,15 +90,13 @@ struct RunArguments {
     /// Messages that each consumer lets the broker send ahead
     #[arg(long, value_name = "N", default_value_t = 1000, help_heading = "Behaviour")]
     credit: u32,
-    /// How consumers acknowledge: accept settles at once; confirmed waits for the broker's settlement; settled lets the broker
-    /// send settled messages; none never acknowledges
+    /// How consumers acknowledge
     #[arg(long, value_enum, default_value_t = Ack::Accept, help_heading = "Behaviour")]
     ack: Ack,
     /// Whether messages are marked durable
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, help_heading = "Behaviour")]
     durable: bool,
-    /// What becomes of messages that were due while the broker could not take them: sent as fast as possible; at --paced-factor
-    /// times the rate; or not at all if later than --shed-after
+    /// What becomes of messages that were due while the broker could not take them
     #[arg(long, value_enum, default_value_t = Backlog::CatchUp, help_heading = "Behaviour")]
     backlog: Backlog,
     /// How much faster than the rate a paced backlog is worked off

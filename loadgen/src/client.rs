@@ -204,6 +204,8 @@ impl Client {
                 break lost.into();
             }
         };
+        // What goes wrong while we leave is no loss.
+        let ending = if era.closing { Ending::Closed } else { ending };
         era.end(&ending);
         ending
     }

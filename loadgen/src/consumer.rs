@@ -14,7 +14,19 @@ use crate::options::Ack;
 use crate::payload::{Identity, PayloadError};
 use crate::wire::Wire;
 
-/// A message that arrived in this turn.
+/// What came in this turn, in its order: whether an acknowledgement was confirmed before or after a delivery decides what
+/// the delivery is.
+#[derive(Debug, Clone, Copy)]
+enum Seen {
+    Arrival(Arrival),
+    /// The broker settled these delivery-ids, both ends inclusive.
+    Settled {
+        first: u32,
+        last: u32,
+    },
+}
+
+/// A message that arrived.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
     delivery_id: u32,
@@ -34,9 +46,9 @@ pub(crate) struct Consumer {
     link: Option<LinkId>,
     /// What of the granted credit is left.
     credit_left: u32,
-    arrivals: Vec<Arrival>,
-    /// Delivery-ids that the broker has settled, both ends inclusive.
-    settled: Vec<(u32, u32)>,
+    seen: Vec<Seen>,
+    /// The time given to the last of what was seen.
+    seen_ns: Nanos,
     /// Acknowledged deliveries whose confirmation is awaited, with their records, in the order of delivery-ids.
     unconfirmed: VecDeque<(u32, Option<usize>)>,
     drained: bool,
@@ -62,8 +74,8 @@ impl Consumer {
             number,
             link: None,
             credit_left: 0,
-            arrivals: Vec::new(),
-            settled: Vec::new(),
+            seen: Vec::new(),
+            seen_ns: 0,
             unconfirmed: VecDeque::new(),
             drained: false,
             probe: None,
@@ -78,64 +90,68 @@ impl Consumer {
         let payload = scanned.as_ref().ok().and_then(|found| found.data(message.payload));
         let identity = payload.map_or(Err(PayloadError::Alien), |payload| self.shared.template.read(payload));
         let Message { delivery_id, settled, .. } = *message;
-        self.arrivals.push(Arrival { delivery_id, settled, redelivered, identity });
+        self.seen.push(Seen::Arrival(Arrival { delivery_id, settled, redelivered, identity }));
     }
 
-    /// Writes down what arrived and acknowledges it.
-    fn take_arrivals(&mut self, now: Nanos, connection: Option<(&mut Connection, LinkId)>) {
-        if self.arrivals.is_empty() {
+    /// Writes down what came, and acknowledges it where there still is a connection.
+    ///
+    /// What one read brought gets one nanosecond after the other, so that the record keeps its order.
+    fn take_seen(&mut self, now: Nanos, mut acknowledge: Option<(&mut Connection, LinkId)>) {
+        if self.seen.is_empty() {
             return;
         }
-        let mut log = lock(&self.log);
-        let mut readings = self.meter.lock();
-        let mut acknowledge = connection;
-        for arrival in self.arrivals.drain(..) {
-            let record = write_down(now, &arrival, &mut log, &mut readings);
-            self.credit_left = self.credit_left.saturating_sub(1);
-            if let Some((connection, link)) = &mut acknowledge
-                && !arrival.settled
-            {
-                match self.shared.options.ack {
-                    Ack::Accept => connection.settle(link.session, arrival.delivery_id, Outcome::Accepted, true),
-                    Ack::Confirmed => {
-                        connection.settle(link.session, arrival.delivery_id, Outcome::Accepted, false);
-                        self.unconfirmed.push_back((arrival.delivery_id, record));
+        let (log, meter) = (Arc::clone(&self.log), Arc::clone(&self.meter));
+        let (mut log, mut readings) = (lock(&log), meter.lock());
+        self.seen_ns = self.seen_ns.max(now);
+        for seen in std::mem::take(&mut self.seen) {
+            self.seen_ns += 1;
+            match seen {
+                Seen::Settled { first, last } => self.confirm(first, last, &mut log, &mut readings),
+                Seen::Arrival(arrival) => {
+                    let record = write_down(self.seen_ns, &arrival, &mut log, &mut readings);
+                    if let Some((connection, link)) = &mut acknowledge {
+                        self.acknowledge(&arrival, record, connection, *link);
                     }
-                    Ack::Settled | Ack::None => {}
+                    self.credit_left = self.credit_left.saturating_sub(1);
+                    if let Some((_, something_came)) = &mut self.probe {
+                        *something_came = true;
+                    }
+                    Gauges::set(&self.gauges.last_arrival_ns, now);
                 }
             }
         }
-        if let Some((_, something_came)) = &mut self.probe {
-            *something_came = true;
+    }
+
+    fn acknowledge(&mut self, arrival: &Arrival, record: Option<usize>, connection: &mut Connection, link: LinkId) {
+        match self.shared.options.ack {
+            _ if arrival.settled => {}
+            Ack::Accept => connection.settle(link.session, arrival.delivery_id, Outcome::Accepted, true),
+            Ack::Confirmed => {
+                connection.settle(link.session, arrival.delivery_id, Outcome::Accepted, false);
+                self.unconfirmed.push_back((arrival.delivery_id, record));
+            }
+            Ack::Settled | Ack::None => {}
         }
-        Gauges::set(&self.gauges.last_arrival_ns, now);
     }
 
     /// Writes down which acknowledgements the broker has confirmed.
-    fn take_settlements(&mut self, now: Nanos) {
-        if self.settled.is_empty() {
-            return;
+    fn confirm(&mut self, first: u32, last: u32, log: &mut ConsumerLog, readings: &mut Readings) {
+        // Delivery-ids are serial numbers: distances are compared, not values.
+        let span = last.wrapping_sub(first);
+        let covered = |id: u32| id.wrapping_sub(first) <= span;
+        let mut confirm = |record: Option<usize>| {
+            readings.counters.acknowledged += 1;
+            if let Some(delivery) = record.and_then(|record| log.deliveries.get_mut(record)) {
+                delivery.acknowledged_ns = self.seen_ns;
+            }
+        };
+        while let Some((_, record)) = self.unconfirmed.pop_front_if(|(id, _)| covered(*id)) {
+            confirm(record);
         }
-        let mut log = lock(&self.log);
-        let mut readings = self.meter.lock();
-        for (first, last) in self.settled.drain(..) {
-            // Delivery-ids are serial numbers: distances are compared, not values.
-            let span = last.wrapping_sub(first);
-            let covered = |id: u32| id.wrapping_sub(first) <= span;
-            let mut confirm = |record: Option<usize>| {
-                readings.counters.acknowledged += 1;
-                if let Some(delivery) = record.and_then(|record| log.deliveries.get_mut(record)) {
-                    delivery.acknowledged_ns = now;
-                }
-            };
-            while let Some((_, record)) = self.unconfirmed.pop_front_if(|(id, _)| covered(*id)) {
-                confirm(record);
-            }
-            // Confirmed out of order, which a broker may do: look through the rest.
-            if self.unconfirmed.iter().any(|(id, _)| covered(*id)) {
-                self.unconfirmed.iter().filter(|(id, _)| covered(*id)).for_each(|(_, record)| confirm(*record));
-                self.unconfirmed.retain(|(id, _)| !covered(*id));
-            }
+        // Confirmed out of order, which a broker may do: look through the rest.
+        if self.unconfirmed.iter().any(|(id, _)| covered(*id)) {
+            self.unconfirmed.iter().filter(|(id, _)| covered(*id)).for_each(|(_, record)| confirm(*record));
+            self.unconfirmed.retain(|(id, _)| !covered(*id));
         }
     }
 
@@ -148,6 +164,7 @@ impl Consumer {
                 if !something_came {
                     Gauges::set(&self.gauges.empty_probe, number);
                 }
+                Gauges::set(&self.gauges.answered_probe, number);
             }
             connection.grant(link, credit, false);
             self.credit_left = credit;
@@ -220,7 +237,7 @@ impl Workload for Consumer {
     fn observe(&mut self, event: Event<'_>) {
         match event {
             Event::Message(message) => self.arrive(&message),
-            Event::SettledByPeer { first, last, .. } => self.settled.push((first, last)),
+            Event::SettledByPeer { first, last, .. } => self.seen.push(Seen::Settled { first, last }),
             Event::Drained { .. } => self.drained = true,
             _ => {}
         }
@@ -228,16 +245,14 @@ impl Workload for Consumer {
 
     fn act(&mut self, now: Nanos, command: Command, wire: &mut Wire) -> Option<Nanos> {
         let link = self.link?;
-        self.take_arrivals(now, Some((&mut wire.connection, link)));
-        self.take_settlements(now);
+        self.take_seen(now, Some((&mut wire.connection, link)));
         self.grant(command, &mut wire.connection, link);
         Gauges::set(&self.gauges.in_flight, self.unconfirmed.len() as u64);
         None
     }
 
     fn end(&mut self, now: Nanos, reason: &str, _wire: &Wire) {
-        self.take_arrivals(now, None);
-        self.take_settlements(now);
+        self.take_seen(now, None);
         self.unconfirmed.clear();
         self.link = None;
         (self.probe, self.drained) = (None, false);

@@ -160,6 +160,8 @@ pub(crate) struct Gauges {
     pub(crate) connected: AtomicBool,
     /// Producer: whether all that it will send is sent and answered.
     pub(crate) done: AtomicBool,
+    /// Consumer: the last drain request that the broker answered.
+    pub(crate) answered_probe: AtomicU64,
     /// Consumer: the last drain request that the broker answered with nothing.
     pub(crate) empty_probe: AtomicU64,
     /// Consumer: when the last message arrived.

@@ -172,7 +172,7 @@ impl Producer {
         let Some(schedule) = &self.schedule else { return Next::Wait(None) };
         if self.shared.options.backlog == Backlog::Shed {
             let late_ns = now.saturating_sub(self.shared.options.shed_after.as_nanos() as Nanos);
-            let overdue = schedule.due_count(late_ns.min(self.stop_ns)).min(self.messages_max);
+            let overdue = schedule.due_count(late_ns.min(self.stop_ns.saturating_sub(1))).min(self.messages_max);
             let shed = overdue.saturating_sub(self.next_sequence);
             self.next_sequence += shed;
             log.shed += shed;

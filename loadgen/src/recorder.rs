@@ -16,7 +16,7 @@ use hdrhistogram::serialization::interval_log::{
 
 use crate::clock::{MILLISECOND_NS, Nanos, now_ns};
 use crate::meter::{Gauges, Histograms, Meter, Readings, lock};
-use crate::options::Options;
+use crate::options::{Limit, Options};
 use crate::schedule::Schedule;
 use crate::series::{Interval, Percentiles, Series};
 
@@ -186,9 +186,16 @@ impl Collector {
             return 0;
         }
         let schedule = Schedule::new(self.options.rate, series.start_ns, 0, 1);
-        let stop_ns = if series.stop_ns == 0 { Nanos::MAX } else { series.stop_ns };
-        let due = |at_ns: Nanos| schedule.due_count(at_ns.min(stop_ns).saturating_sub(1));
-        due(end_ns) - due(self.begin_ns)
+        let mut stop_ns = if series.stop_ns == 0 { Nanos::MAX } else { series.stop_ns };
+        let mut count_max = u64::MAX;
+        match self.options.limit {
+            Limit::Duration(duration) => stop_ns = stop_ns.min(series.start_ns + duration.as_nanos() as Nanos),
+            Limit::Count(count) => count_max = count,
+            Limit::None => {}
+        }
+        let due = |at_ns: Nanos| schedule.due_count(at_ns.min(stop_ns).saturating_sub(1)).min(count_max);
+        // A stop that was noted late can lie before what an earlier interval has counted already.
+        due(end_ns).saturating_sub(due(self.begin_ns))
     }
 
     fn merge(&self, series: &mut Series, interval: Interval, phase: &str) {

@@ -297,14 +297,15 @@ impl Handle {
     pub async fn drain(&self, quiet: Duration, limit: Duration) -> bool {
         let quiet_ns = quiet.as_nanos() as Nanos;
         let deadline_ns = now_ns() + limit.as_nanos() as Nanos;
+        // Two seconds are long for an answer, but a connection may be lost on the way: then the next request counts.
+        let left = || Duration::from_nanos(deadline_ns.saturating_sub(now_ns())).min(Duration::from_secs(2));
         while !self.consumers.is_empty() && now_ns() < deadline_ns {
-            let asked_ns = now_ns();
             self.control.send_modify(|command| command.probe += 1);
             let probe = self.control.borrow().probe;
-            // Two seconds are long for an answer, but a connection may be lost on the way: then the next request counts.
-            let left = Duration::from_nanos(deadline_ns.saturating_sub(asked_ns)).min(Duration::from_secs(2));
-            wait_until(left, || self.is_quiet(now_ns(), quiet_ns) && self.is_empty(probe)).await;
-            if self.is_empty(probe) && self.is_quiet(now_ns(), quiet_ns) {
+            let answered = |gauges: &Gauges| Gauges::get(&gauges.answered_probe) >= probe;
+            wait_until(left(), || self.consumers.iter().all(|part| answered(&part.gauges))).await;
+            let quiet = wait_until(left(), || self.is_quiet(now_ns(), quiet_ns)).await;
+            if quiet && self.is_empty(probe) {
                 return true;
             }
         }
