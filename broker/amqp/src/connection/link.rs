@@ -143,10 +143,12 @@ pub(super) struct SenderEnd {
     delivery_count: u32,
     credit: u32,
     /// Deliveries that wait behind the session's window, not begun.
-    pub(super) queued: u32,
+    queued: u32,
+    /// The same and the one that has left in part.
+    unfinished: u32,
     /// The receiver asked for the credit to be used or given back.
     pub(super) drain: bool,
-    /// The application has no more for this drain; the credit is given back once `queued` is 0.
+    /// The application has no more for this drain; the credit is given back once `unfinished` is 0.
     drained: bool,
     /// The largest message that the receiver accepts.
     pub(super) message_size_max: Option<u64>,
@@ -158,6 +160,7 @@ impl Default for SenderEnd {
             delivery_count: INITIAL_DELIVERY_COUNT,
             credit: 0,
             queued: 0,
+            unfinished: 0,
             drain: false,
             drained: false,
             message_size_max: None,
@@ -193,14 +196,30 @@ impl SenderEnd {
         self.give_back()
     }
 
-    /// A queued delivery has begun to leave. True: it was the last before a flow that says that the link is drained.
-    pub(super) fn leave_queue(&mut self) -> bool {
+    /// A delivery has to wait, after its beginning has left or before.
+    pub(super) fn queue(&mut self, begun: bool) {
+        self.unfinished += 1;
+        self.queued += u32::from(!begun);
+    }
+
+    /// A queued delivery has begun to leave.
+    pub(super) fn note_begun(&mut self) {
         self.queued -= 1;
+    }
+
+    /// A queued delivery has left. True: it was the last before a flow that says that the link is drained.
+    pub(super) fn note_finished(&mut self) -> bool {
+        self.unfinished -= 1;
         self.give_back()
     }
 
+    /// Deliveries that have not begun to leave.
+    pub(super) fn queued(&self) -> u32 {
+        self.queued
+    }
+
     fn give_back(&mut self) -> bool {
-        let due = self.drained && self.queued == 0;
+        let due = self.drained && self.unfinished == 0;
         if due {
             self.delivery_count = self.delivery_count.wrapping_add(self.credit);
             self.credit = 0;
@@ -321,10 +340,12 @@ mod tests {
         let mut sender = SenderEnd::default();
         sender.handle_flow(&flow(None, 10, true));
         sender.use_credit();
-        sender.queued += 1;
+        sender.queue(false);
         assert!(!sender.set_drained());
         assert_eq!(sender.flow(), (INITIAL_DELIVERY_COUNT, 10));
-        assert!(sender.leave_queue());
+        sender.note_begun();
+        assert_eq!(sender.flow(), (INITIAL_DELIVERY_COUNT.wrapping_add(1), 9));
+        assert!(sender.note_finished());
         assert_eq!(sender.flow(), (INITIAL_DELIVERY_COUNT.wrapping_add(10), 0));
     }
 

@@ -147,10 +147,12 @@ impl Session {
         if let Err(error) = self.put_attach(&attach, handle, shared) {
             return self.fail_link(handle, true, error, shared);
         }
-        if let Some(link) = self.links.get_mut(handle) {
-            link.set_state(LinkState::Attached);
+        let Some(link) = self.links.get_mut(handle) else { return };
+        link.set_state(LinkState::Attached);
+        // A flow that came before the answer.
+        if link.sender().is_some_and(|sender| sender.credit() > 0 || sender.drain) {
+            self.report_credit(handle, shared);
         }
-        self.report_credit(handle, shared);
     }
 
     /// Refuses an offered link: attach without terminus, then a closing detach.

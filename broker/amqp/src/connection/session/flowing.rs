@@ -154,7 +154,7 @@ impl Session {
                 Flow {
                     delivery_count: Some(delivery_count),
                     link_credit: Some(credit),
-                    available: Some(sender.queued),
+                    available: Some(sender.queued()),
                     drain: sender.drain,
                     ..self.window.flow()
                 }

@@ -97,10 +97,8 @@ impl Session {
         let queued = Queued::new(parcel, progress);
         self.backlog_bytes += queued.bytes_left();
         self.backlog.push_back(queued);
-        if !progress.begun
-            && let Some(sender) = self.links.get_mut(parcel.handle).and_then(|link| link.sender())
-        {
-            sender.queued += 1;
+        if let Some(sender) = self.links.get_mut(parcel.handle).and_then(|link| link.sender()) {
+            sender.queue(progress.begun);
         }
     }
 
@@ -120,16 +118,17 @@ impl Session {
             if done {
                 self.backlog.pop_front();
             }
-            if first {
-                self.note_left_queue(handle, shared);
-            }
+            self.note_left(handle, first, done, shared);
         }
     }
 
-    /// A queued delivery has begun to leave; a flow that waited behind it may follow.
-    fn note_left_queue(&mut self, handle: u32, shared: &mut Shared) {
+    /// A frame of a queued delivery has left; a flow that waited behind its last one follows at once.
+    fn note_left(&mut self, handle: u32, first: bool, last: bool, shared: &mut Shared) {
         let Some(sender) = self.links.get_mut(handle).and_then(|link| link.sender()) else { return };
-        if sender.leave_queue() {
+        if first {
+            sender.note_begun();
+        }
+        if last && sender.note_finished() {
             self.mark_flow(handle, false);
             self.put_link_flows(shared);
         }
