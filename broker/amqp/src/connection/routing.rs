@@ -320,7 +320,7 @@ impl Core {
 
     /// Sends what was collected.
     pub(super) fn flush(&mut self) {
-        if matches!(self.state, State::Open | State::Opened) {
+        if !matches!(self.state, State::CloseSent | State::Closed) {
             for session in self.sessions.iter_mut() {
                 session.flush(&mut self.shared);
             }
