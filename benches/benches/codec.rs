@@ -45,9 +45,9 @@ impl Pair {
             client.attach(session, Attach { name: "link".into(), role: Role::Sender, target, ..Attach::default() });
         let mut receiving = None;
         for _ in 0..10 {
-            let bytes = output(&mut client);
+            let bytes = joined(output(&mut client));
             receiving = serve(&mut server, &bytes).or(receiving);
-            let bytes = output(&mut server);
+            let bytes = joined(output(&mut server));
             let mut input = bytes.as_slice();
             while client.next_event(0, &mut input).is_some() {}
         }
@@ -59,19 +59,19 @@ impl Pair {
     /// One round; gives the time of `step`.
     fn round(&mut self, payload: &Bytes, step: Step) -> Duration {
         let mut timer = Timer { step, elapsed: Duration::ZERO };
-        let credit = output(&mut self.server);
+        let credit = joined(output(&mut self.server));
         drain(&mut self.client, &credit);
-        let transfers = timer.time(Step::Send, || self.send(payload));
+        let transfers = joined(timer.time(Step::Send, || self.send(payload)));
         let ids = timer.time(Step::Receive, || self.receive(&transfers));
         assert_eq!(ids.len(), BATCH as usize, "every message of the batch arrives");
-        let dispositions = timer.time(Step::Settle, || self.settle(&ids));
+        let dispositions = joined(timer.time(Step::Settle, || self.settle(&ids)));
         let outcomes = timer.time(Step::Outcomes, || drain(&mut self.client, &dispositions));
         assert_eq!(outcomes, BATCH as usize, "every message of the batch has an outcome");
         self.server.grant(self.receiving, BATCH, false);
         timer.elapsed
     }
 
-    fn send(&mut self, payload: &Bytes) -> Vec<u8> {
+    fn send(&mut self, payload: &Bytes) -> Vec<Bytes> {
         for token in 0..u64::from(BATCH) {
             let tag = token.to_be_bytes();
             let body = payload.clone();
@@ -93,7 +93,7 @@ impl Pair {
         ids
     }
 
-    fn settle(&mut self, ids: &[u32]) -> Vec<u8> {
+    fn settle(&mut self, ids: &[u32]) -> Vec<Bytes> {
         for &id in ids {
             self.server.settle(self.receiving.session, id, Outcome::Accepted, true);
         }
@@ -148,12 +148,19 @@ fn drain(connection: &mut Connection, bytes: &[u8]) -> usize {
     outcomes
 }
 
-/// All that a connection has to send, as a socket would see it.
-fn output(connection: &mut Connection) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(BATCH as usize * (BODY_BYTES + 64));
+/// All that a connection has to send, as it would be handed to the kernel.
+fn output(connection: &mut Connection) -> Vec<Bytes> {
+    let mut chunks = Vec::new();
     while let Some(output) = connection.poll_transmit(0) {
-        output.chunks.iter().for_each(|chunk| bytes.extend_from_slice(chunk));
+        chunks.extend(output.chunks);
     }
+    chunks
+}
+
+/// The kernel's part: one run of bytes.
+fn joined(chunks: Vec<Bytes>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(chunks.iter().map(Bytes::len).sum());
+    chunks.iter().for_each(|chunk| bytes.extend_from_slice(chunk));
     bytes
 }
 
