@@ -13,6 +13,7 @@ pub mod environment;
 mod error;
 pub mod faults;
 pub mod history;
+pub mod latency;
 pub mod node;
 pub mod options;
 pub mod plan;

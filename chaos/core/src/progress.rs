@@ -27,12 +27,6 @@ impl Progress {
         Self { bar, trials: plan.trials.len() }
     }
 
-    /// A progress that shows nothing, for tests.
-    #[cfg(test)]
-    pub(crate) fn silent() -> Self {
-        Self { bar: Some(ProgressBar::hidden()), trials: 0 }
-    }
-
     /// A trial begins.
     pub fn begin(&self, plan: &TrialPlan) {
         if let Some(bar) = &self.bar {

@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// The command line makes no sense.
-pub const EXIT_CODE_USAGE: i32 = 254;
+const EXIT_CODE_USAGE: i32 = 254;
 /// The harness itself failed.
-pub const EXIT_CODE_INTERNAL: i32 = 255;
+const EXIT_CODE_INTERNAL: i32 = 255;
 
 /// Runs the command line `arguments`, program name first, and returns the exit code.
 pub fn main(arguments: Vec<OsString>) -> i32 {

@@ -50,7 +50,7 @@ pub async fn run(context: &Context<'_>, plan: &TrialPlan, history: &mut History)
     let hlog = context.out.join(format!("{}.hlog", plan.file_stem()));
     let load = loadgen::run::start(load_options(&context.plan.load, plan, &pair)?, Some(&hlog))?;
     load.started(CONNECT_LIMIT).await?;
-    let mut execution = Execution::new(context, plan, pair, load);
+    let mut execution = Execution::new(context, pair, load);
     for step in &plan.steps {
         execution.take(step).await?;
     }

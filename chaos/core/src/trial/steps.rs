@@ -6,7 +6,7 @@ use crate::clock::{self, ms_between};
 use crate::cluster::{Event, NodeId, Pair};
 use crate::error::{Error, Result};
 use crate::faults::{Effect, process};
-use crate::plan::{Step, TrialPlan};
+use crate::plan::Step;
 use crate::result::{FaultRecord, ProcessorShare};
 use loadgen::options::Url;
 use loadgen::run::{Finished, Handle, Snapshot};
@@ -42,7 +42,6 @@ pub(super) struct Evidence {
 /// A trial under way.
 pub(super) struct Execution<'a> {
     context: &'a Context<'a>,
-    plan: &'a TrialPlan,
     pair: Pair,
     load: Handle,
     active: NodeId,
@@ -69,12 +68,11 @@ const ADMINISTRATION_LIMIT: Duration = Duration::from_secs(5);
 const DRAIN_QUIET: Duration = Duration::from_millis(150);
 
 impl<'a> Execution<'a> {
-    pub(super) fn new(context: &'a Context<'a>, plan: &'a TrialPlan, pair: Pair, load: Handle) -> Self {
+    pub(super) fn new(context: &'a Context<'a>, pair: Pair, load: Handle) -> Self {
         let active = pair.active().unwrap_or(NodeId::A);
         let meter = Meter::start(pair.process(active).map(|process| process.pid()));
         Self {
             context,
-            plan,
             pair,
             load,
             active,
