@@ -54,6 +54,11 @@ impl Stroke {
         Self { name, color, width: 2, dash: Some(dash) }
     }
 
+    /// How long each of the three pieces of its sample in the legend is, in pixels; 10 leaves no space between them.
+    fn sample(&self) -> i32 {
+        self.dash.map_or(10, |(dash, _)| dash as i32)
+    }
+
     fn style(&self) -> ShapeStyle {
         self.color.stroke_width(self.width)
     }
@@ -99,17 +104,22 @@ macro_rules! draw_line {
                 }
             };
             if !std::mem::replace(&mut named, true) {
-                drawn.label(stroke.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], stroke.style()));
+                let (style, dash) = (stroke.style(), stroke.sample());
+                drawn.label(stroke.name).legend(move |(x, y)| {
+                    let piece = |from: i32| PathElement::new([(x + from, y), (x + from + dash, y)], style);
+                    EmptyElement::at((0, 0)) + piece(0) + piece(10) + piece(20)
+                });
             }
         }
     }};
 }
 
 macro_rules! draw_legend {
-    ($chart:expr) => {
+    ($chart:expr, $position:ident) => {
         $chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
+            .position(SeriesLabelPosition::$position)
+            .legend_area_size(36)
             .background_style(WHITE.mix(0.85))
             .border_style(GREY.mix(0.4))
             .label_font(("sans-serif", 13))
@@ -194,12 +204,14 @@ pub fn latency_over_time(series: &Series) -> Result<String, PlotError> {
             .x_label_formatter(&|x| format_seconds(*x))
             .y_label_formatter(&|y| format_latency_ms(*y))
             .light_line_style(WHITE)
+            .label_style(("sans-serif", 13))
+            .axis_desc_style(("sans-serif", 14))
             .draw()?;
         chart.draw_series(bands(series, &range))?;
         for line in &lines {
             draw_line!(chart, line);
         }
-        draw_legend!(chart);
+        draw_legend!(chart, UpperLeft);
         Ok(())
     })
 }
@@ -234,7 +246,7 @@ pub fn rates_over_time(series: &Series) -> Result<String, PlotError> {
     }
     picture("rates over time", |area| {
         let highest = lines.iter().flat_map(Line::values).fold(1.0, f64::max);
-        let range = 0.0..highest * 1.15;
+        let range = 0.0..highest * 1.4;
         let mut chart = ChartBuilder::on(area)
             .caption("Rates", ("sans-serif", 18))
             .margin(14)
@@ -248,12 +260,14 @@ pub fn rates_over_time(series: &Series) -> Result<String, PlotError> {
             .x_label_formatter(&|x| format_seconds(*x))
             .y_label_formatter(&|y| format_count(*y))
             .light_line_style(WHITE)
+            .label_style(("sans-serif", 13))
+            .axis_desc_style(("sans-serif", 14))
             .draw()?;
         chart.draw_series(bands(series, &range))?;
         for line in &lines {
             draw_line!(chart, line);
         }
-        draw_legend!(chart);
+        draw_legend!(chart, UpperRight);
         Ok(())
     })
 }
@@ -286,11 +300,13 @@ pub fn percentile_curve(series: &Series) -> Result<String, PlotError> {
             .x_label_formatter(&|x| axis::format_nines(*x))
             .y_label_formatter(&|y| format_latency_ms(*y))
             .light_line_style(WHITE)
+            .label_style(("sans-serif", 13))
+            .axis_desc_style(("sans-serif", 14))
             .draw()?;
         for line in &lines {
             draw_line!(chart, line);
         }
-        draw_legend!(chart);
+        draw_legend!(chart, LowerRight);
         Ok(())
     })
 }
@@ -309,7 +325,7 @@ fn curve(stroke: Stroke, histogram: &Histogram<u64>) -> Line {
 
 fn log_range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
-    if low > high { 0.1..10.0 } else { low * 0.7..high * 1.5 }
+    if low > high { 0.1..10.0 } else { low * 0.7..high * 2.5 }
 }
 
 /// One band per fault, over the whole height.

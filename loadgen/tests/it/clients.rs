@@ -110,10 +110,8 @@ async fn a_failover_costs_time_and_no_message() {
     let gaps = timeline::gaps(&finished.ledger, 0, u64::MAX);
     let gap = gaps.confirm.expect("confirms");
     assert!(gap.end_ns - gap.begin_ns >= outage_ns && gap.end_ns - gap.begin_ns < outage_ns * 4, "{gap:?}");
-    let recovery = timeline::recovery(&finished.ledger, fault_ns, u64::MAX);
-    let first_confirm_ns = recovery.first_confirm_ns.expect("confirmed by the new active");
-    assert!(first_confirm_ns >= fault_ns + outage_ns);
-    assert!(recovery.all_attached_ns >= recovery.first_attach_ns && recovery.first_attach_ns.is_some());
+    assert!(gap.end_ns >= fault_ns + outage_ns);
+    assert!(finished.ledger.producers.iter().all(|log| log.connections.len() == 2 && log.connections[0].is_lost()));
     assert_eq!(finished.series.counters.disconnected, 3);
     assert!(finished.series.generator_lag_p99_ns().is_some());
 }
