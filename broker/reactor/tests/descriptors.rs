@@ -23,11 +23,14 @@ fn turn_for(reactor: &mut Reactor, nanos: u64) -> (Vec<Event>, usize) {
     let mut seen = Vec::new();
     let mut turns = 0;
     let until = reactor.now() + nanos;
-    while reactor.now() < until {
+    loop {
         reactor.set_timer(until, 0);
         reactor.wait(&mut events).expect("wait");
         seen.extend(events.drain(..).filter(|event| !matches!(event, Event::Timer(0))));
         turns += 1;
+        if reactor.now() >= until {
+            break;
+        }
     }
     (seen, turns)
 }

@@ -196,7 +196,8 @@ pub(crate) fn many_writes_at_once_all_land(harness: &mut Harness) {
 }
 
 pub(crate) fn the_sync_delay_holds_back_flushes_only(harness: &mut Harness) {
-    const DELAY: u64 = 30_000_000;
+    // Far more than a busy disk takes.
+    const DELAY: u64 = 600_000_000;
     create(harness, FILE, "a");
     harness.reactor.set_sync_delay(DELAY);
     let path = harness.directory.clone();

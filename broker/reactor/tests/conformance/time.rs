@@ -26,13 +26,13 @@ pub(crate) fn timers_fire_in_order_and_not_early(harness: &mut Harness) {
 
 pub(crate) fn the_earliest_deadline_of_a_token_wins(harness: &mut Harness) {
     let start = harness.reactor.now();
-    for after in [8_000_000, 2_000_000, 5_000_000] {
+    for after in [400_000_000, 2_000_000, 200_000_000] {
         harness.reactor.set_timer(start + after, 7);
     }
     assert_eq!(next_timer(harness), 7);
-    let now = harness.reactor.now();
-    assert!(now >= start + 2_000_000 && (now < start + 8_000_000 || now > start + 1_000_000_000), "{}", now - start);
-    assert!(harness.events_within(10_000_000).is_empty(), "it fires once");
+    let after = harness.reactor.now() - start;
+    assert!((2_000_000..200_000_000).contains(&after), "{after}");
+    assert!(harness.events_within(450_000_000).is_empty(), "it fires once");
 }
 
 pub(crate) fn a_timer_in_the_past_fires_at_once(harness: &mut Harness) {
