@@ -3,7 +3,8 @@
 //! Owns the process's events, timers and held-back flushes. What it does to network and disk goes through the world.
 
 use super::HostId;
-use super::network::{Notice, Read};
+use super::endpoint::Read;
+use super::mailbox::Notice;
 use super::world::State;
 use crate::buffer::RecvBuffer;
 use crate::event::{Event, ListenerId, SocketId};

@@ -3,7 +3,9 @@
 //! Owns nothing itself: [`World`] is what tests hold, `host` a process, `network` what is between them. The same seed and
 //! the same calls give the same events, always. It has no threads, no clock and no sockets of its own.
 
+mod endpoint;
 mod host;
+mod mailbox;
 mod network;
 mod world;
 

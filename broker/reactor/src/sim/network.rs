@@ -1,10 +1,12 @@
 //! The network between simulated hosts.
 //!
-//! Owns listeners, connections and what is on the wire. Bytes of one connection arrive in order, cut into segments and
+//! Owns listeners, connections and when what is on the wire arrives. Bytes of one connection arrive in order, cut into segments and
 //! delayed by chance; different connections overtake each other. A direction that is cut holds everything, as TCP
 //! does by sending again. It knows hosts by number only; what it tells them goes into a [`Mailbox`].
 
 use super::HostId;
+use super::endpoint::{Endpoint, Read, Segment};
+use super::mailbox::{Appointment, Mailbox, Notice};
 use crate::event::{Event, ListenerId, SocketId};
 use crate::slots::{Key, Slots};
 use bytes::{Buf, Bytes};
@@ -36,106 +38,10 @@ impl Default for NetworkConfig {
     }
 }
 
-/// What the network tells a host.
-#[derive(Debug)]
-pub(super) enum Notice {
-    Event(Event),
-    /// The socket has something to read; the bytes are fetched when the host takes its turn.
-    Readable(SocketId),
-}
-
-/// Where notices to hosts and appointments with the network itself are put.
-#[derive(Debug, Default)]
-pub(super) struct Mailbox {
-    pub(super) notices: Vec<(HostId, Notice)>,
-    pub(super) appointments: Vec<(Nanos, Appointment)>,
-}
-
-impl Mailbox {
-    fn event(&mut self, host: HostId, event: Event) {
-        self.notices.push((host, Notice::Event(event)));
-    }
-}
-
-/// Something that the network does at a later time.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Appointment {
-    /// A connection request arrives.
-    Request { socket: Key, to: SocketAddr },
-    /// The head of what a socket has on the wire arrives.
-    Arrival { socket: Key },
-    /// The peer has read so many bytes.
-    Acknowledgement { socket: Key, from: HostId, bytes: usize },
-    /// There is nobody: the connection is refused or reset.
-    Refusal { socket: Key, from: HostId, kind: io::ErrorKind },
-}
-
-#[derive(Debug)]
-enum Segment {
-    Greeting,
-    Data(Bytes),
-    Fin,
-    Reset,
-}
-
 #[derive(Debug)]
 struct Listener {
     host: HostId,
     address: SocketAddr,
-}
-
-#[derive(Debug)]
-struct Endpoint {
-    host: HostId,
-    peer: Option<(HostId, Key)>,
-    connected: bool,
-    /// The user has closed it; it stays until the wire is empty.
-    closed: bool,
-    /// `Closed` with an error was reported.
-    failed: bool,
-    /// Of the send in flight, what the kernel has not taken yet.
-    unsent: VecDeque<Bytes>,
-    sending: bool,
-    finishing: bool,
-    /// Bytes that the kernel took and the peer has not read.
-    unread: usize,
-    wire: VecDeque<(Nanos, Segment)>,
-    last_arrival: Nanos,
-    inbox: VecDeque<Bytes>,
-    paused: bool,
-    /// A `Readable` is on its way to the host.
-    announced: bool,
-    ended: bool,
-    end_reported: bool,
-    broken: Option<io::ErrorKind>,
-}
-
-impl Endpoint {
-    fn new(host: HostId, peer: Option<(HostId, Key)>) -> Self {
-        Endpoint {
-            host,
-            peer,
-            connected: peer.is_some(),
-            closed: false,
-            failed: false,
-            unsent: VecDeque::new(),
-            sending: false,
-            finishing: false,
-            unread: 0,
-            wire: VecDeque::new(),
-            last_arrival: 0,
-            inbox: VecDeque::new(),
-            paused: false,
-            announced: false,
-            ended: false,
-            end_reported: false,
-            broken: None,
-        }
-    }
-
-    fn has_news(&self) -> bool {
-        !self.inbox.is_empty() || (self.ended && !self.end_reported) || (self.broken.is_some() && !self.failed)
-    }
 }
 
 /// All listeners and connections of a world.
@@ -390,7 +296,7 @@ impl Network {
             return self.held.push(((from, to), Appointment::Arrival { socket: sender }));
         }
         // A reset of ours may have taken it off the wire.
-        let Some((_, segment)) = endpoint.wire.pop_front() else { return };
+        let Some(segment) = endpoint.wire.pop_front() else { return };
         self.forget_if_done(sender);
         match self.sockets.get_mut(peer).filter(|endpoint| !endpoint.closed) {
             Some(_) => self.take_in(now, peer, segment),
@@ -477,7 +383,7 @@ impl Network {
         let at = now + self.latency();
         let Some(endpoint) = self.sockets.get_mut(key) else { return };
         endpoint.last_arrival = endpoint.last_arrival.max(at);
-        endpoint.wire.push_back((endpoint.last_arrival, segment));
+        endpoint.wire.push_back(segment);
         self.mail.appointments.push((endpoint.last_arrival, Appointment::Arrival { socket: key }));
     }
 
@@ -526,14 +432,6 @@ impl Network {
     fn latency(&mut self) -> Nanos {
         self.random.u64(self.config.latency.clone())
     }
-}
-
-/// What reading a socket gave.
-#[derive(Debug)]
-pub(super) enum Read {
-    Data(Bytes),
-    End,
-    Broken(io::ErrorKind),
 }
 
 /// Whether a connection to `to` meets a listener on `listening`.

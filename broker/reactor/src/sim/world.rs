@@ -5,7 +5,8 @@
 
 use super::HostId;
 use super::host::{Host, SimHost};
-use super::network::{Appointment, Network, NetworkConfig};
+use super::mailbox::Appointment;
+use super::network::{Network, NetworkConfig};
 use crate::Reactor;
 use crate::event::Event;
 use crate::facade::Backend;
