@@ -115,6 +115,13 @@ pub enum Error {
     Interrupted,
 }
 
+impl Error {
+    /// Whether the machine, rather than the pair, stands in the way: a kernel or a container that refuses io_uring.
+    pub fn is_environment(&self) -> bool {
+        matches!(self, Self::NodeEnded { last_words, .. } if last_words.contains("io_uring"))
+    }
+}
+
 /// Results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

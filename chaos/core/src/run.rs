@@ -257,7 +257,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     })
 }
 
-/// A trial that could not be carried out is unknown, and the others go on; a result folder that cannot be written ends the run.
+/// A trial that could not be carried out is unknown (or skipped, if the machine does not allow it), and the others go on; a result folder that cannot be written ends the run.
 async fn run_trial(
     context: &trial::Context<'_>,
     plan: &TrialPlan,
@@ -273,6 +273,9 @@ async fn run_trial(
         Err(error @ (Error::File { .. } | Error::Interrupted)) => Err(error),
         Err(error) => {
             let mut trial = TrialResult::unjudged(plan);
+            if error.is_environment() {
+                trial.verdict = Verdict::Skipped;
+            }
             trial.reasons.push(format!("the trial could not be carried out: {error}"));
             trial.duration_ms = begin.elapsed().as_millis() as u64;
             Ok(trial)

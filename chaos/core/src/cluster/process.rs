@@ -86,12 +86,14 @@ impl NodeProcess {
         }
     }
 
-    /// The end of its standard error, for messages.
+    /// The end of its standard error, for messages; of a panic, its head.
     pub fn last_words(&self) -> String {
         let bytes = std::fs::read(&self.errors).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        lines[lines.len().saturating_sub(3)..].join(" | ")
+        let panic = lines.iter().rposition(|line| line.contains("panicked at"));
+        let from = panic.unwrap_or(lines.len().saturating_sub(3));
+        lines[from..].iter().take(3).copied().collect::<Vec<_>>().join(" | ")
     }
 }
 

@@ -352,6 +352,15 @@ fn evidence(trial: &TrialResult) -> Vec<String> {
         ));
     }
     words.extend(trial.observations.iter().cloned());
+    if let Some(lag_ms) = trial.generator_lag_p99_ms {
+        let share = &trial.processor_share;
+        words.push(format!(
+            "the generator's own lag was {} at p99; the active server used {:.2} cores before the fault, harness and generator {:.2}",
+            duration(lag_ms),
+            share.active,
+            share.harness
+        ));
+    }
     words.extend(trial.not_judged.iter().map(|sentence| format!("not judged: {sentence}")));
     words
 }

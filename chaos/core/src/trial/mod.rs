@@ -12,13 +12,13 @@ use crate::error::Result;
 use crate::history::History;
 use crate::plan::{LoadPlan, Plan, Step, TrialPlan};
 use crate::progress::Progress;
-use crate::result::TrialResult;
+use crate::result::{TrialResult, Verdict};
 use crate::scenario::Scenario;
 use loadgen::options::{Ack, Backlog, Limit, Options, Resend, Url};
 use loadgen::schedule::Rate;
 use std::path::Path;
 use std::time::Duration;
-use steps::Execution;
+use steps::{Evidence, Execution};
 
 /// What all trials of a run share.
 #[derive(Debug)]
@@ -46,23 +46,33 @@ pub async fn run(context: &Context<'_>, plan: &TrialPlan, history: &mut History)
     context.progress.phase("starting the pair");
     let folder = TemporaryFolder::new(context.store_parent, "pair-", context.keep)?;
     let proxied = plan.scenario == Scenario::DelayHeartbeats;
-    let pair = Pair::start(context.launcher.clone(), &context.plan.pair, proxied, folder).await?;
+    let mut pair = Pair::start(context.launcher.clone(), &context.plan.pair, proxied, folder).await?;
+    let outcome = match execute(context, plan, &mut pair).await {
+        Ok(evidence) => outcome::conclude(context, plan, &evidence, &pair, history, started_ns)
+            .map(|trial| (trial, evidence.events)),
+        Err(error) => Err(error),
+    };
+    if !matches!(&outcome, Ok((trial, _)) if trial.verdict == Verdict::Pass) {
+        pair.copy_logs(&context.out.join("logs").join(plan.file_stem()))?;
+    }
+    outcome
+}
+
+async fn execute(context: &Context<'_>, plan: &TrialPlan, pair: &mut Pair) -> Result<Evidence> {
     let hlog = context.out.join(format!("{}.hlog", plan.file_stem()));
-    let load = loadgen::run::start(load_options(&context.plan.load, plan, &pair)?, Some(&hlog))?;
+    let load = loadgen::run::start(load_options(&context.plan.load, plan, pair), Some(&hlog))?;
     load.started(CONNECT_LIMIT).await?;
     let mut execution = Execution::new(context, pair, load);
     for step in &plan.steps {
         execution.take(step).await?;
     }
-    let (evidence, pair) = execution.finish().await?;
-    let trial = outcome::conclude(context, plan, &evidence, &pair, history, started_ns)?;
-    Ok((trial, evidence.events))
+    execution.finish().await
 }
 
 /// The load of a trial. All random choices of the generator come from the trial's seed.
-fn load_options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Result<Options> {
+fn load_options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
     let urls: Vec<Url> = pair.urls().iter().map(|url| url.parse().expect("the pair's URLs are well-formed")).collect();
-    Ok(Options {
+    Options {
         urls,
         addresses: vec![plan.store.address().to_owned()],
         rate: Rate::Constant { messages: load.rate_per_s, seconds: 1 },
@@ -80,7 +90,7 @@ fn load_options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Result<Option
         idle_timeout: Duration::from_millis(load.client_idle_timeout_ms),
         warmup: Duration::from_millis(load.warm_up_ms),
         ..Options::default()
-    })
+    }
 }
 
 /// Whether a step of the plan is the fault itself.

@@ -8,10 +8,10 @@ use crate::cluster::Pair;
 use crate::error::Result;
 use crate::history::History;
 use crate::plan::TrialPlan;
-use crate::result::{Percentiles, ResponseTimes, TrialResult, Unavailable, Verdict};
+use crate::result::{Percentiles, ResponseTimes, TrialResult, Unavailable};
 use crate::series::{self, Sent};
 use crate::times::{self, Measured, Reference, Steady};
-use loadgen::ledger::{Ledger, Outcome};
+use loadgen::ledger::{Connection, Ledger, Outcome};
 use loadgen::verdict::{Rules, Window, judge};
 use std::path::Path;
 
@@ -36,16 +36,20 @@ pub(super) fn conclude(
     let mut trial = skeleton(plan, evidence, started_ns);
     let mut judgement = evidence.judgement.clone();
 
-    let takeover = evidence.events.iter().any(|event| {
+    let successor_url = pair.url(successor);
+    trial.takeover = evidence.events.iter().any(|event| {
         event.node == successor && event.t_ns >= t0_ns && event.entered().is_some_and(|state| state.is_active())
-    });
-    trial.takeover = takeover;
-    let steady_ns = steady(context, evidence, &sent, t0_ns);
+    }) || connections(ledger).any(|one| one.server == successor_url && one.opened_ns >= t0_ns);
+    if connections(ledger).any(|one| one.server == successor_url && one.opened_ns < t0_ns) {
+        judgement.unknown(format!("a client was served by {} while it said that it was standby", successor.name()));
+    }
     let mut measured = Measured::default();
+    if let Some(reference) = reference.as_ref().filter(|_| plan.scenario.expects_takeover()) {
+        measured = times::measure(reference, &evidence.events, ledger);
+    }
+    let flow_from_ns = t0_ns + (measured.instants_ms.tf.unwrap_or(0.0) * NS_PER_MS as f64) as u64;
+    let steady_ns = steady(context, evidence, &sent, t0_ns, flow_from_ns);
     if plan.scenario.expects_takeover() {
-        if let Some(reference) = &reference {
-            measured = times::measure(reference, &evidence.events, ledger);
-        }
         judge_failover(&mut trial, &mut judgement, &measured, steady_ns.is_some(), context.plan.load.recovery_limit_ms);
     } else {
         judge_no_takeover(&mut trial, &mut judgement, evidence, pair);
@@ -71,10 +75,12 @@ pub(super) fn conclude(
     trial.reasons = judgement.reasons;
     trial.duration_ms = (now_ns() - started_ns) / NS_PER_MS;
     write_files(context, plan, ledger, &sent, t0_ns, history)?;
-    if trial.verdict != Verdict::Pass {
-        pair.copy_logs(&context.out.join("logs").join(plan.file_stem()))?;
-    }
     Ok(trial)
+}
+
+fn connections(ledger: &Ledger) -> impl Iterator<Item = &Connection> {
+    let producers = ledger.producers.iter().flat_map(|log| &log.connections);
+    producers.chain(ledger.consumers.iter().flat_map(|log| &log.connections))
 }
 
 /// What is known without judging.
@@ -112,12 +118,12 @@ fn sent(ledger: &Ledger) -> Vec<Sent> {
     all
 }
 
-fn steady(context: &Context<'_>, evidence: &Evidence, sent: &[Sent], t0_ns: u64) -> Option<u64> {
+fn steady(context: &Context<'_>, evidence: &Evidence, sent: &[Sent], t0_ns: u64, from_ns: u64) -> Option<u64> {
     let length_ns = context.plan.load.steady_ms * NS_PER_MS;
     let steady = Steady::from_baseline(sent, t0_ns, length_ns);
     // The last messages before the stop have had no time to be confirmed.
     let end_ns = sent.iter().map(|one| one.intended_ns).max().unwrap_or(t0_ns);
-    steady.find(sent, t0_ns, end_ns).filter(|_| evidence.steady_seen)
+    steady.find(sent, from_ns, end_ns).filter(|_| evidence.steady_seen)
 }
 
 fn judge_failover(
@@ -157,7 +163,7 @@ fn judge_no_takeover(trial: &mut TrialResult, judgement: &mut Judgement, evidenc
     }
     let lost_connections =
         evidence.load.ledger.producers.iter().flat_map(|log| &log.connections).filter(|one| one.is_lost()).count();
-    trial.observations.push(format!("producers lost {lost_connections} connections"));
+    trial.observations.push(format!("clients lost {lost_connections} connections"));
 }
 
 /// The operator's log may go to a file or to standard error.

@@ -42,7 +42,7 @@ pub(super) struct Evidence {
 /// A trial under way.
 pub(super) struct Execution<'a> {
     context: &'a Context<'a>,
-    pair: Pair,
+    pair: &'a mut Pair,
     load: Handle,
     active: NodeId,
     fault: Option<FaultRecord>,
@@ -68,7 +68,7 @@ const ADMINISTRATION_LIMIT: Duration = Duration::from_secs(5);
 const DRAIN_QUIET: Duration = Duration::from_millis(150);
 
 impl<'a> Execution<'a> {
-    pub(super) fn new(context: &'a Context<'a>, pair: Pair, load: Handle) -> Self {
+    pub(super) fn new(context: &'a Context<'a>, pair: &'a mut Pair, load: Handle) -> Self {
         let active = pair.active().unwrap_or(NodeId::A);
         let meter = Meter::start(pair.process(active).map(|process| process.pid()));
         Self {
@@ -286,11 +286,11 @@ impl<'a> Execution<'a> {
     }
 
     /// Ends load and nodes and hands over what they left.
-    pub(super) async fn finish(mut self) -> Result<(Evidence, Pair)> {
+    pub(super) async fn finish(mut self) -> Result<Evidence> {
         self.processor_share.harness = self.meter.harness_share();
         let load = self.load.finish().await?;
         let events = self.pair.finish();
-        let evidence = Evidence {
+        Ok(Evidence {
             load,
             events,
             fault: self.fault,
@@ -301,8 +301,7 @@ impl<'a> Execution<'a> {
             judgement: self.judgement,
             observations: self.observations,
             processor_share: self.processor_share,
-        };
-        Ok((evidence, self.pair))
+        })
     }
 }
 
