@@ -11,8 +11,10 @@ use std::path::Path;
 /// Latencies in nanoseconds over a whole trial, or several.
 #[derive(Clone, Debug)]
 pub struct Latency {
-    /// Intended send time to confirm.
+    /// Intended send time to confirm, outside the fault.
     pub response: Histogram<u64>,
+    /// The same, from the fault until the flow was steady again.
+    pub response_in_fault: Histogram<u64>,
     /// Last attempt to confirm.
     pub service: Histogram<u64>,
     /// Intended send time to last attempt.
@@ -22,12 +24,14 @@ pub struct Latency {
 impl Default for Latency {
     fn default() -> Self {
         let empty = || Histogram::new(3).expect("three significant digits are within the library's range");
-        Self { response: empty(), service: empty(), delay: empty() }
+        Self { response: empty(), response_in_fault: empty(), service: empty(), delay: empty() }
     }
 }
 
 /// The phase that the load generator gives to intervals of the warm-up; they are left out.
 const WARM_UP: &str = "warmup";
+/// The phase of intervals in which a fault was at work.
+const FAULT: &str = "fault";
 
 impl Latency {
     /// Adds what a log holds.
@@ -47,6 +51,7 @@ impl Latency {
         let tag = interval.tag().map_or("", |tag| tag.as_str());
         let (name, phase) = tag.split_once('.').unwrap_or((tag, ""));
         let sum = match name {
+            "response" if phase == FAULT => &mut self.response_in_fault,
             "response" => &mut self.response,
             "service" => &mut self.service,
             "delay" => &mut self.delay,
@@ -98,8 +103,9 @@ mod tests {
         let mut latency = Latency::default();
         latency.add_log(&path).expect("it was written");
         latency.add_log(&path).expect("it was written");
-        assert_eq!((latency.response.len(), latency.service.len(), latency.delay.len()), (4, 2, 0));
-        assert!(latency.response.max() >= 699_000_000 && latency.response.min() >= 999_000);
+        assert_eq!((latency.response.len(), latency.response_in_fault.len()), (2, 2));
+        assert_eq!((latency.service.len(), latency.delay.len()), (2, 0));
+        assert!(latency.response_in_fault.min() >= 699_000_000 && latency.response.max() < 1_010_000);
     }
 
     #[test]

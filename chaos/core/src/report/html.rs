@@ -2,7 +2,7 @@
 
 use super::plots::{self, Curve, PHASES};
 use super::text::{NOT_EXERCISED, duration, interval, not_exercised, of_spread};
-use super::theme::{self, BLUE, Dash, GREEN, Line, PURPLE, Width};
+use super::theme::{self, BLUE, Dash, GREEN, Line, PURPLE, VERMILION, Width};
 use super::{Data, Picture};
 use crate::clock::ms_between;
 use crate::error::Result;
@@ -265,9 +265,9 @@ fn failover_words(trial: &TrialResult) -> String {
 }
 
 fn latency(data: &Data, pictures: &mut Vec<Picture>) -> Result<String> {
-    let mut body = "<p>All trials of a cell together, after the warm-up: <b>response</b> from the intended send to the confirm, <b>service</b> from the \
-                    last attempt to the confirm, <b>delay</b> from the intended send to the last attempt. In an outage the schedule runs on, so the tail of the \
-                    response is the outage itself.</p>\n"
+    let mut body = "<p>All trials of a cell together, after the warm-up: <b>response</b> from the intended send to the confirm, apart for the time from \
+                    the fault to steady flow; <b>service</b> from the last attempt to the confirm; <b>delay</b> from the intended send to the last attempt. In an \
+                    outage the schedule runs on, so the tail of the response is the outage itself.</p>\n"
         .to_owned();
     let mut any = false;
     for row in &data.result.summary {
@@ -275,6 +275,7 @@ fn latency(data: &Data, pictures: &mut Vec<Picture>) -> Result<String> {
         any = true;
         let curves = [
             Curve { name: "response", line: Line::solid(BLUE), histogram: &merged.response },
+            Curve { name: "response in the fault", line: Line::solid(VERMILION), histogram: &merged.response_in_fault },
             Curve { name: "service", line: Line::dashed(GREEN, Dash::Long), histogram: &merged.service },
             Curve { name: "delay", line: Line::dashed(PURPLE, Dash::Short), histogram: &merged.delay },
         ];
@@ -283,13 +284,26 @@ fn latency(data: &Data, pictures: &mut Vec<Picture>) -> Result<String> {
         let figure = figure(pictures, &name, "", |width| plots::percentiles(&name, &label, &curves, width).map(Some))?;
         let open = if row.scenario == Scenario::KillActive { " open" } else { "" };
         body += &format!(
-            "<details{open}><summary>{}, {} store</summary>\n{}</details>\n",
+            "<details{open}><summary>{}, {} store</summary>\n{}{}</details>\n",
             row.scenario,
             row.store,
-            figure.unwrap_or_default()
+            figure.unwrap_or_default(),
+            percentile_table(&curves)
         );
     }
     Ok(if any { body } else { body + NOTHING })
+}
+
+fn percentile_table(curves: &[Curve<'_>]) -> String {
+    let mut table = "<div class=\"scroll\"><table><tr><th></th><th>n</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th></tr>".to_owned();
+    for curve in curves {
+        let values = [0.5, 0.9, 0.99, 0.999, 1.0].map(|p| curve.histogram.value_at_quantile(p) as f64 / 1e6);
+        let cells = values.map(|ms| {
+            if curve.histogram.is_empty() { "<td>-</td>".to_owned() } else { format!("<td>{}</td>", duration(ms)) }
+        });
+        table += &format!("<tr><td>{}</td><td>{}</td>{}</tr>", curve.name, curve.histogram.len(), cells.concat());
+    }
+    table + "</table></div>\n"
 }
 
 fn recovery(result: &RunResult, pictures: &mut Vec<Picture>) -> Result<String> {

@@ -34,7 +34,11 @@ fn paint(area: &Area<'_>, curves: &[Curve<'_>], width: Width) -> Drawn {
     let x = Axis::linear(0.0..depth, frame.left, frame.right);
     let ms = |value_ns: u64| value_ns as f64 / 1e6;
     let high = curves.iter().map(|curve| ms(curve.histogram.max())).fold(1.0, f64::max);
-    let low = curves.iter().map(|curve| ms(curve.histogram.value_at_quantile(0.01))).fold(high, f64::min);
+    let low = curves
+        .iter()
+        .filter(|curve| !curve.histogram.is_empty())
+        .map(|curve| ms(curve.histogram.value_at_quantile(0.01)))
+        .fold(high, f64::min);
     let y = Axis::logarithmic(low * 0.8..high * 1.2, frame.bottom, frame.top);
     y_axis(area, width, frame, &y, ms_mark)?;
     caption(area, width, frame, "latency")?;
@@ -44,7 +48,7 @@ fn paint(area: &Area<'_>, curves: &[Curve<'_>], width: Width) -> Drawn {
         area.draw(&Text::new(words, (px, frame.bottom + 6), anchored(width, MUTED, HPos::Center, VPos::Top)))?;
     }
     x_title(area, width, frame, "share of the messages that were faster")?;
-    for curve in curves {
+    for curve in curves.iter().filter(|curve| !curve.histogram.is_empty()) {
         let steps = (-(1.0 / curve.histogram.len().max(1) as f64).log10() * 40.0) as i32;
         let point = |step: i32| {
             let nines = f64::from(step) / 40.0;
