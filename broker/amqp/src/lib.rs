@@ -20,6 +20,8 @@ extern crate alloc;
 mod codec;
 pub mod condition;
 mod connection;
+#[cfg(test)]
+mod differential;
 mod limits;
 pub mod message;
 mod performative;

@@ -7,7 +7,7 @@ use amqp::{
     Value, condition,
 };
 use bytes::Bytes;
-use harness::{Ends, Pair, Seen, config, count_frames, delivery_ids, outcomes, payloads, send};
+use harness::{Ends, Pair, Seen, config, count_frames, delivery_ids, outcomes, payloads, send, send_many};
 
 const SESSION: SessionId = SessionId(0);
 
@@ -68,7 +68,7 @@ fn messages_travel_both_ways_and_are_settled() {
 #[test]
 fn settlement_in_any_order_leaves_as_few_ranges() {
     let (mut pair, ends) = server_sends(config("client"), config("server"), 100);
-    (0..20).for_each(|token| drop(send(&mut pair.server, ends.server, token, "x")));
+    send_many(&mut pair.server, ends.server, 20, "x");
     pair.run();
     let ids = delivery_ids(&pair.at_client.events);
     let before = count_frames(pair.sent_by_client(), 0x15);
@@ -108,7 +108,7 @@ fn every_outcome_arrives_as_it_was_sent() {
             outcome: Some(Box::new(Outcome::Accepted)),
         },
     ];
-    all.iter().enumerate().for_each(|(token, _)| drop(send(&mut pair.server, ends.server, token as u64, "x")));
+    send_many(&mut pair.server, ends.server, all.len() as u64, "x");
     pair.run();
     let ids = delivery_ids(&pair.at_client.events);
     pair.forget();
@@ -126,7 +126,7 @@ fn every_outcome_arrives_as_it_was_sent() {
 #[test]
 fn an_unsettled_outcome_is_answered_by_the_sender() {
     let (mut pair, ends) = server_sends(config("client"), config("server"), 10);
-    (0..3).for_each(|token| drop(send(&mut pair.server, ends.server, token, "x")));
+    send_many(&mut pair.server, ends.server, 3, "x");
     pair.run();
     let ids = delivery_ids(&pair.at_client.events);
     pair.forget();
@@ -284,7 +284,7 @@ fn a_drain_waits_behind_what_is_queued() {
 fn a_drain_under_a_closed_window_is_reported_later() {
     let narrow = Config { incoming_window: 2, ..config("client") };
     let (mut pair, ends) = server_sends(narrow, config("server"), 10);
-    (0..2).for_each(|token| drop(send(&mut pair.server, ends.server, token, "x")));
+    send_many(&mut pair.server, ends.server, 2, "x");
     pair.client.grant(ends.client, 10, true);
     let flow = pair.client.poll_transmit(pair.now).expect("a flow").chunks.concat();
     let mut input = flow.as_slice();
@@ -344,7 +344,7 @@ fn outcomes_are_reported_before_what_ends_them() {
     ];
     for finish in finishes {
         let (mut pair, ends) = server_sends(config("client"), config("server"), 100);
-        (0..50).for_each(|token| drop(send(&mut pair.server, ends.server, token, "x")));
+        send_many(&mut pair.server, ends.server, 50, "x");
         pair.run();
         let ids = delivery_ids(&pair.at_client.events);
         pair.forget();
@@ -369,7 +369,7 @@ fn outcomes_are_reported_before_what_ends_them() {
 fn a_detach_takes_back_what_is_still_queued() {
     let narrow = Config { incoming_window: 1, ..config("client") };
     let (mut pair, ends) = server_sends(narrow, config("server"), 100);
-    (0..10).for_each(|token| drop(send(&mut pair.server, ends.server, token, "x")));
+    send_many(&mut pair.server, ends.server, 10, "x");
     pair.server.detach(ends.server, true, None);
     assert!(pair.server.output_bytes() < 200);
     pair.run();

@@ -6,7 +6,7 @@ use amqp::{
     Attach, ClientSasl, Config, Connection, Error, Event, LinkId, Open, Role, SaslCode, SendError, SessionId, Value,
     condition,
 };
-use harness::{Ends, MILLISECOND, Pair, Seen, config, count_frames, link, send};
+use harness::{Ends, MILLISECOND, Pair, Seen, config, count_frames, link, send, send_many};
 
 fn find<T>(events: &[Seen], pick: impl Fn(&Event<'static>) -> Option<T>) -> Vec<T> {
     events.iter().filter_map(|seen| if let Seen::Other(event) = seen { pick(event) } else { None }).collect()
@@ -329,7 +329,7 @@ fn with_unsettled(count: u64) -> (Pair, Ends) {
     let (mut pair, ends) = Pair::attached(config("client"), config("server"), Role::Receiver);
     pair.client.grant(ends.client, 100, false);
     pair.run();
-    (0..count).for_each(|token| drop(send(&mut pair.server, ends.server, token, "body")));
+    send_many(&mut pair.server, ends.server, count, "body");
     pair.run();
     pair.forget();
     (pair, ends)

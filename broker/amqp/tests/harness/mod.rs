@@ -304,6 +304,14 @@ pub fn send(connection: &mut Connection, link: LinkId, token: u64, body: impl In
     connection.send(link, delivery)
 }
 
+/// Sends `count` unsettled messages with the same body, whose tokens count from 0.
+pub fn send_many(connection: &mut Connection, link: LinkId, count: u64, body: impl Into<Bytes>) {
+    let body = body.into();
+    for token in 0..count {
+        send(connection, link, token, body.clone()).expect("there is credit");
+    }
+}
+
 /// Payloads of the messages in a list of events.
 pub fn payloads(events: &[Seen]) -> Vec<&[u8]> {
     events
