@@ -438,6 +438,7 @@ impl Broker {
                 self.audience = Audience::Refuse;
                 self.answer_waiting(now);
             }
+            Output::StopStore => self.exchange.store.stop(now),
             Output::Exit { code, reason } => self.leave(now, code, &reason),
             Output::Log(line) => self.log.line(line.text),
             Output::Emit(json) => self.log.event(json),

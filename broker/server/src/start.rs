@@ -12,7 +12,7 @@ use crate::options::Options;
 use anyhow::{Context, bail};
 use clap::Parser;
 use engine::{Engine, StoreId, Stores};
-use reactor::{ListenerId, Nanos, Reactor};
+use reactor::{ListenerId, Reactor};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use store::{Store, StoreConfig};
@@ -160,8 +160,8 @@ fn ha_config(configuration: &Configuration) -> HaConfig {
         peer_url: ft.map(|ft| ft.peer_url.clone()),
         heartbeat: configuration.ft_heartbeat_ns,
         activation: configuration.ft_activation_ns,
-        reconnect_timeout: ft.map_or(Nanos::MAX, |ft| ft.reconnect_timeout_ns),
         takeover_by_link: ft.is_some_and(|ft| ft.takeover_by_link),
+        lock_file: configuration.meta.file.clone(),
         server: configuration.server.clone(),
         process_id: std::process::id(),
     }

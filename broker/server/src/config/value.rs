@@ -92,7 +92,7 @@ fn with_unit(text: &str, units: &[(&[&str], f64)]) -> Option<u64> {
 }
 
 /// A time: nanoseconds from seconds, with decimals or a unit as our extension.
-pub fn nanos(text: &str) -> Result<u64, ValueError> {
+pub(crate) fn nanos(text: &str) -> Result<u64, ValueError> {
     with_unit(text, TIME_UNITS).ok_or_else(|| ValueError::Time(text.to_owned()))
 }
 

@@ -12,10 +12,10 @@ pub struct HaConfig {
     pub heartbeat: Nanos,
     /// `ft_activation`.
     pub activation: Nanos,
-    /// `ft_reconnect_timeout`: how long the state of former clients is kept after recovery.
-    pub reconnect_timeout: Nanos,
     /// `ft_takeover=link`: silence of the FT link alone is enough.
     pub takeover_by_link: bool,
+    /// File of the store that holds the owner's lock, for the operator.
+    pub lock_file: String,
     /// `server`, for the event lines.
     pub server: String,
     /// Process id, for the event lines.
@@ -116,6 +116,8 @@ pub enum Output {
     Serve,
     /// Turn clients away: we are standby.
     Refuse,
+    /// Turn clients away and stop the store cleanly; the process ends with 0 when the store has stopped.
+    StopStore,
     /// Close the clients, then leave.
     Exit {
         /// Exit code of the process.

@@ -5,18 +5,24 @@ use std::fmt;
 /// What a server is at the moment.
 ///
 /// ```text
-///            Start (peer known)                   link up, peer claims, recovers or is active
-///  STARTING ------------------> CONNECTING_PEER ---------------------------------> STANDBY
-///      | Start (standalone)      |        ^                                         |    ^
-///      |                         |        | lock lost and no link           takeover|    | claim lost,
-///      |            lock free    |        |                                         v    | recovery failed
-///      +-----------------------> +--------+----------------------------------> CLAIMING--+
-///                                                                                |  claimed
-///                                                                                v
-///                      any state --fenced, poisoned, stopped--> FENCED <--- RECOVERING
-///                                                                 ^              | recovered
-///                                                                 |              v
-///                                                                 +----------- ACTIVE
+///             peer known                      the peer, or the lock, says that
+///   STARTING ------------> CONNECTING_PEER -- somebody owns the store -----+
+///      |  |                       |                                        v
+///      |  |  alone, lock held     |                                     STANDBY <---+
+///      |  +-----------------------|---------------------------------->     |        |
+///      |                          | nobody owns the store                  |        |
+///      | alone, lock free         v                              takeover  |        | somebody else
+///      +---------------------> CLAIMING <----------------------------------+        | was faster
+///                                 |  |                                              |
+///                         claimed |  +----------------------------------------------+
+///                                 v
+///                             RECOVERING
+///                                 | recovered
+///                                 v
+///                               ACTIVE
+///
+///   Every state leads to FENCED: claimed by another, poisoned, not recoverable, or asked to stop.
+///   FENCED is the end: nothing resumes an epoch, a fresh process may claim the next.
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
@@ -50,17 +56,80 @@ impl State {
         }
     }
 
+    /// All states, in the order of the drawing.
+    pub const ALL: [Self; 7] = [
+        Self::Starting,
+        Self::ConnectingPeer,
+        Self::Standby,
+        Self::Claiming,
+        Self::Recovering,
+        Self::Active,
+        Self::Fenced,
+    ];
+
+    /// Whether the drawing has an arrow from here to `next`.
+    pub fn can_become(self, next: Self) -> bool {
+        use State::*;
+        match (self, next) {
+            (Fenced, _) => false,
+            (_, Fenced) => true,
+            (Starting, ConnectingPeer | Standby | Claiming) => true,
+            (ConnectingPeer, Standby | Claiming) => true,
+            (Standby, Claiming) => true,
+            (Claiming, Standby | Recovering) => true,
+            (Recovering, Active) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a server in this state owns the store, or is about to.
+    pub fn is_owner(self) -> bool {
+        matches!(self, Self::Claiming | Self::Recovering | Self::Active)
+    }
+
     /// The state with that [`State::name`].
     pub fn parse(name: &str) -> Option<Self> {
-        use State::*;
-        [Starting, ConnectingPeer, Standby, Claiming, Recovering, Active, Fenced]
-            .into_iter()
-            .find(|state| state.name() == name)
+        Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
 
 impl fmt::Display for State {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_edge_is_drawn() {
+        use State::*;
+        let edges = [
+            (Starting, ConnectingPeer),
+            (Starting, Standby),
+            (Starting, Claiming),
+            (ConnectingPeer, Standby),
+            (ConnectingPeer, Claiming),
+            (Standby, Claiming),
+            (Claiming, Standby),
+            (Claiming, Recovering),
+            (Recovering, Active),
+        ];
+        for from in State::ALL {
+            for to in State::ALL {
+                let expected = edges.contains(&(from, to)) || (to == Fenced && from != Fenced);
+                assert_eq!(from.can_become(to), expected, "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_come_back() {
+        for state in State::ALL {
+            assert_eq!(State::parse(state.name()), Some(state));
+        }
+        assert_eq!(State::parse("active"), None);
     }
 }
