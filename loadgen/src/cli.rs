@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::options::{Ack, Backlog, Limit, Options, Resend, Url};
 use crate::plots;
@@ -14,8 +14,9 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::run::{Finished, Handle, RunError, start};
 use crate::schedule::Rate;
+use crate::threshold::Threshold;
 use crate::units::{parse_bytes, parse_duration};
-use crate::verdict::{Rules, Ruling, StorePromise, judge};
+use crate::verdict::{AsyncBound, Rules, Ruling, StorePromise, Verdict, judge};
 
 /// Exit code for a command line that makes no sense.
 const EXIT_USAGE: i32 = 254;
@@ -34,6 +35,15 @@ struct Cli {
 enum Command {
     /// Send and receive, survive failovers, report latency and judge what was lost.
     Run(Box<RunArguments>),
+}
+
+/// What a store promises, as far as a command line can say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Store {
+    /// What is confirmed is never lost.
+    Sync,
+    /// A lost connection may cost the newest of what was confirmed on it, but leaves no hole.
+    Async,
 }
 
 /// Exit codes: 0 pass, 1 violated, 2 unknown, 254 usage, 255 internal.
@@ -111,8 +121,14 @@ struct RunArguments {
     /// Makes the random choices repeatable (reconnection jitter, payload filler)
     #[arg(long, default_value_t = 1, help_heading = "Behaviour")]
     seed: u64,
+    /// What the queue's store promises: sync loses nothing confirmed; async may lose the newest confirms of a lost connection
+    #[arg(long, value_enum, default_value_t = Store::Sync, help_heading = "Verdict")]
+    store: Store,
+    /// Count the run as violated if this holds, such as p99>5ms, delivery.p99.9>1s, gap>3s, confirmed_rate<10000, duplicated>0
+    #[arg(long, value_name = "CONDITION", value_delimiter = ',', help_heading = "Verdict")]
+    fail_if: Vec<Threshold>,
     /// Only one server of the list may confirm at a time: two that do are a violation
-    #[arg(long, help_heading = "Behaviour")]
+    #[arg(long, help_heading = "Verdict")]
     one_active: bool,
 
     /// Threads that the connections are spread over
@@ -252,8 +268,9 @@ impl RunArguments {
         let drained = self.conduct(&handle, &options, &mut watch).await?;
         let finished = handle.finish().await?;
         watch.progress.finish();
-        let verdict = judge(&finished.ledger, &self.rules(&finished, drained));
+        let mut verdict = judge(&finished.ledger, &self.rules(&finished, drained));
         let Finished { ledger, series } = &finished;
+        self.apply_thresholds(&options, &finished, &mut verdict);
         let report = Report { options: &options, ledger, series, verdict: &verdict };
         print!("{}", report.text());
         self.write_files(&report)?;
@@ -292,8 +309,12 @@ impl RunArguments {
     }
 
     fn rules(&self, finished: &Finished, drained: bool) -> Rules {
+        let store = match self.store {
+            Store::Sync => StorePromise::Sync,
+            Store::Async => StorePromise::Async(AsyncBound::default()),
+        };
         Rules {
-            store: StorePromise::Sync,
+            store,
             consumed: self.consumers > 0,
             drained,
             acks_confirmed: self.ack == Ack::Confirmed,
@@ -301,6 +322,18 @@ impl RunArguments {
             faults: finished.series.fault_windows(),
             generator_lag_p99_ns: finished.series.generator_lag_p99_ns(),
             ..Rules::default()
+        }
+    }
+
+    fn apply_thresholds(&self, options: &Options, finished: &Finished, verdict: &mut Verdict) {
+        let report = Report { options, ledger: &finished.ledger, series: &finished.series, verdict };
+        let held: Vec<_> = self.fail_if.iter().map(|threshold| (threshold, threshold.holds(&report))).collect();
+        for (threshold, holds) in held {
+            match holds {
+                Some(true) => verdict.violated(format!("{threshold} holds, and should not")),
+                Some(false) => {}
+                None => verdict.unknown(format!("{threshold} could not be judged: nothing of it was measured")),
+            }
         }
     }
 

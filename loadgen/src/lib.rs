@@ -31,6 +31,7 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod series;
+pub mod threshold;
 pub mod timeline;
 mod timer;
 pub mod units;

@@ -33,7 +33,6 @@ impl Report<'_> {
     #[must_use]
     pub fn json(&self) -> Value {
         let Self { options, ledger, series, verdict } = self;
-        let seconds = series.sending_seconds();
         json!({
             "schema": SCHEMA,
             "verdict": verdict.verdict.to_string(),
@@ -46,8 +45,8 @@ impl Report<'_> {
             "messages": counts_json(&verdict.counts),
             "losses": verdict.losses.iter().map(loss_json).collect::<Vec<_>>(),
             "rates": {
-                "confirmed_per_s": per_second(verdict.counts.confirmed, seconds),
-                "delivered_per_s": per_second(verdict.counts.delivered, seconds),
+                "confirmed_per_s": self.per_second(verdict.counts.confirmed),
+                "delivered_per_s": self.per_second(verdict.counts.delivered),
             },
             "latency_ns": latency_json(&series.histograms),
             "generator_lag_p99_ns": series.generator_lag_p99_ns(),
@@ -59,9 +58,15 @@ impl Report<'_> {
         })
     }
 
-    fn gaps(&self) -> Gaps {
+    pub(crate) fn gaps(&self) -> Gaps {
         let stop_ns = if self.series.stop_ns == 0 { Nanos::MAX } else { self.series.stop_ns };
         gaps(self.ledger, self.series.start_ns, stop_ns)
+    }
+
+    /// Messages a second over the time in which messages were sent.
+    pub(crate) fn per_second(&self, count: u64) -> f64 {
+        let seconds = self.series.sending_seconds();
+        if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
     }
 
     fn connections(&self) -> impl Iterator<Item = (String, &Connection)> {
@@ -102,7 +107,7 @@ impl Report<'_> {
             "  attempted {}  confirmed {} ({:.0}/s)  refused {}  in doubt {}{}",
             counts.attempted,
             counts.confirmed,
-            per_second(counts.confirmed, seconds),
+            self.per_second(counts.confirmed),
             counts.failed,
             counts.in_doubt,
             if counts.shed > 0 { format!("  shed {}", counts.shed) } else { String::new() },
@@ -199,10 +204,6 @@ pub(crate) fn latency(value_ns: Nanos) -> String {
         value if value < 999_500_000.0 => format!("{:.2} ms", value / 1e6),
         value => format!("{:.2} s", value / 1e9),
     }
-}
-
-fn per_second(count: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }
 
 fn options_json(options: &Options) -> Value {

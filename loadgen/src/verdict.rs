@@ -196,12 +196,14 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn violated(&mut self, reason: String) {
+    /// Adds a property that does not hold.
+    pub fn violated(&mut self, reason: String) {
         self.verdict = Ruling::Violated;
         self.reasons.push(reason);
     }
 
-    fn unknown(&mut self, reason: String) {
+    /// Adds something essential that could not be judged.
+    pub fn unknown(&mut self, reason: String) {
         self.verdict = self.verdict.max(Ruling::Unknown);
         self.reasons.push(reason);
     }

@@ -72,6 +72,17 @@ fn a_lost_message_exits_with_1() {
 }
 
 #[test]
+fn a_condition_that_holds_exits_with_1() {
+    let broker = Broker::start(Orders::default(), 0);
+    let output = run(&broker, &["--count", "200", "--fail-if", "p99>1us,lost>0"]);
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(out.contains("violated: p99>1us holds") && !out.contains("lost>0 holds"), "{out}");
+    let output = run(&broker, &["--count", "200", "--fail-if", "p99>100s"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+}
+
+#[test]
 fn a_run_without_consumers_judges_no_loss_and_says_so() {
     let broker = Broker::start(Orders::default(), 0);
     let output = run(&broker, &["--count", "200", "--consumers", "0"]);
@@ -98,6 +109,7 @@ fn mistakes_exit_with_254_and_name_the_argument() {
         (&["run", "--url", "amqp://a", "--address", "q", "--rate", "fast"], "rate"),
         (&["run", "--url", "amqp://a", "--address", "q", "--size", "8"], "--size"),
         (&["run", "--url", "amqp://a", "--address", "q", "--backlog", "shed"], "--rate"),
+        (&["run", "--url", "amqp://a", "--address", "q", "--fail-if", "p99"], "--fail-if"),
         (&["run", "--url", "amqp://a", "--address", "q", "--count", "5", "--duration", "5s"], "--count"),
     ] {
         let output = loadgen(arguments);
