@@ -119,7 +119,7 @@ fn a_run_without_consumers_judges_no_loss_and_says_so() {
     let output = run(&broker, &["--count", "200", "--consumers", "0"]);
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{out}");
-    assert!(out.contains("not judged") && out.contains("nobody consumed"), "{out}");
+    assert!(out.contains("loss not judged") && out.contains("nobody consumed"), "{out}");
     let output = run(&broker, &["--drain-only"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains("delivered 200"), "{}", text(&output.stdout));
