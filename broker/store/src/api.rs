@@ -32,11 +32,12 @@ pub struct StoreConfig {
 pub struct Config {
     /// Absolute path of the folder that holds all stores.
     pub folder: PathBuf,
-    /// The stores; a store's index in this list is its number in all calls. At most 255.
+    /// The stores; a store's index in this list is its number in all calls. At most 31.
     pub stores: Vec<StoreConfig>,
     /// Folder of the epoch chain and the metadata, below `folder`; normally `meta.db`.
     pub meta_file: String,
-    /// Length of a segment in bytes: a multiple of 4096, at least 65536, at most 1 GiB. The largest message is half of it.
+    /// Length of a segment in bytes: a multiple of 4096, at least 65536, at most 1 GiB. The largest message is half of
+    /// it, divided by `writes_in_flight_max`.
     pub segment_bytes: u64,
     /// Length of a segment of the metadata in bytes: a multiple of 4096, at least 65536.
     pub meta_segment_bytes: u64,
@@ -82,6 +83,55 @@ impl Config {
             force_start: false,
             create: false,
         }
+    }
+}
+
+/// Why a [`Config`] cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Segments are whole blocks, 64 KiB to 1 GiB.
+    #[error("a segment must have a multiple of 4096 bytes, from 65536 to 1073741824")]
+    SegmentBytes,
+    /// A batch has 4 KiB at least, and all writes in flight together half a segment at most.
+    #[error("a batch must have at least 4096 bytes, and all batches in flight together at most half a segment")]
+    BatchBytes,
+    /// One to four writes in flight.
+    #[error("there are 1 to 4 writes in flight")]
+    WritesInFlight,
+    /// At most 31 stores, with different folder names of 1 to 64 bytes and no path in them.
+    #[error("there are at most 31 stores, each with a folder name of its own of 1 to 64 bytes")]
+    Stores,
+    /// The folder's path is absolute.
+    #[error("the store's folder must be an absolute path")]
+    Folder,
+}
+
+impl Config {
+    /// Whether all values are within their ranges.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let is_segment = |bytes: u64| bytes.is_multiple_of(4096) && (65_536..=1 << 30).contains(&bytes);
+        if !is_segment(self.segment_bytes) || !is_segment(self.meta_segment_bytes) {
+            return Err(ConfigError::SegmentBytes);
+        }
+        if !(1..=4).contains(&self.writes_in_flight_max) {
+            return Err(ConfigError::WritesInFlight);
+        }
+        let in_flight = (self.batch_bytes_max * self.writes_in_flight_max) as u64;
+        if self.batch_bytes_max < 4096 || in_flight > self.segment_bytes / 2 {
+            return Err(ConfigError::BatchBytes);
+        }
+        let mut files: Vec<&str> =
+            self.stores.iter().map(|store| store.file.as_str()).chain([self.meta_file.as_str()]).collect();
+        let is_name =
+            |file: &&str| (1..=64).contains(&file.len()) && !file.contains('/') && *file != "." && *file != "..";
+        let are_names = files.iter().all(is_name);
+        files.sort_unstable();
+        let count = files.len();
+        files.dedup();
+        if !are_names || count > 32 || files.len() != count {
+            return Err(ConfigError::Stores);
+        }
+        if self.folder.is_absolute() { Ok(()) } else { Err(ConfigError::Folder) }
     }
 }
 

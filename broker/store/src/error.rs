@@ -73,4 +73,12 @@ pub enum StoreError {
         /// Byte offset of the message.
         offset: u64,
     },
+    /// What must be taken over from the epoch before does not fit in the first segments.
+    #[error(
+        "{file}: segments are too small for what the previous owner left unfinished; remedy: configure at least the segment size that the store was written with"
+    )]
+    SegmentsTooSmall {
+        /// The lane's folder.
+        file: String,
+    },
 }

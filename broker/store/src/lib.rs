@@ -5,12 +5,39 @@
 
 #![forbid(unsafe_code)]
 
+mod active;
 mod api;
+mod batch;
+mod bodies;
+mod cache;
+mod chain;
+mod check;
+mod claim;
+mod decide;
 mod error;
+pub mod format;
+mod heartbeat;
+mod lane;
+mod live;
+mod maker;
+mod names;
+mod port;
+mod reader;
+mod recover;
+mod scan;
+mod segments;
+mod shared;
+mod space;
+mod spares;
+mod standby;
 mod store;
+mod sweep;
+mod takeover;
+mod task;
 
 pub use api::{
-    Appended, Body, Config, Event, Location, MessageKey, Mode, Recovered, RecoveredMessage, Refused, StoreConfig,
+    Appended, Body, Config, ConfigError, Event, Location, MessageKey, Mode, Recovered, RecoveredMessage, Refused,
+    StoreConfig,
 };
 pub use error::StoreError;
 pub use store::Store;

@@ -1,62 +1,217 @@
 //! The router: takes requests and completions, hands them to the part that owns them.
+//!
+//! Owns the phase, the way from watching through the claim to the active owner, and the end. Everything else is a
+//! child's: `standby` before a claim, `claim` and `recover` as tasks in between, `active` after it.
 
-use crate::{Appended, Body, Config, Event, Location, MessageKey, Refused};
+use crate::active::{Active, Lost, Stage};
+use crate::check::is_claimed;
+use crate::claim::{Claim, Taken, take, walk};
+use crate::format::OwnerRecord;
+use crate::heartbeat::Heartbeat;
+use crate::port::{File, Purpose, Routed};
+use crate::recover::{Inherited, inherit};
+use crate::shared::{Shared, while_doing};
+use crate::standby::Standby;
+use crate::takeover::Takeover;
+use crate::task::Task;
+use crate::{Appended, Body, Config, Event, Location, MessageKey, Refused, StoreError};
 use bytes::BytesMut;
-use disk::{DiskDone, DiskRequest, Nanos};
+use disk::{BLOCK_SIZE, DiskDone, DiskError, DiskRequest, Nanos, Outcome};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Where a process stands with the store.
+///
+/// ```text
+///  Idle --> Watching <------------+
+///              |                  | (another was faster)
+///              v                  |
+///          Preparing --> Claiming +
+///                            |
+///                            v
+///                       Recovering --> Active --> Leaving
+///                            |            |          |
+///                            v            v          v
+///                          Ended <-------------------+      (from each of them)
+/// ```
+#[derive(Debug)]
+enum Phase {
+    /// Nothing was asked yet.
+    Idle,
+    /// Follows the owners.
+    Watching,
+    /// A claim waits for its spares and for the newest owner to be known.
+    Preparing,
+    /// Taking the next epoch.
+    Claiming(Task<Result<Claim, StoreError>>),
+    /// The epoch is ours; reading what it inherits.
+    Recovering(Box<Recovering>),
+    /// Lanes of our own: copying, sealing, serving, draining.
+    Active(Box<Active>),
+    /// A clean stop removes the spares that nobody will use.
+    Leaving(Task<Result<(), DiskError>>),
+    /// Fenced, poisoned, failed or stopped: nothing more is asked of the disk.
+    Ended,
+}
+
+#[derive(Debug)]
+struct Recovering {
+    taken: Taken,
+    task: Task<Result<Vec<Inherited>, Lost>>,
+}
+
+/// The name of a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PhaseKind {
+    Idle,
+    Watching,
+    Preparing,
+    Claiming,
+    Recovering,
+    Active,
+    Leaving,
+    Ended,
+}
+
+impl PhaseKind {
+    /// Whether the drawing at [`Phase`] has this edge.
+    fn can_become(self, next: Self) -> bool {
+        use PhaseKind::*;
+        matches!(
+            (self, next),
+            (Idle, Watching | Preparing)
+                | (Watching, Preparing)
+                | (Preparing, Claiming)
+                | (Claiming, Recovering | Watching)
+                | (Recovering, Active)
+                | (Idle | Watching | Preparing | Active, Leaving)
+        ) || (next == Ended && self != Ended)
+    }
+}
 
 /// All stores of one shard and the epoch chain that guards them. Not `Send`: make it on the thread that uses it.
 ///
-/// Inputs: `handle_*`, commands. Outputs: `poll_*`, until they return `None`.
+/// Commands and `handle_*` are inputs; `poll_disk`, `poll_event` and `poll_timeout` say what to do next and are to be
+/// asked after each input until they return `None`. `flush` is called once per turn of the loop.
 #[derive(Debug)]
-pub struct Store {}
+pub struct Store {
+    shared: Rc<Shared>,
+    phase: Phase,
+    standby: Standby,
+    heartbeat: Option<Heartbeat>,
+    attempt: u128,
+    epoch: u64,
+    now: Nanos,
+    events: VecDeque<Event>,
+}
 
-#[allow(unused_variables, clippy::todo, reason = "replaced by the next commit")]
 impl Store {
-    /// `process_id` is random and fresh per process; `allocate` gives a buffer of at least that capacity at a 4096-aligned address.
+    /// `process_id` is random and fresh for each start of a process; `allocate` gives an empty buffer of at least the
+    /// capacity asked for, at an address that is a multiple of 4096.
+    ///
+    /// # Panics
+    /// When `config` is not within the ranges that [`Config::check`] states.
     pub fn new(config: Config, process_id: u128, allocate: fn(usize) -> BytesMut) -> Self {
-        todo!()
+        config.check().expect("the configuration was checked");
+        let shared = Shared::new(config, process_id, allocate);
+        let standby = Standby::new(&shared);
+        Self {
+            shared,
+            phase: Phase::Idle,
+            standby,
+            heartbeat: None,
+            attempt: process_id,
+            epoch: 0,
+            now: 0,
+            events: VecDeque::new(),
+        }
     }
+
     /// The next piece of disk work.
     pub fn poll_disk(&mut self) -> Option<DiskRequest> {
-        todo!()
+        self.shared.port.poll()
     }
-    /// A piece of disk work completed.
-    pub fn handle_disk(&mut self, now: Nanos, done: DiskDone) {
-        todo!()
-    }
+
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.events.pop_front()
     }
+
     /// When `handle_timeout` is to be called next.
     pub fn poll_timeout(&self) -> Option<Nanos> {
-        todo!()
+        let heartbeat = self.heartbeat.as_ref().map(Heartbeat::next_at);
+        match &self.phase {
+            Phase::Idle | Phase::Ended | Phase::Leaving(_) => None,
+            Phase::Watching | Phase::Preparing => {
+                let retry = self.standby.retry_at().into_iter();
+                retry.chain([self.standby.next_look()]).min()
+            }
+            Phase::Claiming(_) | Phase::Recovering(_) => heartbeat,
+            Phase::Active(active) => active.next_timeout(self.now).into_iter().chain(heartbeat).min(),
+        }
     }
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Nanos) {
-        todo!()
-    }
-    /// Follows the owner chain from now on, and prepares spare segments.
+
+    // --- commands ----------------------------------------------------------------------------------------------
+
+    /// Follows the owners from now on, and fills spare segments meanwhile. `Event::Owner` follows on each change.
     pub fn watch(&mut self, now: Nanos) {
-        todo!()
+        self.now = now;
+        if matches!(self.phase, Phase::Idle) {
+            self.become_phase(Phase::Watching);
+            self.standby.look(now);
+            self.run();
+        }
     }
-    /// Is the newest owner's lock free? `Event::Lock` follows.
+
+    /// Tries the newest owner's lock; `Event::Lock` follows.
     pub fn probe_lock(&mut self, now: Nanos) {
-        todo!()
+        self.now = now;
+        self.watch(now);
+        if matches!(self.phase, Phase::Watching) {
+            self.standby.ask_lock();
+            self.run();
+        }
     }
-    /// Claims the next epoch.
+
+    /// Claims the next epoch: `Event::Claimed` and then `Event::Serving`, or `Event::ClaimLost` (watching goes on), or
+    /// `Event::RecoveryFailed`.
     pub fn claim(&mut self, now: Nanos) {
-        todo!()
+        self.now = now;
+        if matches!(self.phase, Phase::Idle | Phase::Watching) {
+            self.become_phase(Phase::Preparing);
+            // Who owns the store is looked up anew: a claim of an epoch that is taken already is wasted work.
+            self.standby.look(now);
+            self.run();
+        }
     }
-    /// Clean stop: `Event::Stopped` follows.
+
+    /// Clean stop: takes nothing more, finishes, checks, marks the end, frees the lock; `Event::Stopped` follows. In
+    /// the middle of a claim it ends at once and leaves the claimed epoch empty.
     pub fn stop(&mut self, now: Nanos) {
-        todo!()
+        self.now = now;
+        match &mut self.phase {
+            Phase::Active(active) if active.stage() == Stage::Serving => active.stop(),
+            Phase::Active(_) | Phase::Leaving(_) | Phase::Ended => return,
+            Phase::Idle | Phase::Watching | Phase::Preparing => {
+                let spares = self.standby.take_spares();
+                self.leave(spares.iter().flatten().map(|spare| spare.file.path().to_owned()).collect());
+            }
+            Phase::Claiming(_) | Phase::Recovering(_) => return self.end(Event::Stopped),
+        }
+        self.run();
     }
-    /// Names a destination of `store`; to be called before the first publish to it. The same again is no error.
+
+    /// Names a destination of `store`, before the first publish to it. The same again is no error.
+    ///
+    /// # Panics
+    /// When the id has another name already.
     pub fn define_destination(&mut self, store: u8, id: u32, name: &str) -> Result<(), Refused> {
-        todo!()
+        self.active()?.define(store, id, name)
     }
-    /// Admits a message.
+
+    /// Admits a message for `destinations`; the parts of `payload` are copied once, into the batch. Answer it when
+    /// `Event::Confirmable` reaches its number (sync), or at once (async).
     pub fn publish(
         &mut self,
         now: Nanos,
@@ -65,26 +220,302 @@ impl Store {
         key: MessageKey,
         payload: &[&[u8]],
     ) -> Result<Appended, Refused> {
-        todo!()
+        self.active()?.publish(now, store, destinations, key, payload)
     }
-    /// Admits the removal of a message; returns the record's log sequence number.
-    pub fn acknowledge(&mut self, now: Nanos, store: u8, publish_lsn: u64, location: Location) -> Result<u64, Refused> {
-        todo!()
+
+    /// Admits the removal of a live message; returns the number of the record that says so.
+    ///
+    /// # Panics
+    /// When the message is not live.
+    pub fn acknowledge(
+        &mut self,
+        _now: Nanos,
+        store: u8,
+        publish_lsn: u64,
+        location: Location,
+    ) -> Result<u64, Refused> {
+        self.active()?.acknowledge(store, publish_lsn, location)
     }
-    /// Whether a publish would be admitted now.
+
+    /// Whether a publish of ordinary size would be admitted now; when not, `Event::Room` follows.
     pub fn has_room(&self, store: u8) -> bool {
-        todo!()
+        match &self.phase {
+            Phase::Active(active) => active.has_room(store),
+            _ => false,
+        }
     }
-    /// A message's bytes.
+
+    /// A live message's bytes. After `Pending`, `Event::Body` follows, unless the message is acknowledged meanwhile.
     pub fn body(&mut self, store: u8, location: Location) -> Body {
-        todo!()
+        match &mut self.phase {
+            Phase::Active(active) => active.body(store, location),
+            _ => Body::Pending,
+        }
     }
-    /// Log sequence number through which records are durable and checked.
+
+    /// Through here records of `store` are durable and checked.
     pub fn confirmable(&self, store: u8) -> u64 {
-        todo!()
+        match &self.phase {
+            Phase::Active(active) => active.confirmable(store),
+            _ => 0,
+        }
     }
-    /// Once per turn of the loop: issues what accumulated.
+
+    /// Once per turn of the loop: issues what accumulated where no write is in flight (group commit without a timer).
     pub fn flush(&mut self, now: Nanos) {
-        todo!()
+        self.now = now;
+        if let Phase::Active(active) = &mut self.phase {
+            active.flush(now);
+        }
+    }
+
+    fn active(&mut self) -> Result<&mut Active, Refused> {
+        match &mut self.phase {
+            Phase::Active(active) => Ok(active),
+            _ => Err(Refused::NotServing),
+        }
+    }
+
+    // --- inputs ------------------------------------------------------------------------------------------------
+
+    /// A piece of disk work completed.
+    pub fn handle_disk(&mut self, now: Nanos, done: DiskDone) {
+        self.now = now;
+        let request = done.id;
+        match self.shared.port.route(done) {
+            Routed::Nobody => return,
+            Routed::Task => {}
+            Routed::Purpose(purpose, result) => self.completed(purpose, request, result),
+        }
+        self.run();
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Nanos) {
+        self.now = now;
+        self.run();
+        self.flush(now);
+    }
+
+    fn completed(&mut self, purpose: Purpose, request: u64, result: Result<Outcome, DiskError>) {
+        if purpose == Purpose::Heartbeat {
+            match (result, &mut self.heartbeat) {
+                (Err(cause), _) => self.poisoned(while_doing("writing the heartbeat")(cause)),
+                (Ok(_), Some(heartbeat)) => heartbeat.written(),
+                (Ok(_), None) => {}
+            }
+            return;
+        }
+        let Phase::Active(active) = &mut self.phase else { return };
+        let completed = active.completed(self.now, purpose, request, result);
+        let events = active.take_events();
+        self.events.extend(events);
+        self.settle(completed);
+    }
+
+    // --- going on ----------------------------------------------------------------------------------------------
+
+    /// Goes on as far as the disk has answered.
+    fn run(&mut self) {
+        self.beat();
+        match &mut self.phase {
+            Phase::Idle | Phase::Ended => {}
+            Phase::Watching | Phase::Preparing => self.run_standby(),
+            Phase::Claiming(_) => self.run_claim(),
+            Phase::Recovering(_) => self.run_recovery(),
+            Phase::Active(_) => self.run_active(),
+            Phase::Leaving(task) => match task.poll() {
+                Some(Err(error)) => {
+                    self.events.push_back(Event::Note(format!("a spare segment stays behind: {error}")));
+                    self.end(Event::Stopped);
+                }
+                Some(Ok(())) => self.end(Event::Stopped),
+                None => {}
+            },
+        }
+    }
+
+    fn beat(&mut self) {
+        if let Some(heartbeat) = &mut self.heartbeat
+            && let Some(op) = heartbeat.beat(self.now, &self.shared)
+        {
+            self.shared.port.submit(Purpose::Heartbeat, op);
+        }
+    }
+
+    fn run_standby(&mut self) {
+        if self.now >= self.standby.next_look() {
+            self.standby.look(self.now);
+        }
+        match self.standby.run(self.now) {
+            Ok(events) => self.events.extend(events),
+            Err(error) => return self.end(Event::RecoveryFailed(error)),
+        }
+        if !matches!(self.phase, Phase::Preparing) {
+            return;
+        }
+        if let Some(cause) = self.standby.spare_error.take() {
+            return self.end(Event::RecoveryFailed(while_doing("preparing a claim")(cause)));
+        }
+        if self.standby.is_ready() {
+            self.attempt = self.attempt.wrapping_add(1);
+            let spares = self.standby.take_spares();
+            let task = Task::new(take(self.shared.clone(), self.standby.newest(), self.attempt, spares));
+            self.become_phase(Phase::Claiming(task));
+            self.run();
+        }
+    }
+
+    fn run_claim(&mut self) {
+        let Phase::Claiming(task) = &mut self.phase else { return };
+        match task.poll() {
+            None => {}
+            Some(Err(error)) => self.end(Event::RecoveryFailed(error)),
+            Some(Ok(Claim::Lost { by_epoch, spares })) => {
+                self.standby.return_spares(spares);
+                self.become_phase(Phase::Watching);
+                self.events.push_back(Event::ClaimLost { by_epoch });
+                self.standby.look(self.now);
+                self.run();
+            }
+            Some(Ok(Claim::Taken(taken))) => {
+                self.epoch = taken.record.epoch;
+                self.heartbeat = Some(Heartbeat::new(taken.owner.clone(), self.epoch, self.now));
+                self.events.push_back(Event::Claimed { epoch: self.epoch });
+                if !taken.owner.is_direct() {
+                    let note = "the file system refuses direct I/O: writes are buffered and synced, and only this host may take the store over";
+                    self.events.push_back(Event::Note(note.to_owned()));
+                }
+                let task = Task::new(recover(self.shared.clone(), taken.record.clone(), taken.slot.clone()));
+                self.become_phase(Phase::Recovering(Box::new(Recovering { taken, task })));
+                self.run();
+            }
+        }
+    }
+
+    fn run_recovery(&mut self) {
+        let Phase::Recovering(recovering) = &mut self.phase else { return };
+        let Some(inherited) = recovering.task.poll() else { return };
+        let takeover = inherited
+            .and_then(|inherited| Takeover::new(&self.shared, &recovering.taken, inherited).map_err(Lost::from));
+        match takeover {
+            Err(Lost::Poisoned(error)) => self.end(Event::RecoveryFailed(error)),
+            Err(lost) => self.settle(Err(lost)),
+            Ok(takeover) => {
+                let Phase::Recovering(recovering) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+                    unreachable!("the phase was Recovering just now")
+                };
+                assert!(PhaseKind::Recovering.can_become(PhaseKind::Active));
+                self.phase = Phase::Active(Box::new(Active::new(&self.shared, recovering.taken, takeover)));
+                self.run();
+            }
+        }
+    }
+
+    fn run_active(&mut self) {
+        let Phase::Active(active) = &mut self.phase else { return };
+        let ran = active.run(self.now);
+        let events = active.take_events();
+        self.events.extend(events);
+        self.settle(ran);
+        let Phase::Active(active) = &mut self.phase else { return };
+        if active.stage() != Stage::Ended {
+            return;
+        }
+        let spares = active.take_spare_paths();
+        self.heartbeat = None;
+        // The owner file closes with the active part, which frees our lock.
+        self.leave(spares);
+        self.run();
+    }
+
+    /// Removes our spares; the lock went with the owner file.
+    fn leave(&mut self, spares: Vec<PathBuf>) {
+        let shared = self.shared.clone();
+        let task = Task::new(async move {
+            for path in spares {
+                shared.port.unlink(&path).await?;
+            }
+            Ok(())
+        });
+        self.become_phase(Phase::Leaving(task));
+    }
+
+    fn settle(&mut self, result: Result<(), Lost>) {
+        match result {
+            Ok(()) => {}
+            Err(Lost::Fenced) => self.end(Event::Fenced { by_epoch: self.epoch + 1 }),
+            Err(Lost::Poisoned(error)) => self.poisoned(error),
+        }
+    }
+
+    /// A write failed: nothing after it may be confirmed, and neither the batch nor the block is tried again.
+    fn poisoned(&mut self, error: StoreError) {
+        self.end(Event::Poisoned(error));
+    }
+
+    fn end(&mut self, event: Event) {
+        self.heartbeat = None;
+        self.become_phase(Phase::Ended);
+        self.shared.port.close();
+        self.events.push_back(event);
+    }
+
+    fn become_phase(&mut self, next: Phase) {
+        let (from, to) = (self.phase.kind(), next.kind());
+        assert!(from.can_become(to), "{from:?} does not become {to:?}");
+        self.phase = next;
+    }
+}
+
+impl Phase {
+    fn kind(&self) -> PhaseKind {
+        match self {
+            Self::Idle => PhaseKind::Idle,
+            Self::Watching => PhaseKind::Watching,
+            Self::Preparing => PhaseKind::Preparing,
+            Self::Claiming(_) => PhaseKind::Claiming,
+            Self::Recovering(_) => PhaseKind::Recovering,
+            Self::Active(_) => PhaseKind::Active,
+            Self::Leaving(_) => PhaseKind::Leaving,
+            Self::Ended => PhaseKind::Ended,
+        }
+    }
+}
+
+/// Reads what an epoch inherits. A claimant that was overtaken meanwhile may find segments gone: that is no damage.
+async fn recover(shared: Rc<Shared>, record: OwnerRecord, slot: File) -> Result<Vec<Inherited>, Lost> {
+    let sealed = walk(shared.clone(), record).await;
+    let inherited = match sealed {
+        Ok(sealed) => inherit(shared, sealed).await,
+        Err(error) => Err(error),
+    };
+    match inherited {
+        Ok(inherited) => Ok(inherited),
+        Err(_) if is_claimed(slot.read(0, BLOCK_SIZE).await) => Err(Lost::Fenced),
+        Err(error) => Err(Lost::Poisoned(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PhaseKind::{self, *};
+
+    #[test]
+    fn phases_follow_the_drawing() {
+        let all = [Idle, Watching, Preparing, Claiming, Recovering, Active, Leaving, Ended];
+        let check = |from: PhaseKind, next: &[PhaseKind]| {
+            for to in all {
+                assert_eq!(from.can_become(to), next.contains(&to), "{from:?} {to:?}");
+            }
+        };
+        check(Idle, &[Watching, Preparing, Leaving, Ended]);
+        check(Watching, &[Preparing, Leaving, Ended]);
+        check(Preparing, &[Claiming, Leaving, Ended]);
+        check(Claiming, &[Recovering, Watching, Ended]);
+        check(Recovering, &[Active, Ended]);
+        check(Active, &[Leaving, Ended]);
+        check(Leaving, &[Ended]);
+        check(Ended, &[]);
     }
 }

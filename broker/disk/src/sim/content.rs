@@ -115,23 +115,31 @@ impl Inode {
         Captured { len, blocks }
     }
 
-    pub(super) fn make_durable(&mut self, captured: Captured) {
+    /// `is_restored`: the cache was lost since the capture, and the storage writes the data again.
+    pub(super) fn make_durable(&mut self, captured: Captured, is_restored: bool) {
         for (index, data) in captured.blocks {
             if let Some(block) = self.blocks.get_mut(&index) {
+                if is_restored {
+                    block.seen = data.clone();
+                }
                 block.media = data;
             }
         }
         self.durable_len = self.durable_len.max(captured.len).min(self.len);
     }
 
-    /// Each unit of `tear_bytes` that is not durable is kept or lost.
-    pub(super) fn lose_cache(&mut self, random: &mut fastrand::Rng, tear_bytes: usize) {
+    /// A change of length that is not durable is kept or lost.
+    pub(super) fn lose_length(&mut self, random: &mut fastrand::Rng) {
         if random.bool() {
             self.len = self.durable_len;
         }
         self.durable_len = self.len;
         let len = self.len;
         self.blocks.retain(|index, _| index * (BLOCK_SIZE as u64) < len);
+    }
+
+    /// Each unit of `tear_bytes` that is not durable is kept or lost.
+    pub(super) fn lose_data(&mut self, random: &mut fastrand::Rng, tear_bytes: usize) {
         for block in self.blocks.values_mut().filter(|block| !block.is_durable()) {
             let data = match random.u8(0..4) {
                 0 => torn(block, random, tear_bytes),

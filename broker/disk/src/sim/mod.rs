@@ -168,6 +168,8 @@ pub struct SimDisk {
     next_step: u64,
     next_operation: u64,
     used_blocks: u64,
+    /// How often the cache was lost.
+    losses: u64,
 }
 
 impl SimDisk {
@@ -191,6 +193,7 @@ impl SimDisk {
             next_step: 0,
             next_operation: 0,
             used_blocks: 0,
+            losses: 0,
         }
     }
 
@@ -288,15 +291,20 @@ impl SimDisk {
             process.alive = false;
             process.open.clear();
         }
+        for inode in self.inodes.values_mut() {
+            inode.lose_length(&mut self.random);
+        }
+        self.names.lose_cache(&mut self.random);
         self.lose_cache();
     }
 
-    /// The storage loses its volatile cache while the processes go on.
+    /// The storage loses data in its volatile cache while the processes go on. Names and lengths stay: a server that
+    /// may restart under its clients makes those durable before it answers.
     pub fn lose_cache(&mut self) {
+        self.losses += 1;
         for inode in self.inodes.values_mut() {
-            inode.lose_cache(&mut self.random, self.config.tear_bytes);
+            inode.lose_data(&mut self.random, self.config.tear_bytes);
         }
-        self.names.lose_cache(&mut self.random);
         self.collect();
     }
 

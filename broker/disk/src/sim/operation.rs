@@ -18,6 +18,8 @@ pub(super) struct Operation {
     id: u64,
     work: Work,
     result: Result<Outcome, DiskError>,
+    /// How often the cache had been lost when it began.
+    losses: u64,
 }
 
 /// What is to be done, with the file already looked up.
@@ -83,7 +85,8 @@ impl SimDisk {
     pub(super) fn begin(&mut self, session: Session, request: DiskRequest) -> Operation {
         let DiskRequest { id, op } = request;
         let (path, kind) = (self.path_of(session, &op), OpKind::of(&op));
-        let refused = |error| Operation { session, id, work: Work::Refused, result: Err(error) };
+        let losses = self.losses;
+        let refused = |error| Operation { session, id, work: Work::Refused, result: Err(error), losses };
         let Some(path) = path else {
             return refused(error(ErrorKind::InvalidInput, "file that is not open:", Path::new("?")));
         };
@@ -96,7 +99,7 @@ impl SimDisk {
             return refused(error(fault.kind, &format!("{kind:?}"), &path));
         }
         match self.work(session, op) {
-            Ok(work) => Operation { session, id, work, result: Ok(Outcome::Done) },
+            Ok(work) => Operation { session, id, work, result: Ok(Outcome::Done), losses },
             Err(kind) => refused(error(kind, "request", &path)),
         }
     }
@@ -295,16 +298,23 @@ impl SimDisk {
         let Some(operation) = self.operations.remove(&key) else {
             return;
         };
-        let Operation { session, id, work, mut result } = operation;
+        let Operation { session, id, work, mut result, losses } = operation;
         match work {
             Work::Write { inode, first, data, durable: true, .. } if result.is_ok() => {
                 let range = first..first + (data.len() / BLOCK_SIZE) as u64;
                 let file = self.inodes.get_mut(&inode).expect("an operation keeps its file");
+                if losses != self.losses {
+                    // The cache was lost meanwhile: a storage that answers has written the data again.
+                    for (index, block) in range.clone().zip(data.chunks(BLOCK_SIZE)) {
+                        file.write_block(index, block);
+                    }
+                }
                 let captured = file.capture(Some(range));
-                file.make_durable(captured);
+                file.make_durable(captured, false);
             }
             Work::Sync { inode, captured } if result.is_ok() => {
-                self.inodes.get_mut(&inode).expect("an operation keeps its file").make_durable(captured);
+                let file = self.inodes.get_mut(&inode).expect("an operation keeps its file");
+                file.make_durable(captured, losses != self.losses);
             }
             Work::Read { out, .. } if result.is_ok() => result = Ok(Outcome::Data(out.freeze())),
             _ => {}

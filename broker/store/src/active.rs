@@ -1,0 +1,448 @@
+//! The owner of the newest epoch: writes, checks, confirms.
+//!
+//! Owns the lanes and what keeps them going: the check, the segments to come, space, bodies read back. The path to
+//! serving is: copies durable, SEAL durable, check passed (rule 9). Each child has its own file; this one routes.
+
+use crate::StoreError;
+use crate::api::{Appended, Body, Event, Location, MessageKey, Mode, Recovered, Refused};
+use crate::bodies::Bodies;
+use crate::check::{Check, Verdict};
+use crate::claim::Taken;
+use crate::format::{self, RECORD_HEADER_BYTES};
+use crate::lane::Lane;
+use crate::maker::{Made, Maker};
+use crate::port::{File, Purpose};
+use crate::shared::{Shared, while_doing};
+use crate::space::Space;
+use crate::spares;
+use crate::takeover::Takeover;
+use crate::task::Task;
+use disk::{DiskError, Nanos, Outcome};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Writes in flight while filling a spare beside the data path.
+const FILL_DEPTH: usize = 1;
+
+/// An async store stops admitting after so many flush intervals without a passed check (rule 14).
+const UNCHECKED_INTERVALS_MAX: u64 = 4;
+
+/// After the last admission to an async store the slot is looked at more often for so long, so that the next
+/// admission need not wait for a check.
+const RECENTLY: Nanos = 1_000_000_000;
+
+/// Why the owner has to go.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// Another process has taken over.
+    Fenced,
+    /// The disk failed.
+    Poisoned(StoreError),
+}
+
+impl From<StoreError> for Lost {
+    fn from(error: StoreError) -> Self {
+        Self::Poisoned(error)
+    }
+}
+
+/// What a lane's caller was told last.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    room: bool,
+    confirmable: u64,
+}
+
+/// How far the owner is.
+///
+/// ```text
+/// Copying --> Sealing --> Serving --> Draining --> Ending --> Ended
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// What was inherited above durable-through is being written to our own segments.
+    Copying,
+    /// The SEAL (this record of the metadata) is being written, then checked.
+    Sealing { lsn: u64 },
+    /// Requests are taken.
+    Serving,
+    /// Clean stop: waits until all is durable and checked.
+    Draining,
+    /// The END records are being written.
+    Ending,
+    /// Nothing is left to do.
+    Ended,
+}
+
+impl Stage {
+    /// Whether the drawing above has this edge.
+    pub(crate) fn can_become(self, next: Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Copying, Self::Sealing { .. })
+                | (Self::Sealing { .. }, Self::Serving)
+                | (Self::Serving, Self::Draining)
+                | (Self::Draining, Self::Ending)
+                | (Self::Ending, Self::Ended)
+        )
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Active {
+    shared: Rc<Shared>,
+    stage: Stage,
+    takeover: Takeover,
+    attempt: u128,
+    epoch: u64,
+    /// Kept open: it carries our lock.
+    _owner: File,
+    check: Check,
+    maker: Maker,
+    adoptions: Vec<(usize, Task<Result<(u32, File), StoreError>>)>,
+    space: Space,
+    bodies: Bodies,
+    leftovers: Vec<PathBuf>,
+    told: Vec<Told>,
+    last_async_admission: Option<Nanos>,
+    events: Vec<Event>,
+}
+
+impl Active {
+    pub(crate) fn new(shared: &Rc<Shared>, taken: Taken, takeover: Takeover) -> Self {
+        let lanes = takeover.lanes.len();
+        Self {
+            shared: shared.clone(),
+            stage: Stage::Copying,
+            takeover,
+            attempt: taken.record.attempt,
+            epoch: taken.record.epoch,
+            _owner: taken.owner,
+            check: Check::new(taken.slot, lanes),
+            maker: Maker::default(),
+            adoptions: Vec::new(),
+            space: Space::new(shared, taken.record.epoch),
+            bodies: Bodies::default(),
+            leftovers: taken.leftovers,
+            told: vec![Told { room: true, confirmable: 0 }; lanes],
+            last_async_admission: None,
+            events: Vec::new(),
+        }
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn become_stage(&mut self, next: Stage) {
+        assert!(self.stage.can_become(next), "{:?} does not become {next:?}", self.stage);
+        self.stage = next;
+    }
+
+    fn lanes(&self) -> &[Lane] {
+        &self.takeover.lanes
+    }
+
+    fn lane(&self, store: u8) -> &Lane {
+        &self.takeover.lanes[usize::from(store) + 1]
+    }
+
+    fn lane_mut(&mut self, store: u8) -> Result<&mut Lane, Refused> {
+        match self.stage {
+            Stage::Serving => Ok(&mut self.takeover.lanes[usize::from(store) + 1]),
+            _ => Err(Refused::NotServing),
+        }
+    }
+
+    // --- requests ----------------------------------------------------------------------------------------------
+
+    pub(crate) fn define(&mut self, store: u8, id: u32, name: &str) -> Result<(), Refused> {
+        self.lane_mut(store)?.define(id, name)
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        now: Nanos,
+        store: u8,
+        destinations: &[u32],
+        key: MessageKey,
+        payload: &[&[u8]],
+    ) -> Result<Appended, Refused> {
+        let is_async = self.lane_mut(store)?.mode() == Mode::Async;
+        if is_async {
+            self.last_async_admission = Some(now);
+            if self.is_unchecked(now) {
+                self.start_check(now, true);
+                self.told[usize::from(store) + 1].room = false;
+                return Err(Refused::Throttled);
+            }
+        }
+        let result = self.lane_mut(store)?.publish(destinations, key, payload);
+        if matches!(result, Err(Refused::Throttled | Refused::Full)) {
+            self.told[usize::from(store) + 1].room = false;
+        }
+        result
+    }
+
+    pub(crate) fn acknowledge(&mut self, store: u8, publish_lsn: u64, location: Location) -> Result<u64, Refused> {
+        self.lane_mut(store)?.acknowledge(publish_lsn, location)
+    }
+
+    pub(crate) fn has_room(&self, store: u8) -> bool {
+        self.stage == Stage::Serving && self.lane(store).has_room()
+    }
+
+    pub(crate) fn body(&mut self, store: u8, location: Location) -> Body {
+        let index = usize::from(store) + 1;
+        self.bodies.get(&self.shared.port, index, &mut self.takeover.lanes[index], location)
+    }
+
+    pub(crate) fn confirmable(&self, store: u8) -> u64 {
+        self.lane(store).confirmable()
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if self.stage == Stage::Serving {
+            self.become_stage(Stage::Draining);
+        }
+    }
+
+    // --- writing and checking ----------------------------------------------------------------------------------
+
+    /// Issues what accumulated.
+    pub(crate) fn flush(&mut self, now: Nanos) {
+        let at_once = self.stage != Stage::Serving;
+        self.takeover.lanes.iter_mut().for_each(|lane| lane.flush(now, at_once));
+    }
+
+    /// A request of ours completed.
+    pub(crate) fn completed(
+        &mut self,
+        now: Nanos,
+        purpose: Purpose,
+        request: u64,
+        result: Result<Outcome, DiskError>,
+    ) -> Result<(), Lost> {
+        match purpose {
+            Purpose::Batch { lane } => {
+                result.map_err(while_doing("writing the journal"))?;
+                self.takeover.lanes[lane].written(request);
+            }
+            Purpose::Window { lane } => {
+                let answers = self.bodies.arrived(&self.shared.port, request, &mut self.takeover.lanes[lane], result);
+                self.events.extend(answers);
+            }
+            Purpose::Check => self.checked(now, result)?,
+            Purpose::Heartbeat => unreachable!("the store keeps the heartbeat itself"),
+        }
+        Ok(())
+    }
+
+    fn checked(&mut self, now: Nanos, result: Result<Outcome, DiskError>) -> Result<(), Lost> {
+        let retry_after = self.shared.config.heartbeat_interval / 8;
+        match self.check.answered(now, result, retry_after) {
+            Verdict::Claimed => return Err(Lost::Fenced),
+            Verdict::Unknown => {}
+            Verdict::Unclaimed(noted) => {
+                for (lane, through) in self.takeover.lanes.iter_mut().zip(noted) {
+                    lane.checked(through);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn durable(&self) -> Vec<u64> {
+        self.lanes().iter().map(Lane::durable).collect()
+    }
+
+    fn start_check(&mut self, now: Nanos, at_once: bool) {
+        let idle_at = if at_once { now } else { self.idle_check_at(now) };
+        let durable = self.durable();
+        if let Some(op) = self.check.start(now, &durable, idle_at) {
+            self.shared.port.submit(Purpose::Check, op);
+        }
+    }
+
+    /// When the slot is looked at next although nothing became durable.
+    fn idle_check_at(&self, now: Nanos) -> Nanos {
+        let config = &self.shared.config;
+        let is_recent = self.last_async_admission.is_some_and(|at| now < at + RECENTLY);
+        let interval = if is_recent {
+            config.async_flush_interval * UNCHECKED_INTERVALS_MAX / 2
+        } else {
+            config.heartbeat_interval
+        };
+        self.check.last_passed().map_or(now, |at| at + interval)
+    }
+
+    fn is_unchecked(&self, now: Nanos) -> bool {
+        let limit = self.shared.config.async_flush_interval * UNCHECKED_INTERVALS_MAX;
+        self.check.last_passed().is_none_or(|at| now >= at + limit)
+    }
+
+    // --- going on ----------------------------------------------------------------------------------------------
+
+    /// Does whatever has become possible.
+    pub(crate) fn run(&mut self, now: Nanos) -> Result<(), Lost> {
+        let (limit, grace) = (self.shared.config.unreadable_slot_limit, self.shared.config.heartbeat_interval);
+        if self.check.is_overdue(now, limit, grace) {
+            return Err(Lost::Poisoned(StoreError::SlotUnreadable {
+                path: self.check.slot_path(),
+                last: self.check.last_error(),
+            }));
+        }
+        self.run_segments(now)?;
+        self.run_stage()?;
+        if self.stage == Stage::Serving {
+            self.space.declare(&mut self.takeover.lanes);
+        }
+        if matches!(self.stage, Stage::Serving | Stage::Draining) {
+            if self.space.run(&mut self.takeover.lanes)? {
+                self.maker.retry_now();
+            }
+        }
+        if self.stage != Stage::Serving {
+            self.flush(now);
+        }
+        self.start_check(now, false);
+        self.tell(now);
+        Ok(())
+    }
+
+    /// Spares and the segments that they become.
+    fn run_segments(&mut self, now: Nanos) -> Result<(), Lost> {
+        loop {
+            match self.lanes().iter().position(Lane::wants_spare) {
+                Some(index) => self.maker.start(now, &self.shared, index, FILL_DEPTH),
+                None => self.maker.retry_now(),
+            }
+            match self.maker.poll(now) {
+                Some(Made::Spare { lane, spare }) => self.takeover.lanes[lane].add_spare(spare),
+                Some(Made::DiskFull { lane, error }) => {
+                    self.takeover.lanes[lane].is_disk_full = true;
+                    self.events.push(Event::Note(format!("no space for another segment: {error}")));
+                }
+                Some(Made::Failed(error)) => return Err(while_doing("making a spare segment")(error).into()),
+                None => break,
+            }
+        }
+        for (index, lane) in self.takeover.lanes.iter_mut().enumerate() {
+            if let Some((spare, identity)) = lane.next_adoption() {
+                let task = spares::adopt(self.shared.clone(), lane.name().to_owned(), spare, identity);
+                self.adoptions.push((index, Task::new(task)));
+            }
+        }
+        let mut index = 0;
+        while index < self.adoptions.len() {
+            let (lane, task) = &mut self.adoptions[index];
+            let lane = *lane;
+            match task.poll() {
+                Some(adopted) => {
+                    let (sequence, file) = adopted?;
+                    self.adoptions.swap_remove(index);
+                    self.takeover.lanes[lane].adopted(sequence, file);
+                }
+                None => index += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn run_stage(&mut self) -> Result<(), Lost> {
+        match self.stage {
+            Stage::Copying if !self.lanes().iter().any(Lane::is_dirty) => {
+                let lsn = self.takeover.seal()?;
+                self.become_stage(Stage::Sealing { lsn });
+            }
+            Stage::Sealing { lsn } if self.lanes()[0].confirmable() >= lsn => self.serve()?,
+            Stage::Draining if !self.lanes().iter().any(|lane| lane.confirmable() + 1 < lane.next_lsn()) => {
+                for lane in &mut self.takeover.lanes {
+                    // Without room for it the next start copies a little more; nothing else depends on END.
+                    if lane.append_record(RECORD_HEADER_BYTES, format::put_end).is_err() {
+                        self.events.push(Event::Note(format!("{}: no room for the mark of a clean stop", lane.name())));
+                    }
+                }
+                self.become_stage(Stage::Ending);
+            }
+            Stage::Ending if !self.lanes().iter().any(Lane::is_dirty) => self.become_stage(Stage::Ended),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<(), Lost> {
+        self.become_stage(Stage::Serving);
+        let epoch = self.epoch;
+        // A batch after the SEAL whose durable-through covers it: without one, a SEAL that rots would look as if it
+        // had never been written.
+        let serving =
+            self.takeover.lanes[0].append_record(RECORD_HEADER_BYTES + 8, |out| format::put_serving(out, epoch));
+        if serving.is_err() {
+            let file = self.lanes()[0].name().to_owned();
+            return Err(Lost::Poisoned(StoreError::SegmentsTooSmall { file }));
+        }
+        for (told, lane) in self.told.iter_mut().zip(&self.takeover.lanes) {
+            told.confirmable = lane.confirmable();
+        }
+        self.space.sweep(self.attempt, &self.takeover.lanes, std::mem::take(&mut self.leftovers));
+        let recovered: Recovered = std::mem::take(&mut self.takeover.recovered);
+        self.events.push(Event::Serving(recovered));
+        Ok(())
+    }
+
+    /// Tells what changed for the callers.
+    fn tell(&mut self, now: Nanos) {
+        if !matches!(self.stage, Stage::Serving | Stage::Draining | Stage::Ending) {
+            return;
+        }
+        let is_unchecked = self.is_unchecked(now);
+        for (index, told) in self.told.iter_mut().enumerate().skip(1) {
+            let (store, lane) = ((index - 1) as u8, &self.takeover.lanes[index]);
+            if lane.confirmable() > told.confirmable {
+                told.confirmable = lane.confirmable();
+                self.events.push(Event::Confirmable { store, through: told.confirmable });
+            }
+            let was = told.room;
+            let waits_for_check = !was && lane.mode() == Mode::Async && is_unchecked;
+            told.room = lane.has_room() && !waits_for_check;
+            if told.room && !was {
+                self.events.push(Event::Room { store });
+            }
+        }
+    }
+
+    /// When `flush` or `run` is worth calling though nothing completed.
+    pub(crate) fn next_timeout(&self, now: Nanos) -> Option<Nanos> {
+        let flushes = self.lanes().iter().filter_map(Lane::flush_at);
+        let is_recent = self.last_async_admission.is_some_and(|at| now < at + RECENTLY);
+        let idle = (is_recent && !self.check.is_in_flight()).then(|| self.idle_check_at(now));
+        flushes.chain(idle).chain(self.check.retry_at()).chain(self.maker.retry_at()).min()
+    }
+
+    /// The names of spares that nobody will use.
+    pub(crate) fn take_spare_paths(&mut self) -> Vec<PathBuf> {
+        let spares = self.takeover.lanes.iter_mut().flat_map(Lane::take_spares);
+        spares.map(|spare| spare.file.path().to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stage;
+
+    #[test]
+    fn stages_follow_one_another_and_nothing_else() {
+        let stages =
+            [Stage::Copying, Stage::Sealing { lsn: 1 }, Stage::Serving, Stage::Draining, Stage::Ending, Stage::Ended];
+        for (index, from) in stages.into_iter().enumerate() {
+            for (next, to) in stages.into_iter().enumerate() {
+                assert_eq!(from.can_become(to), next == index + 1, "{from:?} {to:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The chain of owners, as a process that does not own the store sees it: which is the newest, does it beat, does it
+//! hold its lock; and whether a folder is a store at all.
+//!
+//! Owns reading `owner.N`. Claiming is in `claim`; nothing here writes.
+
+use crate::StoreError;
+use crate::format::{self, BlockError, FORMAT_VERSION, OWNER_RECORD_OFFSET, OwnerRecord};
+use crate::names::Name;
+use crate::port::File;
+use crate::shared::{Shared, while_doing};
+use disk::{BLOCK_SIZE, OpenMode};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::rc::Rc;
+
+/// The newest owner or claimant.
+#[derive(Clone, Debug)]
+pub(crate) struct Newest {
+    pub(crate) record: OwnerRecord,
+    /// As last read; a torn or missing one leaves the last value.
+    pub(crate) heartbeat: u64,
+    file: File,
+}
+
+impl Newest {
+    pub(crate) fn epoch(&self) -> u64 {
+        self.record.epoch
+    }
+}
+
+/// Follows the chain from `known` on to its newest owner and reads its heartbeat. `None`: there is no store yet, and
+/// one may be made.
+pub(crate) async fn follow(shared: Rc<Shared>, known: Option<Newest>) -> Result<Option<Newest>, StoreError> {
+    let mut newest = match known {
+        Some(newest) => newest,
+        None => match find(&shared).await? {
+            Some(newest) => newest,
+            None => return Ok(None),
+        },
+    };
+    while let Some(next) = read_owner(&shared, newest.epoch() + 1).await? {
+        newest = next;
+    }
+    let block = newest.file.read(0, BLOCK_SIZE).await.map_err(while_doing("reading the owner's heartbeat"))?;
+    newest.heartbeat = format::decode_heartbeat(newest.epoch(), &block).unwrap_or(newest.heartbeat);
+    Ok(Some(newest))
+}
+
+/// Reads `owner.EPOCH`; `None` where there is none.
+pub(crate) async fn read_owner(shared: &Rc<Shared>, epoch: u64) -> Result<Option<Newest>, StoreError> {
+    let path = shared.names.owner(epoch);
+    let file = match shared.port.open(path.clone(), OpenMode::Read).await {
+        Ok(file) => file,
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(while_doing("opening the owner record")(error)),
+    };
+    let block = file.read(OWNER_RECORD_OFFSET, BLOCK_SIZE).await.map_err(while_doing("reading the owner record"))?;
+    match OwnerRecord::decode(&block) {
+        Ok(record) if record.epoch == epoch => Ok(Some(Newest { record, heartbeat: 0, file })),
+        Ok(_) | Err(BlockError::Damaged) => {
+            let affected = format!("the chain of owners from epoch {epoch} on");
+            Err(StoreError::Damaged {
+                path,
+                offset: OWNER_RECORD_OFFSET,
+                problem: "the owner record does not read",
+                affected,
+            })
+        }
+        Err(BlockError::TooNew(found)) => Err(StoreError::TooNew { path, found, known: FORMAT_VERSION }),
+    }
+}
+
+/// Whether the lock of the newest owner is free.
+pub(crate) async fn is_lock_free(shared: Rc<Shared>, epoch: u64) -> Result<bool, StoreError> {
+    let file = shared
+        .port
+        .open(shared.names.owner(epoch), OpenMode::ReadWrite)
+        .await
+        .map_err(while_doing("opening the owner's lock"))?;
+    file.try_lock().await.map_err(while_doing("trying the owner's lock"))
+}
+
+/// The newest owner by listing; later ones are found by name. Refuses a folder that is neither a store nor empty.
+async fn find(shared: &Rc<Shared>) -> Result<Option<Newest>, StoreError> {
+    let names = list(shared, &shared.names.meta()).await?;
+    let epochs = names.iter().filter_map(|name| match Name::parse(name) {
+        Name::Owner { epoch } => Some(epoch),
+        _ => None,
+    });
+    let epoch = epochs.max().unwrap_or(1);
+    if let Some(owner) = read_owner(shared, epoch).await? {
+        return Ok(Some(owner));
+    }
+    if shared.config.create {
+        return Ok(None);
+    }
+    match foreign(shared).await? {
+        None => Ok(None),
+        // Another process may have made the store meanwhile.
+        Some(found) => match read_owner(shared, 1).await? {
+            Some(owner) => Ok(Some(owner)),
+            None => {
+                let missing = shared.names.owner(1).display().to_string();
+                Err(StoreError::NotAStore { folder: shared.names.folder().to_owned(), missing, found })
+            }
+        },
+    }
+}
+
+async fn list(shared: &Rc<Shared>, folder: &Path) -> Result<Vec<String>, StoreError> {
+    match shared.port.list(folder).await {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+        other => other.map_err(while_doing("listing the store's folder")),
+    }
+}
+
+/// A name that the first claim of a new store would not have left behind: the folder is something else, or a store
+/// that lost its chain.
+async fn foreign(shared: &Rc<Shared>) -> Result<Option<String>, StoreError> {
+    for name in list(shared, shared.names.folder()).await? {
+        if !shared.names.lanes().contains(&name) {
+            return Ok(Some(name));
+        }
+    }
+    for lane in shared.names.lanes() {
+        for name in list(shared, &shared.names.lane(lane)).await? {
+            match Name::parse(&name) {
+                Name::Temporary { .. } | Name::Segment { epoch: 1, .. } | Name::Slot { epoch: 2 } => {}
+                _ => return Ok(Some(format!("{lane}/{name}"))),
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,135 @@
+//! The ownership check: a read of the slot after ours, submitted **after** what it shall confirm became durable.
+//!
+//! Owns what was durable when the read was submitted, when a check last passed, and when an unreadable slot means
+//! that we give up. Rule 2 says what counts as unclaimed: a read of one block of zeros, and nothing else.
+
+use crate::port::{File, data};
+use bytes::Bytes;
+use disk::{BLOCK_SIZE, DiskError, DiskOp, Nanos, Outcome};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+/// What a read of the slot says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Ours: what was noted per lane is confirmable.
+    Unclaimed(Vec<u64>),
+    /// Somebody took over.
+    Claimed,
+    /// Nothing can be said.
+    Unknown,
+}
+
+/// Whether a read of a slot shows that somebody claimed it. Only one block of zeros means that nobody did; other errors
+/// than a missing or stale file say nothing.
+pub(crate) fn is_claimed(result: Result<Bytes, DiskError>) -> bool {
+    match result {
+        Ok(bytes) => bytes.len() != BLOCK_SIZE || bytes.iter().any(|byte| *byte != 0),
+        Err(error) => matches!(error.kind, ErrorKind::NotFound | ErrorKind::StaleNetworkFileHandle),
+    }
+}
+
+#[derive(Debug)]
+struct Flight {
+    noted: Vec<u64>,
+    submitted: Nanos,
+}
+
+#[derive(Debug)]
+pub(crate) struct Check {
+    slot: File,
+    in_flight: Option<Flight>,
+    /// Per lane, what the last passed check covered.
+    covered: Vec<u64>,
+    last_passed: Option<Nanos>,
+    /// Since when no read has been answered well.
+    unknown_since: Option<Nanos>,
+    last_error: Option<DiskError>,
+    next_try: Nanos,
+    /// The limit was seen to have passed at this time; it must still be so a little later, since after a pause of the
+    /// process the answer may be waiting right behind the clock.
+    overdue_since: Option<Nanos>,
+}
+
+impl Check {
+    pub(crate) fn new(slot: File, lanes: usize) -> Self {
+        Self {
+            slot,
+            in_flight: None,
+            covered: vec![0; lanes],
+            last_passed: None,
+            unknown_since: None,
+            last_error: None,
+            next_try: 0,
+            overdue_since: None,
+        }
+    }
+
+    pub(crate) fn slot_path(&self) -> PathBuf {
+        self.slot.path().to_owned()
+    }
+
+    /// When the last check passed.
+    pub(crate) fn last_passed(&self) -> Option<Nanos> {
+        self.last_passed
+    }
+
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    pub(crate) fn last_error(&self) -> String {
+        self.last_error.as_ref().map_or_else(|| "no answer".to_owned(), ToString::to_string)
+    }
+
+    /// Starts a check if one is due: something became durable since the last, or `idle_at` is reached. `durable` is the
+    /// contiguous durable prefix of each lane, now.
+    pub(crate) fn start(&mut self, now: Nanos, durable: &[u64], idle_at: Nanos) -> Option<DiskOp> {
+        let has_news = durable.iter().zip(&self.covered).any(|(durable, covered)| durable > covered);
+        if self.in_flight.is_some() || now < self.next_try || (!has_news && now < idle_at) {
+            return None;
+        }
+        self.in_flight = Some(Flight { noted: durable.to_vec(), submitted: now });
+        Some(DiskOp::Read { file: self.slot.id(), offset: 0, len: BLOCK_SIZE })
+    }
+
+    /// The read was answered. An unknown answer is asked again after `retry_after`.
+    pub(crate) fn answered(&mut self, now: Nanos, result: Result<Outcome, DiskError>, retry_after: Nanos) -> Verdict {
+        let flight = self.in_flight.take().expect("an answer follows a read");
+        match result.and_then(data) {
+            Ok(bytes) if !is_claimed(Ok(bytes.clone())) => {
+                self.covered.copy_from_slice(&flight.noted);
+                self.last_passed = Some(now);
+                self.unknown_since = None;
+                self.overdue_since = None;
+                Verdict::Unclaimed(flight.noted)
+            }
+            Err(error) if !is_claimed(Err(error.clone())) => {
+                self.unknown(flight.submitted, error, now + retry_after);
+                Verdict::Unknown
+            }
+            _ => Verdict::Claimed,
+        }
+    }
+
+    fn unknown(&mut self, since: Nanos, error: DiskError, next_try: Nanos) {
+        self.unknown_since.get_or_insert(since);
+        self.last_error = Some(error);
+        self.next_try = next_try;
+    }
+
+    /// Whether the slot has not been readable for `limit`, seen twice at least `grace` apart.
+    pub(crate) fn is_overdue(&mut self, now: Nanos, limit: Nanos, grace: Nanos) -> bool {
+        let since = self.unknown_since.or(self.in_flight.as_ref().map(|flight| flight.submitted));
+        if since.is_none_or(|since| now < since + limit) {
+            self.overdue_since = None;
+            return false;
+        }
+        now >= *self.overdue_since.get_or_insert(now) + grace
+    }
+
+    /// When `start` is worth calling again after an unknown answer.
+    pub(crate) fn retry_at(&self) -> Option<Nanos> {
+        (self.in_flight.is_none() && self.unknown_since.is_some()).then_some(self.next_try)
+    }
+}

@@ -1,0 +1,243 @@
+//! Taking an epoch: rules 6 and 7 of the write-then-check protocol (docs/decisions, "Epochs").
+//!
+//! Owns the order of steps from the spare files to the linked owner record, and the walk that claims the slots of
+//! older epochs before it reads what they wrote. Whoever holds `owner.N` is the only one who may ever serve as N.
+
+use crate::StoreError;
+use crate::chain::read_owner;
+use crate::format::{self, OwnerRecord, Piece, Record, Seal, SegmentIdentity, Unlink};
+use crate::port::File;
+use crate::scan::{Plan, Visit, scan};
+use crate::shared::{Shared, while_doing};
+use crate::spares::{Spare, create_locked, link_segment};
+use crate::task::{Task, all};
+use disk::{BLOCK_SIZE, DiskError, OpenMode};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Segments of each lane that stand before an epoch begins: the first, and the one after it.
+pub(crate) const FIRST_SEGMENTS: usize = 2;
+
+/// What a successful claim holds.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) record: OwnerRecord,
+    /// `owner.N`, locked.
+    pub(crate) owner: File,
+    /// `slot.(N+1)`: who writes to it has taken over.
+    pub(crate) slot: File,
+    /// Per lane, the first segments.
+    pub(crate) standing: Vec<Vec<File>>,
+    /// Names that are not needed any more.
+    pub(crate) leftovers: Vec<PathBuf>,
+}
+
+/// How a claim ended.
+#[derive(Debug)]
+pub(crate) enum Claim {
+    Taken(Taken),
+    /// Another has the epoch; the spares are still ours.
+    Lost {
+        by_epoch: u64,
+        spares: Vec<Vec<Spare>>,
+    },
+}
+
+/// Takes the epoch after `previous` (rule 6). `spares` holds [`FIRST_SEGMENTS`] per lane.
+pub(crate) async fn take(
+    shared: Rc<Shared>,
+    previous: Option<OwnerRecord>,
+    attempt: u128,
+    spares: Vec<Vec<Spare>>,
+) -> Result<Claim, StoreError> {
+    let failed = || while_doing("claiming the store");
+    let record = OwnerRecord {
+        store_id: previous.as_ref().map_or(shared.process, |owner| owner.store_id),
+        epoch: previous.as_ref().map_or(0, |owner| owner.epoch) + 1,
+        process: shared.process,
+        attempt,
+        lanes: shared.names.lanes().to_vec(),
+    };
+    let owner = make_claim(&shared, &record).await.map_err(failed())?;
+    let segments = link_segments(&shared, &record, &spares).await.map_err(failed())?;
+    make_slot(&shared, record.epoch + 1).await.map_err(failed())?;
+    shared.port.sync_dir(&shared.names.meta()).await.map_err(failed())?;
+    let linked = shared.port.link(owner.path(), &shared.names.owner(record.epoch)).await;
+    if let Err(error) = linked {
+        // A lost answer may hide a success: the record says whose it is.
+        match read_owner(&shared, record.epoch).await? {
+            Some(found) if found.record.attempt == attempt => {}
+            Some(_) => {
+                give_back(&shared, &owner, segments).await.map_err(failed())?;
+                return Ok(Claim::Lost { by_epoch: record.epoch, spares });
+            }
+            None => return Err(failed()(error)),
+        }
+    }
+    shared.port.sync_dir(&shared.names.meta()).await.map_err(failed())?;
+    let slot = shared.port.open(shared.names.slot(record.epoch + 1), OpenMode::Read).await.map_err(failed())?;
+    let leftovers = spares.iter().flatten().map(|spare| spare.file.path().to_owned());
+    let leftovers = std::iter::once(owner.path().to_owned()).chain(leftovers).collect();
+    let standing = spares.into_iter().map(|lane| lane.into_iter().map(|spare| spare.file).collect()).collect();
+    Ok(Claim::Taken(Taken { record, owner, slot, standing, leftovers }))
+}
+
+/// The owner file under a temporary name: heartbeat, then record, durable, locked.
+async fn make_claim(shared: &Rc<Shared>, record: &OwnerRecord) -> Result<File, DiskError> {
+    let file = create_locked(shared, |number| shared.names.claim(shared.process, number)).await?;
+    let mut blocks = shared.buffer(2 * BLOCK_SIZE);
+    format::encode_heartbeat(record.epoch, 0, &mut blocks);
+    record.encode(&mut blocks);
+    file.write(0, blocks.freeze()).await?;
+    Ok(file)
+}
+
+/// The first segments of all lanes, headers and names durable.
+async fn link_segments(
+    shared: &Rc<Shared>,
+    record: &OwnerRecord,
+    spares: &[Vec<Spare>],
+) -> Result<Vec<PathBuf>, DiskError> {
+    let mut paths = Vec::new();
+    for ((number, lane), spares) in (0..).zip(&record.lanes).zip(spares) {
+        assert_eq!(spares.len(), FIRST_SEGMENTS);
+        for (sequence, spare) in (1..).zip(spares) {
+            let OwnerRecord { store_id, epoch, attempt, .. } = *record;
+            let identity = SegmentIdentity { store_id, epoch, attempt, lane: number, sequence };
+            paths.push(link_segment(shared, lane, spare, identity).await?);
+        }
+        shared.port.sync_dir(&shared.names.lane(lane)).await?;
+    }
+    Ok(paths)
+}
+
+/// Makes `slot.EPOCH`, unclaimed: by its length, never by writing zeros, which could land late. One that exists is as good.
+async fn make_slot(shared: &Rc<Shared>, epoch: u64) -> Result<(), DiskError> {
+    let file = create_locked(shared, |number| shared.names.new_slot(shared.process, number)).await?;
+    file.set_len(BLOCK_SIZE as u64).await?;
+    file.sync().await?;
+    link_slot(shared, &file, epoch).await.map(drop)
+}
+
+/// Links a slot; false: there was one.
+async fn link_slot(shared: &Rc<Shared>, file: &File, epoch: u64) -> Result<bool, DiskError> {
+    let linked = match shared.port.link(file.path(), &shared.names.slot(epoch)).await {
+        Err(error) if error.kind == ErrorKind::AlreadyExists => false,
+        other => other.map(|()| true)?,
+    };
+    shared.port.unlink(file.path()).await?;
+    Ok(linked)
+}
+
+/// Removes the names of a claim that was lost, so that its spares can serve the next attempt.
+async fn give_back(shared: &Rc<Shared>, owner: &File, segments: Vec<PathBuf>) -> Result<(), DiskError> {
+    for path in segments.iter().map(PathBuf::as_path).chain([owner.path()]) {
+        shared.port.unlink(path).await?;
+    }
+    Ok(())
+}
+
+/// The newest epoch that ever served.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) record: OwnerRecord,
+    pub(crate) seal: Seal,
+    pub(crate) unlinks: Vec<Unlink>,
+}
+
+/// Claims every slot from ours downwards, each **before** the epoch below it is read, until one is found that has a
+/// valid SEAL (rule 7). Epochs without one are empty for ever: nobody can seal them any more. `None`: none ever served.
+pub(crate) async fn walk(shared: Rc<Shared>, ours: OwnerRecord) -> Result<Option<Sealed>, StoreError> {
+    for epoch in (2..=ours.epoch).rev() {
+        claim_slot(&shared, epoch, ours.attempt).await.map_err(while_doing("claiming the slot"))?;
+        let Some(older) = read_owner(&shared, epoch - 1).await? else {
+            let affected = format!("the chain of owners below epoch {epoch}");
+            let path = shared.names.owner(epoch - 1);
+            return Err(StoreError::Damaged { path, offset: 0, problem: "the owner record is missing", affected });
+        };
+        if let Some(sealed) = read_metadata(&shared, older.record).await? {
+            return Ok(Some(sealed));
+        }
+    }
+    claim_slot(&shared, 1, ours.attempt).await.map_err(while_doing("claiming the slot"))?;
+    Ok(None)
+}
+
+/// Writes our mark into a slot, durably. A missing one is linked with the mark already in it.
+async fn claim_slot(shared: &Rc<Shared>, epoch: u64, attempt: u128) -> Result<(), DiskError> {
+    let mark = || {
+        let mut block = shared.buffer(BLOCK_SIZE);
+        format::encode_slot(attempt, epoch, &mut block);
+        block.freeze()
+    };
+    match shared.port.open(shared.names.slot(epoch), OpenMode::ReadWrite).await {
+        Ok(slot) => return slot.write(0, mark()).await,
+        Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
+        Err(_) => {}
+    }
+    let file = create_locked(shared, |number| shared.names.new_slot(shared.process, number)).await?;
+    file.write(0, mark()).await?;
+    if link_slot(shared, &file, epoch).await? {
+        return shared.port.sync_dir(&shared.names.meta()).await;
+    }
+    let slot = shared.port.open(shared.names.slot(epoch), OpenMode::ReadWrite).await?;
+    slot.write(0, mark()).await
+}
+
+/// The metadata of an epoch, as far as a successor needs it.
+#[derive(Debug, Default)]
+struct Metadata {
+    epoch: u64,
+    seal: Option<Seal>,
+    unlinks: Vec<Unlink>,
+}
+
+impl Visit for Metadata {
+    fn record(&mut self, _lsn: u64, record: Record<'_>, _segment: u32, _offset: u32) {
+        match record {
+            Record::Seal(seal) if seal.epoch == self.epoch => self.seal = Some(seal),
+            Record::Unlink(unlink) => self.unlinks.push(unlink),
+            _ => {}
+        }
+    }
+}
+
+/// Reads an epoch's metadata lane. `None`: it never sealed, so it never served.
+async fn read_metadata(shared: &Rc<Shared>, record: OwnerRecord) -> Result<Option<Sealed>, StoreError> {
+    let piece =
+        Piece { epoch: record.epoch, attempt: record.attempt, lane: 0, first_sequence: 1, first_lsn: 1, end: None };
+    let plan = Plan {
+        lane: record.lanes[0].clone(),
+        store_id: record.store_id,
+        pieces: vec![piece],
+        durable_through: 0,
+        gaps: Vec::new(),
+        holds_tail: false,
+    };
+    let visitor = Metadata { epoch: record.epoch, ..Metadata::default() };
+    let (scanned, metadata) = scan(shared.clone(), plan, visitor).await?;
+    match (metadata.seal, scanned.damage) {
+        (Some(seal), _) => Ok(Some(Sealed { record, seal, unlinks: metadata.unlinks })),
+        // Not even --force-start may take an epoch whose SEAL was destroyed for one that never served.
+        (None, Some(damage)) => Err(damage),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Makes the folders of a store, durably.
+pub(crate) async fn make_folders(shared: Rc<Shared>) -> Result<(), DiskError> {
+    let lanes = shared.names.lanes().iter().map(|lane| {
+        let (shared, folder) = (shared.clone(), shared.names.lane(lane));
+        Task::new(async move { shared.port.create_dir(&folder).await })
+    });
+    all(lanes.collect()).await.into_iter().collect::<Result<(), _>>()?;
+    // Parents may be new as well. One that we may not read was not made by us.
+    for folder in shared.names.folder().ancestors() {
+        match shared.port.sync_dir(folder).await {
+            Err(error) if error.kind == ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,570 @@
+//! One lane: the journal of one store, written by one epoch.
+//!
+//! Owns the order of records, the batches between admission and media, the contiguous durable prefix, and what fits
+//! where. Its children own the segment table (`segments`), the memory of bodies (`cache`) and a batch (`batch`).
+//! It does not make segments (`spares`), does not check ownership (`check`) and decides nothing about time except
+//! when an async store writes.
+
+#[cfg(test)]
+mod tests;
+
+use crate::api::{Appended, Body, Location, MessageKey, Mode, Refused};
+use crate::batch::{ACKNOWLEDGE_BYTES, Batch};
+use crate::cache::Cache;
+use crate::format::{
+    self, BATCH_HEADER_BYTES, FIRST_BATCH_OFFSET, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, SegmentIdentity,
+};
+use crate::port::{File, Purpose};
+use crate::segments::{Segment, Segments};
+use crate::shared::Shared;
+use crate::spares::Spare;
+use bytes::{Bytes, BytesMut};
+use disk::{BLOCK_SIZE, DiskOp, Nanos};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// The smallest buffer for a batch; the next one doubles when it proves too small and halves when it proves too large.
+const BATCH_BYTES_MIN: usize = 16 << 10;
+
+/// Once no further segment can be had, messages leave this share of the last one to acknowledgements.
+const RESERVE_SHARE: u64 = 8;
+
+/// Definitions of destinations may take this share of a segment, since each segment repeats them.
+const DEFINITIONS_SHARE: u64 = 4;
+
+/// Whose segments a lane writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaneIdentity {
+    pub(crate) store_id: u128,
+    pub(crate) epoch: u64,
+    pub(crate) attempt: u128,
+    /// 0 is the metadata.
+    pub(crate) number: u16,
+}
+
+/// A write that was issued and is not yet part of the durable prefix.
+#[derive(Debug)]
+struct Flight {
+    request: u64,
+    last_lsn: u64,
+    bytes: usize,
+    segment: u32,
+    offset: u32,
+    is_done: bool,
+}
+
+/// Whether a record may use the reserve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    Message,
+    Reserve,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    shared: Rc<Shared>,
+    name: String,
+    identity: LaneIdentity,
+    mode: Mode,
+    segment_bytes: u64,
+    unflushed_bytes_max: u64,
+    next_lsn: u64,
+    durable: u64,
+    confirmable: u64,
+    pub(crate) segments: Segments,
+    pub(crate) cache: Cache,
+    /// Segments that stand ready, from the one after the current on.
+    standing: BTreeMap<u32, File>,
+    /// A spare is becoming the segment after the last standing one.
+    is_adopting: bool,
+    spares: VecDeque<Spare>,
+    /// The last attempt to make a spare found the disk full.
+    pub(crate) is_disk_full: bool,
+    /// Segment (its sequence and its number in the table) and offset at which the next batch starts.
+    sequence: u32,
+    current: Option<u32>,
+    offset: u32,
+    open: Option<Batch>,
+    ready: VecDeque<Batch>,
+    in_flight: VecDeque<Flight>,
+    in_flight_bytes: usize,
+    buffer_bytes: usize,
+    last_issue: Nanos,
+    destinations: BTreeMap<u32, String>,
+    destination_bytes: usize,
+}
+
+impl Lane {
+    /// A lane whose first record gets `first_lsn`. Its first two segments stand ready; `segments` holds older epochs'.
+    pub(crate) fn new(
+        shared: &Rc<Shared>,
+        identity: LaneIdentity,
+        first_lsn: u64,
+        segments: Segments,
+        standing: Vec<File>,
+    ) -> Self {
+        assert!(standing.len() >= 2 && first_lsn > 0);
+        let config = &shared.config;
+        let store = identity.number.checked_sub(1).map(|index| &config.stores[usize::from(index)]);
+        let mode = store.map_or(Mode::Sync, |store| store.mode);
+        let unflushed_bytes_max =
+            if mode == Mode::Sync { config.sync_unflushed_max } else { config.async_unflushed_max };
+        Self {
+            shared: shared.clone(),
+            name: shared.names.lanes()[usize::from(identity.number)].clone(),
+            identity,
+            mode,
+            segment_bytes: shared.segment_bytes(usize::from(identity.number)),
+            unflushed_bytes_max,
+            next_lsn: first_lsn,
+            durable: first_lsn - 1,
+            confirmable: first_lsn - 1,
+            segments,
+            cache: Cache::new(config.cache_bytes_max),
+            standing: (1..).zip(standing).collect(),
+            is_adopting: false,
+            spares: VecDeque::new(),
+            is_disk_full: false,
+            sequence: 1,
+            current: None,
+            offset: FIRST_BATCH_OFFSET,
+            open: None,
+            ready: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            buffer_bytes: BATCH_BYTES_MIN,
+            last_issue: 0,
+            destinations: BTreeMap::new(),
+            destination_bytes: 0,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The sequence number that the next record gets.
+    pub(crate) fn next_lsn(&self) -> u64 {
+        self.next_lsn
+    }
+
+    /// Through here records are contiguously durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Through here records are durable and checked.
+    pub(crate) fn confirmable(&self) -> u64 {
+        self.confirmable
+    }
+
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.destinations.iter().map(|(id, name)| (*id, name.as_str()))
+    }
+
+    // --- admission ---------------------------------------------------------------------------------------------
+
+    /// The largest publish record that is admitted, in bytes.
+    fn record_bytes_max(&self) -> usize {
+        // All writes in flight together must fit in a successor's first segment, should they have to be copied there.
+        self.segment_bytes as usize / 2 / self.writes_max() - BATCH_HEADER_BYTES
+    }
+
+    /// Bytes that were admitted and are not yet durable.
+    fn unflushed_bytes(&self) -> u64 {
+        let waiting: usize = self.ready.iter().map(Batch::len).sum();
+        (waiting + self.open.as_ref().map_or(0, Batch::len) + self.in_flight_bytes) as u64
+    }
+
+    /// Whether a further segment can be had.
+    fn can_roll(&self) -> bool {
+        let after_next =
+            self.standing.contains_key(&(self.sequence + 2)) || self.is_adopting || !self.spares.is_empty();
+        self.standing.contains_key(&(self.sequence + 1)) && after_next
+    }
+
+    /// Whether a message of ordinary size would be admitted now, as far as the lane can tell.
+    pub(crate) fn has_room(&self) -> bool {
+        self.unflushed_bytes() < self.unflushed_bytes_max && self.fits(1, Claim::Message).is_ok()
+    }
+
+    fn fits(&self, record_bytes: usize, claim: Claim) -> Result<(), Refused> {
+        let offset = self.open.as_ref().map_or(self.offset as usize, |batch| batch.offset as usize);
+        let used = self.open.as_ref().map_or(BATCH_HEADER_BYTES, Batch::len);
+        let end = (offset + used + record_bytes).next_multiple_of(BLOCK_SIZE) as u64;
+        let limit = match claim {
+            Claim::Message => self.segment_bytes - self.segment_bytes / RESERVE_SHARE,
+            Claim::Reserve => self.segment_bytes,
+        };
+        match (self.can_roll() || end <= limit, self.is_disk_full) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Refused::Full),
+            (false, false) => Err(Refused::Throttled),
+        }
+    }
+
+    /// Makes sure that the open batch takes `record_bytes` more.
+    fn make_room(&mut self, record_bytes: usize, claim: Claim) -> Result<(), Refused> {
+        self.fits(record_bytes, claim)?;
+        let batch_bytes_max = self.shared.config.batch_bytes_max;
+        match &self.open {
+            Some(batch) if batch.has_room(record_bytes) && batch.len() + record_bytes <= batch_bytes_max => {
+                return Ok(());
+            }
+            Some(batch) => {
+                self.buffer_bytes = (batch.capacity() * 2).min(batch_bytes_max.next_multiple_of(BLOCK_SIZE));
+                self.close_batch();
+            }
+            None => {}
+        }
+        if self.current.is_none() || !self.fits_segment(record_bytes) {
+            self.enter_segment();
+        }
+        if self.open.as_ref().is_none_or(|batch| !batch.has_room(record_bytes)) {
+            self.close_batch();
+            self.open_batch(record_bytes);
+        }
+        Ok(())
+    }
+
+    fn fits_segment(&self, record_bytes: usize) -> bool {
+        let end =
+            self.offset as usize + (BATCH_HEADER_BYTES + record_bytes + RECORD_ALIGNMENT).next_multiple_of(BLOCK_SIZE);
+        end as u64 <= self.segment_bytes
+    }
+
+    /// Goes on in the next segment, which stands ready or is about to, and repeats the definitions there.
+    fn enter_segment(&mut self) {
+        assert!(self.open.is_none(), "a batch does not cross segments");
+        if self.current.is_some() {
+            self.sequence += 1;
+            self.offset = FIRST_BATCH_OFFSET;
+        }
+        let file =
+            self.standing.get(&self.sequence).expect("the next segment stands before its predecessor is used").clone();
+        self.standing.remove(&(self.sequence.saturating_sub(1)));
+        self.current = Some(self.segments.push(Segment {
+            epoch: self.identity.epoch,
+            attempt: self.identity.attempt,
+            lane: self.identity.number,
+            sequence: self.sequence,
+            first_lsn: self.next_lsn,
+            path: self.shared.names.segment(&self.name, self.identity.epoch, self.identity.attempt, self.sequence),
+            file,
+            live: 0,
+        }));
+        let definitions: Vec<(u32, String)> = self.destinations.iter().map(|(id, name)| (*id, name.clone())).collect();
+        if !definitions.is_empty() && self.sequence > 1 {
+            self.open_batch(self.destination_bytes);
+            definitions.iter().for_each(|(id, name)| self.put_destination(*id, name));
+        }
+    }
+
+    fn put_destination(&mut self, id: u32, name: &str) {
+        self.append(|out| format::put_destination(out, id, name));
+    }
+
+    fn open_batch(&mut self, record_bytes: usize) {
+        let needed = (BATCH_HEADER_BYTES + record_bytes + RECORD_ALIGNMENT).next_multiple_of(BLOCK_SIZE);
+        let left = (self.segment_bytes - u64::from(self.offset)) as usize;
+        assert!(needed <= left, "a batch is placed where it fits");
+        let capacity = self.buffer_bytes.max(needed).min(left);
+        let buffer = self.shared.buffer(capacity);
+        let segment = self.current.expect("a batch lies in a segment");
+        self.open = Some(Batch::new(buffer, capacity, self.segment_identity(), segment, self.offset, self.next_lsn));
+    }
+
+    fn segment_identity(&self) -> SegmentIdentity {
+        let LaneIdentity { store_id, epoch, attempt, number } = self.identity;
+        SegmentIdentity { store_id, epoch, attempt, lane: number, sequence: self.sequence }
+    }
+
+    fn close_batch(&mut self) {
+        let Some(batch) = self.open.take() else { return };
+        if batch.is_empty() {
+            return;
+        }
+        self.offset = batch.offset + batch.padded_len() as u32;
+        self.ready.push_back(batch);
+    }
+
+    fn batch(&mut self) -> &mut Batch {
+        self.open.as_mut().expect("room was made")
+    }
+
+    /// Appends a record for which room was made.
+    fn append(&mut self, put: impl FnOnce(&mut BytesMut)) -> u64 {
+        let lsn = self.batch().append(put);
+        assert_eq!(lsn, self.next_lsn, "sequence numbers have no gaps");
+        self.next_lsn += 1;
+        lsn
+    }
+
+    /// Admits a message.
+    pub(crate) fn publish(
+        &mut self,
+        destinations: &[u32],
+        key: MessageKey,
+        payload: &[&[u8]],
+    ) -> Result<Appended, Refused> {
+        let payload_bytes = payload.iter().map(|part| part.len()).sum();
+        if format::publish_bytes(destinations.len(), payload_bytes) > self.record_bytes_max()
+            || destinations.len() > usize::from(u16::MAX)
+        {
+            return Err(Refused::TooLarge);
+        }
+        if self.unflushed_bytes() >= self.unflushed_bytes_max {
+            return Err(Refused::Throttled);
+        }
+        self.publish_record(destinations, key, payload, Claim::Message)
+    }
+
+    /// Takes over a message of an older epoch: it keeps its sequence number, and no limit applies.
+    pub(crate) fn copy_publish(
+        &mut self,
+        destinations: &[u32],
+        key: MessageKey,
+        payload: &[u8],
+    ) -> Result<Appended, Refused> {
+        self.publish_record(destinations, key, &[payload], Claim::Reserve)
+    }
+
+    fn publish_record(
+        &mut self,
+        destinations: &[u32],
+        key: MessageKey,
+        payload: &[&[u8]],
+        claim: Claim,
+    ) -> Result<Appended, Refused> {
+        let payload_bytes: usize = payload.iter().map(|part| part.len()).sum();
+        self.make_room(format::publish_bytes(destinations.len(), payload_bytes), claim)?;
+        let (lsn, offset) = self.batch().publish(destinations, key, payload);
+        assert_eq!(lsn, self.next_lsn, "sequence numbers have no gaps");
+        self.next_lsn += 1;
+        let (segment, start) = (self.batch().segment, self.batch().offset);
+        self.segments.published(segment);
+        self.cache.appended(segment, start);
+        let len = u32::try_from(payload_bytes).expect("a record is smaller than a segment");
+        Ok(Appended { lsn, location: Location { segment, offset, len } })
+    }
+
+    /// Admits the removal of a message.
+    pub(crate) fn acknowledge(&mut self, publish_lsn: u64, location: Location) -> Result<u64, Refused> {
+        self.make_room(ACKNOWLEDGE_BYTES, Claim::Reserve)?;
+        let lsn = self.batch().acknowledge(publish_lsn);
+        assert!(lsn == self.next_lsn || lsn + 1 == self.next_lsn, "an acknowledgement extends the last record at most");
+        self.next_lsn = lsn + 1;
+        self.segments.acknowledged(lsn, location.segment);
+        self.cache.released(location);
+        Ok(lsn)
+    }
+
+    /// Goes on with sequence number `lsn` where damage left a gap before it.
+    pub(crate) fn skip_to(&mut self, lsn: u64) {
+        assert!(lsn >= self.next_lsn);
+        if lsn > self.next_lsn {
+            self.close_batch();
+            self.next_lsn = lsn;
+        }
+    }
+
+    /// Admits any other record of `record_bytes` bytes at most.
+    pub(crate) fn append_record(
+        &mut self,
+        record_bytes: usize,
+        put: impl FnOnce(&mut BytesMut),
+    ) -> Result<u64, Refused> {
+        if record_bytes > self.record_bytes_max() {
+            return Err(Refused::TooLarge);
+        }
+        self.make_room(record_bytes, Claim::Reserve)?;
+        Ok(self.append(put))
+    }
+
+    /// Names a destination, here and at the start of every later segment.
+    pub(crate) fn define(&mut self, id: u32, name: &str) -> Result<(), Refused> {
+        if let Some(known) = self.destinations.get(&id) {
+            assert_eq!(known, name, "a destination keeps its name");
+            return Ok(());
+        }
+        let bytes = (RECORD_HEADER_BYTES + 4 + name.len()).next_multiple_of(RECORD_ALIGNMENT);
+        if (self.destination_bytes + bytes) as u64 > self.segment_bytes / DEFINITIONS_SHARE {
+            return Err(Refused::Full);
+        }
+        self.make_room(bytes, Claim::Message)?;
+        self.put_destination(id, name);
+        self.destinations.insert(id, name.to_owned());
+        self.destination_bytes += bytes;
+        Ok(())
+    }
+
+    // --- writing -----------------------------------------------------------------------------------------------
+
+    /// Whether something was admitted that is not yet durable.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.durable + 1 < self.next_lsn
+    }
+
+    /// When an async store must write next.
+    pub(crate) fn flush_at(&self) -> Option<Nanos> {
+        let is_free = self.ready.is_empty() && self.in_flight.len() < self.writes_max();
+        (self.mode == Mode::Async && self.open.is_some() && is_free)
+            .then(|| self.last_issue + self.shared.config.async_flush_interval)
+    }
+
+    fn writes_max(&self) -> usize {
+        self.shared.config.writes_in_flight_max
+    }
+
+    /// Issues what accumulated, as far as writes in flight allow. `at_once`: an async store does not wait for its time.
+    pub(crate) fn flush(&mut self, now: Nanos, at_once: bool) {
+        while self.in_flight.len() < self.writes_max() {
+            let is_due =
+                self.mode == Mode::Sync || at_once || now >= self.last_issue + self.shared.config.async_flush_interval;
+            if self.ready.is_empty() && is_due {
+                if let Some(batch) = &self.open
+                    && batch.len() < batch.capacity() / 4
+                {
+                    self.buffer_bytes = (batch.capacity() / 2).max(BATCH_BYTES_MIN);
+                }
+                self.close_batch();
+            }
+            // The segment after the one that is written to must stand, or a reader could meet a missing name.
+            if self.ready.front().is_none_or(|batch| !self.standing.contains_key(&(batch.sequence() + 1))) {
+                return;
+            }
+            self.issue(now);
+        }
+    }
+
+    fn issue(&mut self, now: Nanos) {
+        let Some(batch) = self.ready.pop_front() else { return };
+        let (segment, offset, capacity, last_lsn) = (batch.segment, batch.offset, batch.capacity(), batch.last_lsn());
+        let data = batch.finish(self.durable);
+        self.cache.issued(segment, offset, data.clone(), capacity);
+        let file = self.segments.get(segment).expect("a segment stays while it is written").file.id();
+        let bytes = data.len();
+        let op = DiskOp::Write { file, offset: u64::from(offset), data, durable: true };
+        let request = self.shared.port.submit(Purpose::Batch { lane: usize::from(self.identity.number) }, op);
+        self.in_flight.push_back(Flight { request, last_lsn, bytes, segment, offset, is_done: false });
+        self.in_flight_bytes += bytes;
+        self.last_issue = now;
+    }
+
+    /// A write is on media. The durable prefix grows over it once all before it are.
+    pub(crate) fn written(&mut self, request: u64) {
+        let flight = self.in_flight.iter_mut().find(|flight| flight.request == request);
+        flight.expect("a write completes once").is_done = true;
+        while self.in_flight.front().is_some_and(|flight| flight.is_done) {
+            let Some(flight) = self.in_flight.pop_front() else { return };
+            assert!(flight.last_lsn > self.durable && flight.last_lsn < self.next_lsn);
+            self.durable = flight.last_lsn;
+            self.in_flight_bytes -= flight.bytes;
+            self.cache.durable(flight.segment, flight.offset);
+        }
+    }
+
+    /// A check passed that was submitted when `through` was durable. True: something became confirmable.
+    pub(crate) fn checked(&mut self, through: u64) -> bool {
+        assert!(through <= self.durable);
+        if through <= self.confirmable {
+            return false;
+        }
+        self.confirmable = through;
+        self.segments.confirmed(through);
+        true
+    }
+
+    // --- segments ----------------------------------------------------------------------------------------------
+
+    /// Whether another spare should be made, given how many bytes are to stand ready.
+    pub(crate) fn wants_spare(&self) -> bool {
+        let store = self.identity.number.checked_sub(1).map(|index| &self.shared.config.stores[usize::from(index)]);
+        let minimum = store.map_or(0, |store| store.minimum_bytes.div_ceil(self.segment_bytes));
+        let standing = self.standing.len() as u64;
+        (self.spares.len() as u64) < minimum.saturating_sub(standing).max(1)
+    }
+
+    pub(crate) fn add_spare(&mut self, spare: Spare) {
+        self.spares.push_back(spare);
+        self.is_disk_full = false;
+    }
+
+    /// A spare that is to become the next standing segment now, with its identity. Early, so that nobody waits for it.
+    pub(crate) fn next_adoption(&mut self) -> Option<(Spare, SegmentIdentity)> {
+        let next = *self.standing.last_key_value()?.0 + 1;
+        let is_half_full = u64::from(self.offset) > self.segment_bytes / 2;
+        let newest_wanted = if is_half_full { self.sequence + 2 } else { self.sequence + 1 };
+        if self.is_adopting || next > newest_wanted {
+            return None;
+        }
+        let spare = self.spares.pop_front()?;
+        self.is_adopting = true;
+        Some((spare, SegmentIdentity { sequence: next, ..self.segment_identity() }))
+    }
+
+    /// The spare that was taken stands now.
+    pub(crate) fn adopted(&mut self, sequence: u32, file: File) {
+        assert!(self.is_adopting);
+        self.is_adopting = false;
+        self.standing.insert(sequence, file);
+    }
+
+    /// The number of the oldest segment that must stay; `None`: all must.
+    pub(crate) fn dead_before(&self) -> Option<u32> {
+        // Batches that are not written yet lie in the current segment or just before it.
+        let needed =
+            self.ready.iter().map(|batch| batch.segment).chain(self.in_flight.iter().map(|flight| flight.segment));
+        self.segments.dead_before(needed.chain(self.current).min().unwrap_or(u32::MAX))
+    }
+
+    /// Forgets the segments before `stays`; returns their paths.
+    pub(crate) fn remove_before(&mut self, stays: u32) -> Vec<PathBuf> {
+        let removed = self.segments.remove_before(stays);
+        removed
+            .into_iter()
+            .map(|(number, segment)| {
+                self.cache.drop_segment(number);
+                segment.path
+            })
+            .collect()
+    }
+
+    pub(crate) fn take_spares(&mut self) -> VecDeque<Spare> {
+        std::mem::take(&mut self.spares)
+    }
+
+    // --- bodies ------------------------------------------------------------------------------------------------
+
+    /// A message's bytes if they are in memory. Those not yet issued are copied: their buffer still grows.
+    pub(crate) fn body(&self, location: Location) -> Body {
+        if let Some(bytes) = self.cache.written(location) {
+            return Body::Ready(bytes);
+        }
+        let mut unissued = self.ready.iter().chain(&self.open);
+        match unissued.find(|batch| batch.contains(location.segment, location.offset)) {
+            Some(batch) => Body::Ready(batch.copy(location.offset, location.len)),
+            None => Body::Pending,
+        }
+    }
+
+    /// Whether bytes read back are the message at `location`; `bytes` start with its checksum.
+    pub(crate) fn verified(&self, location: Location, bytes: &Bytes) -> Option<Bytes> {
+        let segment = self.segments.get(location.segment)?;
+        let identity = SegmentIdentity {
+            store_id: self.identity.store_id,
+            epoch: segment.epoch,
+            attempt: segment.attempt,
+            lane: segment.lane,
+            sequence: segment.sequence,
+        };
+        let (checksum, payload) = bytes.split_at_checked(format::PAYLOAD_CHECKSUM_BYTES)?;
+        let expected = identity.payload_checksum(location.offset, &[payload]).to_le_bytes();
+        (checksum == expected).then(|| bytes.slice(format::PAYLOAD_CHECKSUM_BYTES..))
+    }
+}

@@ -1,0 +1,1 @@
+//! The lane by itself, without a disk.

@@ -1,0 +1,462 @@
+//! Recovery's reading: follows one lane through the segments of all epochs to its end, by the table in `decide`.
+//!
+//! Owns the walk, the rule that what lies above durable-through is held back, and what is said about damage. What the
+//! records mean is the visitor's business. Reads only, except that `--force-start` gives a damaged segment a second
+//! name, so that nothing removes it.
+//!
+//! Runs of older epochs end where the SEAL says: all before is durable. The last run is the tail of the newest epoch
+//! that served. It ends at the first place that does not continue it; any valid batch behind that place which claims
+//! it to have been durable makes that damage instead (rule 8).
+
+use crate::StoreError;
+use crate::decide::{BatchSeen, Decision, HeaderSeen, Proof, decide};
+use crate::format::{
+    BATCH_HEADER_BYTES, BatchHeader, BlockError, End, FIRST_BATCH_OFFSET, Gap, Piece, Record, SegmentHeader,
+    SegmentIdentity, read_record,
+};
+use crate::port::File;
+use crate::reader::{Ahead, Reader};
+use crate::shared::{CHUNK_BYTES, Shared, while_doing};
+use disk::{BLOCK_SIZE, OpenMode};
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Takes the records of a lane in order.
+pub(crate) trait Visit {
+    /// One record; it starts at `offset` of the segment with the number `segment` in [`Scanned::segments`].
+    fn record(&mut self, lsn: u64, record: Record<'_>, segment: u32, offset: u32);
+}
+
+/// What is to be read.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Folder name of the lane.
+    pub(crate) lane: String,
+    pub(crate) store_id: u128,
+    /// Oldest first. Only the last may lack an end.
+    pub(crate) pieces: Vec<Piece>,
+    /// In the last run, all through here is known to be durable.
+    pub(crate) durable_through: u64,
+    /// Known to be lost.
+    pub(crate) gaps: Vec<Gap>,
+    /// Hold back what lies above durable-through, to be copied.
+    pub(crate) holds_tail: bool,
+}
+
+/// A segment that holds live records.
+#[derive(Debug)]
+pub(crate) struct FoundSegment {
+    pub(crate) piece: Piece,
+    pub(crate) sequence: u32,
+    pub(crate) first_lsn: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
+}
+
+/// A batch above durable-through: seen, but perhaps not on media.
+#[derive(Debug)]
+pub(crate) struct Held {
+    header: BatchHeader,
+    bytes: Vec<u8>,
+    place: Place,
+}
+
+/// Where a batch lies.
+#[derive(Clone, Debug)]
+struct Place {
+    piece: Piece,
+    sequence: u32,
+    offset: u32,
+    path: PathBuf,
+    file: File,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Scanned {
+    pub(crate) segments: Vec<FoundSegment>,
+    /// Where the durable part of the last run ends.
+    pub(crate) end: Option<End>,
+    /// What lies above it.
+    pub(crate) held: VecDeque<Held>,
+    /// The sequence number after the last record, held ones included.
+    pub(crate) next_lsn: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) segments_read: u64,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) notes: Vec<String>,
+    /// The damage that `--force-start` stepped over.
+    pub(crate) damage: Option<StoreError>,
+}
+
+impl Held {
+    /// Hands its records to `visit`, which must know that they are not where they came from.
+    pub(crate) fn records(&self, mut visit: impl FnMut(u64, Record<'_>)) {
+        each_record(&self.bytes, &self.header, |lsn, record, _| visit(lsn, record))
+            .expect("a held batch was read before");
+    }
+
+    pub(crate) fn first_lsn(&self) -> u64 {
+        self.header.first_lsn
+    }
+}
+
+/// Goes through the records of a whole batch; the error says what is wrong.
+fn each_record(
+    bytes: &[u8],
+    header: &BatchHeader,
+    mut visit: impl FnMut(u64, Record<'_>, u32),
+) -> Result<(), &'static str> {
+    let (mut at, end) = (BATCH_HEADER_BYTES, header.length as usize);
+    for lsn in header.first_lsn..header.next_lsn() {
+        let (record, length) = read_record(bytes.get(at..end).unwrap_or_default())
+            .ok_or("a record of a kind that this version does not know")?;
+        visit(lsn, record, at as u32);
+        at += length;
+    }
+    if at == end { Ok(()) } else { Err("a batch with another number of records than it says") }
+}
+
+/// A segment that is being read.
+struct Entered {
+    reader: Reader,
+    identity: SegmentIdentity,
+    segment_bytes: u64,
+}
+
+/// Where reading goes on.
+enum Step {
+    Batch(BatchHeader),
+    Segment(Entered),
+    /// To a valid batch behind damage: in the next segment if given, at this offset.
+    Skip(Option<Entered>, u64),
+    End,
+}
+
+/// Reads a lane as planned.
+pub(crate) async fn scan<V: Visit>(shared: Rc<Shared>, plan: Plan, visitor: V) -> Result<(Scanned, V), StoreError> {
+    let expected = plan.pieces.first().map_or(1, |piece| piece.first_lsn);
+    let result = Scanned { gaps: plan.gaps.clone(), ..Scanned::default() };
+    let mut scanner = Scanner { shared, durable_through: plan.durable_through, plan, expected, result, visitor };
+    for piece in scanner.plan.pieces.clone() {
+        scanner.expected = scanner.expected.max(piece.first_lsn);
+        scanner.piece(piece).await?;
+        if let Some(end) = piece.end {
+            scanner.expected = scanner.expected.max(end.lsn);
+        }
+    }
+    scanner.result.next_lsn = scanner.expected;
+    Ok((scanner.result, scanner.visitor))
+}
+
+struct Scanner<V> {
+    shared: Rc<Shared>,
+    plan: Plan,
+    expected: u64,
+    durable_through: u64,
+    result: Scanned,
+    visitor: V,
+}
+
+impl<V: Visit> Scanner<V> {
+    async fn piece(&mut self, piece: Piece) -> Result<(), StoreError> {
+        let mut sequence = piece.first_sequence;
+        let mut offset = FIRST_BATCH_OFFSET;
+        let Some(mut entered) = self.enter_first(&piece, &mut sequence).await? else { return Ok(()) };
+        if piece.end.is_none() {
+            self.result.end = Some(End { sequence, offset, lsn: self.expected });
+        }
+        loop {
+            if piece.end.is_some_and(|end| (sequence, offset) >= (end.sequence, end.offset)) {
+                break;
+            }
+            match self.step(&mut entered, &piece, offset).await? {
+                Step::Batch(header) => {
+                    self.accept(&mut entered, &piece, offset, header).await?;
+                    offset += header.padded_bytes();
+                }
+                Step::Segment(next) => {
+                    self.leave(&entered);
+                    (entered, sequence, offset) = (next, sequence + 1, FIRST_BATCH_OFFSET);
+                }
+                Step::Skip(next, to) => {
+                    if let Some(next) = next {
+                        self.leave(&entered);
+                        (entered, sequence) = (next, sequence + 1);
+                    }
+                    offset = to as u32;
+                    entered.reader.restart(to);
+                }
+                Step::End => break,
+            }
+        }
+        self.leave(&entered);
+        Ok(())
+    }
+
+    fn leave(&mut self, entered: &Entered) {
+        self.result.bytes_read += entered.reader.bytes_read;
+        self.result.segments_read += 1;
+    }
+
+    /// The first segment of a run that can be read; without `--force-start` that is the first one or an error.
+    async fn enter_first(&mut self, piece: &Piece, sequence: &mut u32) -> Result<Option<Entered>, StoreError> {
+        loop {
+            match self.enter(piece, *sequence).await? {
+                Ok(entered) => return Ok(Some(entered)),
+                Err(error) => self.step_over(error, None).await?,
+            }
+            *sequence += 1;
+            if piece.end.is_none_or(|end| *sequence > end.sequence) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Opens a segment and looks at its header. The inner error is damage.
+    async fn enter(&mut self, piece: &Piece, sequence: u32) -> Result<Result<Entered, StoreError>, StoreError> {
+        let path = self.shared.names.segment(&self.plan.lane, piece.epoch, piece.attempt, sequence);
+        let identity = SegmentIdentity {
+            store_id: self.plan.store_id,
+            epoch: piece.epoch,
+            attempt: piece.attempt,
+            lane: piece.lane,
+            sequence,
+        };
+        let file = match self.shared.port.open(path.clone(), OpenMode::Read).await {
+            Ok(file) => file,
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(Err(self.refused(HeaderSeen::Missing, path))),
+            Err(error) => return Err(while_doing("opening a segment")(error)),
+        };
+        let limit = piece.end.filter(|end| end.sequence == sequence).map_or(u64::MAX, |end| u64::from(end.offset));
+        let mut reader = Reader::new(file, limit);
+        let block = reader.bytes(0, BLOCK_SIZE).await.map_err(while_doing("reading a segment"))?;
+        let (seen, segment_bytes) = match block.map_or(Err(BlockError::Damaged), SegmentHeader::decode) {
+            Ok(header) if header.identity == identity => (HeaderSeen::Expected, header.segment_bytes),
+            Ok(_) => (HeaderSeen::Foreign, 0),
+            Err(BlockError::Damaged) => (HeaderSeen::Damaged, 0),
+            Err(BlockError::TooNew(found)) => {
+                return Err(StoreError::TooNew { path, found, known: crate::format::FORMAT_VERSION });
+            }
+        };
+        match seen {
+            HeaderSeen::Expected => Ok(Ok(Entered { reader, identity, segment_bytes })),
+            other => Ok(Err(self.refused(other, path))),
+        }
+    }
+
+    /// The error for a header that cannot be used.
+    fn refused(&self, header: HeaderSeen, path: PathBuf) -> StoreError {
+        let problem = match decide(header, BatchSeen::Zero, Proof::Nothing) {
+            Decision::RefuseMissing => "the segment is missing",
+            _ => "the segment's header is not the one that was written",
+        };
+        self.damaged(path, 0, problem)
+    }
+
+    fn damaged(&self, path: PathBuf, offset: u64, problem: &'static str) -> StoreError {
+        let affected = format!("records from number {} on in {}", self.expected, self.plan.lane);
+        StoreError::Damaged { path, offset, problem, affected }
+    }
+
+    /// Decides about the place `offset`.
+    async fn step(&mut self, entered: &mut Entered, piece: &Piece, offset: u32) -> Result<Step, StoreError> {
+        let reading = || while_doing("reading a segment");
+        let Entered { reader, identity, segment_bytes } = entered;
+        let at = u64::from(offset);
+        let is_full = at >= *segment_bytes;
+        let (seen, header) = if is_full {
+            (BatchSeen::Zero, None)
+        } else {
+            reader.classify(identity, at, self.expected).await.map_err(reading())?
+        };
+        if let (BatchSeen::Next, Some(header)) = (seen, header) {
+            return Ok(Step::Batch(header));
+        }
+        let mut next = match piece.end.is_none_or(|end| identity.sequence < end.sequence) {
+            true => Some(self.enter(piece, identity.sequence + 1).await?),
+            false => None,
+        };
+        if let Some(Ok(next)) = &mut next
+            && next
+                .reader
+                .classify(&next.identity, u64::from(FIRST_BATCH_OFFSET), self.expected)
+                .await
+                .map_err(reading())?
+                .0
+                == BatchSeen::Next
+        {
+            return Ok(next_segment(next));
+        }
+        let behind = if seen == BatchSeen::Ahead { at } else { at + BLOCK_SIZE as u64 };
+        let here = reader.look_ahead(identity, behind, *segment_bytes, self.expected + 1).await.map_err(reading())?;
+        let there = match &mut next {
+            Some(Ok(next)) => {
+                let from = u64::from(FIRST_BATCH_OFFSET);
+                next.reader
+                    .look_ahead(&next.identity, from, CHUNK_BYTES as u64, self.expected + 1)
+                    .await
+                    .map_err(reading())?
+            }
+            _ => Ahead::default(),
+        };
+        let path = reader.file.path().to_owned();
+        self.leave_place(piece, seen, (path, at), here, (next, there)).await
+    }
+
+    /// The place does not continue the journal: is that its end, or damage?
+    async fn leave_place(
+        &mut self,
+        piece: &Piece,
+        seen: BatchSeen,
+        (path, at): (PathBuf, u64),
+        here: Ahead,
+        (next, there): (Option<Result<Entered, StoreError>>, Ahead),
+    ) -> Result<Step, StoreError> {
+        let claimed = self.durable_through.max(here.durable_through).max(there.durable_through);
+        let proof = if piece.end.is_some() || claimed >= self.expected { Proof::Durable } else { Proof::Nothing };
+        let next = match next {
+            Some(Err(error)) => {
+                // A name or header that must be there is not, whatever the batch looks like.
+                self.step_over(error, here.next.map(|(_, lsn)| lsn)).await?;
+                None
+            }
+            Some(Ok(entered)) => Some(entered),
+            None => None,
+        };
+        let resume = match (here.next, there.next, next) {
+            (Some((to, lsn)), _, _) => Some((Step::Skip(None, to), lsn)),
+            (None, Some((to, lsn)), Some(entered)) => Some((Step::Skip(Some(entered), to), lsn)),
+            (None, None, Some(entered)) if piece.end.is_some() => return Ok(self.lost_rest(path, at, entered).await?),
+            _ => None,
+        };
+        match decide(HeaderSeen::Expected, seen, proof) {
+            Decision::Cut => {
+                if here.next.is_some() || there.next.is_some() {
+                    let note = format!(
+                        "{}: offset {at}: cut at number {}: writes in flight behind it are dropped",
+                        path.display(),
+                        self.expected
+                    );
+                    self.result.notes.push(note);
+                }
+                Ok(Step::End)
+            }
+            Decision::Accept => unreachable!("a batch that continues the journal was taken before"),
+            _ => {
+                let error = self.damaged(path, at, "a batch that was durable does not read");
+                let to = resume.as_ref().map(|(_, lsn)| *lsn).or(piece.end.map(|end| end.lsn));
+                self.step_over(error, to).await?;
+                Ok(resume.map_or(Step::End, |(step, lsn)| {
+                    self.expected = lsn;
+                    step
+                }))
+            }
+        }
+    }
+
+    /// Within a sealed run nothing valid follows in this segment and the next one does not continue either: goes on
+    /// with the next one, whose own first batch is then looked at.
+    async fn lost_rest(&mut self, path: PathBuf, at: u64, mut next: Entered) -> Result<Step, StoreError> {
+        let from = u64::from(FIRST_BATCH_OFFSET);
+        let ahead = next.reader.look_ahead(&next.identity, from, next.segment_bytes, self.expected + 1).await;
+        let ahead = ahead.map_err(while_doing("reading a segment"))?;
+        let error = self.damaged(path, at, "a batch that was durable does not read");
+        self.step_over(error, ahead.next.map(|(_, lsn)| lsn)).await?;
+        if let Some((_, lsn)) = ahead.next {
+            self.expected = lsn;
+        }
+        Ok(Step::Skip(Some(next), ahead.next.map_or(from, |(to, _)| to)))
+    }
+
+    /// Damage: an error, unless it is known already or `--force-start` was given. `to` is where the journal goes on.
+    async fn step_over(&mut self, error: StoreError, to: Option<u64>) -> Result<(), StoreError> {
+        let known = self.plan.gaps.iter().any(|(from, _)| *from == self.expected);
+        if !known && !self.shared.config.force_start {
+            return Err(error);
+        }
+        if !known {
+            if let Some(to) = to
+                && !self.result.gaps.contains(&(self.expected, to - 1))
+            {
+                self.result.gaps.push((self.expected, to - 1));
+            }
+            self.result.notes.push(format!("dropped: {error}"));
+            self.set_aside(&error).await?;
+        }
+        self.result.damage.get_or_insert(error);
+        Ok(())
+    }
+
+    /// Gives the damaged file a second name.
+    async fn set_aside(&self, error: &StoreError) -> Result<(), StoreError> {
+        let StoreError::Damaged { path, .. } = error else { return Ok(()) };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        match self.shared.port.link(path, &path.with_file_name(format!("quarantine.{name}"))).await {
+            Err(error) if !matches!(error.kind, ErrorKind::AlreadyExists | ErrorKind::NotFound) => {
+                Err(while_doing("setting a damaged file aside")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a batch that continues the journal.
+    async fn accept(
+        &mut self,
+        entered: &mut Entered,
+        piece: &Piece,
+        offset: u32,
+        header: BatchHeader,
+    ) -> Result<(), StoreError> {
+        let file = entered.reader.file.clone();
+        let bytes = entered
+            .reader
+            .bytes(u64::from(offset), header.length as usize)
+            .await
+            .map_err(while_doing("reading a segment"))?;
+        let bytes = bytes.expect("the batch was read just now");
+        let place =
+            Place { piece: *piece, sequence: entered.identity.sequence, offset, path: file.path().to_owned(), file };
+        self.expected = header.next_lsn();
+        if piece.end.is_some() || !self.plan.holds_tail {
+            return self.visit(&place, &header, bytes);
+        }
+        self.result.held.push_back(Held { header, bytes: bytes.to_vec(), place });
+        self.durable_through = self.durable_through.max(header.durable_through);
+        while self.result.held.front().is_some_and(|held| held.header.next_lsn() <= self.durable_through + 1) {
+            let Some(held) = self.result.held.pop_front() else { break };
+            let (sequence, lsn) = (held.place.sequence, held.header.next_lsn());
+            self.result.end = Some(End { sequence, offset: held.place.offset + held.header.padded_bytes(), lsn });
+            self.visit(&held.place, &held.header, &held.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn visit(&mut self, place: &Place, header: &BatchHeader, bytes: &[u8]) -> Result<(), StoreError> {
+        let is_same = |found: &FoundSegment| found.piece.epoch == place.piece.epoch && found.sequence == place.sequence;
+        if !self.result.segments.last().is_some_and(is_same) {
+            let (path, file) = (place.path.clone(), place.file.clone());
+            self.result.segments.push(FoundSegment {
+                piece: place.piece,
+                sequence: place.sequence,
+                first_lsn: header.first_lsn,
+                path,
+                file,
+            });
+        }
+        let segment = self.result.segments.len() as u32 - 1;
+        let visitor = &mut self.visitor;
+        let read =
+            each_record(bytes, header, |lsn, record, at| visitor.record(lsn, record, segment, place.offset + at));
+        read.map_err(|problem| self.damaged(place.path.clone(), u64::from(place.offset), problem))
+    }
+}
+
+/// Moves to the next segment, keeping its reader.
+fn next_segment(next: &mut Entered) -> Step {
+    let file = next.reader.file.clone();
+    let reader = std::mem::replace(&mut next.reader, Reader::new(file, 0));
+    Step::Segment(Entered { reader, identity: next.identity, segment_bytes: next.segment_bytes })
+}

@@ -1,0 +1,97 @@
+//! Spare segments: files filled with zeros ahead of use, and how one becomes a segment.
+//!
+//! A spare belongs to the process that made it, which holds its lock for as long as it has the file open, so that
+//! those of dead processes are known. It is never reused by another: a write of its maker may still land.
+//! Owns making and adopting; how many there should be is decided by the lane and, before there are lanes, by the store.
+
+use crate::StoreError;
+use crate::format::{SegmentHeader, SegmentIdentity};
+use crate::port::File;
+use crate::shared::{CHUNK_BYTES, Shared, while_doing};
+use disk::{BLOCK_SIZE, DiskError, OpenMode};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// A file of zeros, durable.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) file: File,
+    bytes: u64,
+}
+
+/// Makes a spare of `bytes` bytes for `lane`, with `depth` writes in flight.
+pub(crate) async fn make(shared: Rc<Shared>, lane: usize, depth: usize) -> Result<Spare, DiskError> {
+    let bytes = shared.segment_bytes(lane);
+    let lane = shared.names.lanes()[lane].clone();
+    let file = create_locked(&shared, |number| shared.names.spare(&lane, shared.process, number)).await?;
+    match fill(&shared, &file, bytes, depth).await {
+        Ok(()) => Ok(Spare { file, bytes }),
+        Err(error) => {
+            shared.port.unlink(file.path()).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Makes a new temporary file and locks it. A sweeper may lock it first, take it for a dead process's, and unlink
+/// it: then another is made.
+pub(crate) async fn create_locked(shared: &Rc<Shared>, name: impl Fn(u64) -> PathBuf) -> Result<File, DiskError> {
+    loop {
+        let file = shared.port.open(name(shared.next_number()), OpenMode::CreateNew).await?;
+        if file.try_lock().await? {
+            return Ok(file);
+        }
+    }
+}
+
+async fn fill(shared: &Rc<Shared>, file: &File, bytes: u64, depth: usize) -> Result<(), DiskError> {
+    let mut in_flight = VecDeque::new();
+    for offset in (0..bytes).step_by(CHUNK_BYTES) {
+        let len = (bytes - offset).min(CHUNK_BYTES as u64) as usize;
+        in_flight.push_back(file.start_write(offset, shared.zeros(len), false));
+        if in_flight.len() >= depth
+            && let Some(oldest) = in_flight.pop_front()
+        {
+            oldest.await?;
+        }
+    }
+    for write in in_flight {
+        write.await?;
+    }
+    file.sync().await
+}
+
+/// Makes a spare the segment `identity` of `lane`: header durable first, then the name, so that a segment's name
+/// never meets a file without its header. The spare's own name stays.
+pub(crate) async fn link_segment(
+    shared: &Rc<Shared>,
+    lane: &str,
+    spare: &Spare,
+    identity: SegmentIdentity,
+) -> Result<PathBuf, DiskError> {
+    let mut block = shared.buffer(BLOCK_SIZE);
+    SegmentHeader { identity, segment_bytes: spare.bytes }.encode(&mut block);
+    spare.file.write(0, block.freeze()).await?;
+    let path = shared.names.segment(lane, identity.epoch, identity.attempt, identity.sequence);
+    shared.port.link(spare.file.path(), &path).await?;
+    Ok(path)
+}
+
+/// As `link_segment`, for a lane that is in use: the name is durable and the spare's own is gone.
+pub(crate) async fn adopt(
+    shared: Rc<Shared>,
+    lane: String,
+    spare: Spare,
+    identity: SegmentIdentity,
+) -> Result<(u32, File), StoreError> {
+    let failed = || while_doing("making the next segment");
+    link_segment(&shared, &lane, &spare, identity).await.map_err(failed())?;
+    sync_names(&shared, &shared.names.lane(&lane)).await.map_err(failed())?;
+    shared.port.unlink(spare.file.path()).await.map_err(failed())?;
+    Ok((identity.sequence, spare.file))
+}
+
+pub(crate) async fn sync_names(shared: &Rc<Shared>, folder: &Path) -> Result<(), DiskError> {
+    shared.port.sync_dir(folder).await
+}

@@ -1,0 +1,162 @@
+//! A process that does not own the store: it follows the chain of owners, tries the owner's lock when asked, and has
+//! the spares ready that a claim needs, so that a takeover pays nothing for them.
+//!
+//! Owns what it last knew of the chain, and the spares until a claim takes them.
+
+use crate::chain::{self, Newest};
+use crate::claim::{FIRST_SEGMENTS, make_folders};
+use crate::format::OwnerRecord;
+use crate::maker::{Made, Maker};
+use crate::shared::{Shared, while_doing};
+use crate::spares::Spare;
+use crate::task::{Task, poll_slot};
+use crate::{Event, StoreError};
+use disk::Nanos;
+use std::rc::Rc;
+
+/// Writes in flight while filling: nobody else needs the disk of a standby.
+const FILL_DEPTH: usize = 4;
+
+#[derive(Debug)]
+pub(crate) struct Standby {
+    shared: Rc<Shared>,
+    newest: Option<Newest>,
+    has_looked: bool,
+    /// (epoch, heartbeat) as last told.
+    told: Option<(u64, u64)>,
+    following: Option<Task<Result<Option<Newest>, StoreError>>>,
+    next_look: Nanos,
+    is_lock_asked: bool,
+    probing: Option<(u64, Task<Result<bool, StoreError>>)>,
+    folders: Option<Task<Result<(), disk::DiskError>>>,
+    has_folders: bool,
+    maker: Maker,
+    spares: Vec<Vec<Spare>>,
+    /// A spare could not be made; a claim must say so instead of waiting.
+    pub(crate) spare_error: Option<disk::DiskError>,
+}
+
+impl Standby {
+    pub(crate) fn new(shared: &Rc<Shared>) -> Self {
+        Self {
+            shared: shared.clone(),
+            newest: None,
+            has_looked: false,
+            told: None,
+            following: None,
+            next_look: 0,
+            is_lock_asked: false,
+            probing: None,
+            folders: None,
+            has_folders: false,
+            maker: Maker::default(),
+            spares: shared.names.lanes().iter().map(|_| Vec::new()).collect(),
+            spare_error: None,
+        }
+    }
+
+    pub(crate) fn next_look(&self) -> Nanos {
+        self.next_look
+    }
+
+    /// Tries the newest owner's lock as soon as it is known.
+    pub(crate) fn ask_lock(&mut self) {
+        self.is_lock_asked = true;
+    }
+
+    /// Looks at the chain now.
+    pub(crate) fn look(&mut self, now: Nanos) {
+        self.next_look = now + self.shared.config.heartbeat_interval;
+        if self.following.is_none() {
+            self.following = Some(Task::new(chain::follow(self.shared.clone(), self.newest.clone())));
+        }
+    }
+
+    /// Goes on with whatever can. The inner error ends the store.
+    pub(crate) fn run(&mut self, now: Nanos) -> Result<Vec<Event>, StoreError> {
+        let mut events = Vec::new();
+        if let Some(found) = poll_slot(&mut self.following) {
+            self.newest = found?;
+            self.has_looked = true;
+            let newest = self.newest.as_ref().map_or((0, 0), |newest| (newest.epoch(), newest.heartbeat));
+            if self.told != Some(newest) {
+                self.told = Some(newest);
+                events.push(Event::Owner { epoch: newest.0, heartbeat: newest.1 });
+            }
+        }
+        if let Some(event) = self.run_probe()? {
+            events.push(event);
+        }
+        self.run_spares(now, &mut events)?;
+        Ok(events)
+    }
+
+    fn run_probe(&mut self) -> Result<Option<Event>, StoreError> {
+        if self.is_lock_asked && self.has_looked && self.probing.is_none() {
+            self.is_lock_asked = false;
+            let Some(newest) = &self.newest else { return Ok(Some(Event::Lock { epoch: 0, free: true })) };
+            let epoch = newest.epoch();
+            self.probing = Some((epoch, Task::new(chain::is_lock_free(self.shared.clone(), epoch))));
+        }
+        let Some((epoch, task)) = &mut self.probing else { return Ok(None) };
+        let (epoch, Some(free)) = (*epoch, task.poll()) else { return Ok(None) };
+        self.probing = None;
+        Ok(Some(Event::Lock { epoch, free: free? }))
+    }
+
+    /// Folders first, then the spares of one lane after the other.
+    fn run_spares(&mut self, now: Nanos, events: &mut Vec<Event>) -> Result<(), StoreError> {
+        if !self.has_looked {
+            return Ok(());
+        }
+        if !self.has_folders && self.folders.is_none() {
+            self.folders = Some(Task::new(make_folders(self.shared.clone())));
+        }
+        if let Some(made) = poll_slot(&mut self.folders) {
+            made.map_err(while_doing("making the store's folders"))?;
+            self.has_folders = true;
+        }
+        while self.has_folders {
+            let wanted = self.spares.iter().position(|lane| lane.len() < FIRST_SEGMENTS);
+            match wanted {
+                Some(lane) => self.maker.start(now, &self.shared, lane, FILL_DEPTH),
+                None => self.maker.retry_now(),
+            }
+            match self.maker.poll(now) {
+                Some(Made::Spare { lane, spare }) => {
+                    self.spare_error = None;
+                    self.spares[lane].push(spare);
+                }
+                Some(Made::DiskFull { error, .. } | Made::Failed(error)) => {
+                    events.push(Event::Note(format!("no spare segment: {error}")));
+                    self.spare_error = Some(error);
+                }
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn retry_at(&self) -> Option<Nanos> {
+        self.maker.retry_at()
+    }
+
+    /// Whether a claim has all that it needs.
+    pub(crate) fn is_ready(&self) -> bool {
+        let has_spares = self.spares.iter().all(|lane| lane.len() == FIRST_SEGMENTS);
+        self.has_looked && self.following.is_none() && has_spares && !self.maker.is_busy()
+    }
+
+    pub(crate) fn newest(&self) -> Option<OwnerRecord> {
+        self.newest.as_ref().map(|newest| newest.record.clone())
+    }
+
+    pub(crate) fn take_spares(&mut self) -> Vec<Vec<Spare>> {
+        let empty = self.spares.iter().map(|_| Vec::new()).collect();
+        std::mem::replace(&mut self.spares, empty)
+    }
+
+    pub(crate) fn return_spares(&mut self, spares: Vec<Vec<Spare>>) {
+        self.spares = spares;
+    }
+}
