@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::options::{Ack, Backlog, Limit, Options, Resend, Url};
 use crate::plots;
@@ -141,7 +140,7 @@ struct RunArguments {
     /// Limit for one attempt to connect, attach included
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_duration, help_heading = "Tuning")]
     connect_timeout: Duration,
-    /// First pause after all servers refused; it grows by a quarter each round, up to --reconnect-max
+    /// First pause after all servers refused; it doubles up to --reconnect-max
     #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = parse_duration, help_heading = "Tuning")]
     reconnect_min: Duration,
     /// Longest pause after all servers refused
@@ -235,35 +234,29 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
     }
 }
 
-/// What a terminal shows of the run, and whether somebody wants it to end.
+/// Which part of the run a terminal shows, and whether a person wants it to end.
 struct Watch {
     progress: Progress,
-    interrupt: Signal,
-    terminate: Signal,
+    interrupted: bool,
 }
 
 impl Watch {
-    fn new(quiet: bool) -> std::io::Result<Self> {
-        Ok(Self {
-            progress: Progress::new(quiet),
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for `step` and shows progress meanwhile; `None` if Ctrl-C or SIGTERM cut it short.
+    /// Waits for `step`, shows progress meanwhile, and gives up waiting on Ctrl-C.
     async fn over<T>(&mut self, handle: &Handle, what: &str, step: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(step);
         loop {
             tokio::select! {
                 result = &mut step => return Some(result),
-                _ = self.interrupt.recv() => break,
-                _ = self.terminate.recv() => break,
+                pressed = tokio::signal::ctrl_c() => {
+                    if pressed.is_ok() {
+                        self.interrupted = true;
+                        self.progress.say(&format!("interrupted while {what}"));
+                        return None;
+                    }
+                }
                 () = tokio::time::sleep(Duration::from_millis(50)) => self.progress.show(handle, what),
             }
         }
-        self.progress.say(&format!("interrupted while {what}; once more skips the next step, too"));
-        None
     }
 }
 
@@ -271,7 +264,7 @@ impl RunArguments {
     async fn run(&self) -> anyhow::Result<Ruling> {
         let options = self.options();
         let handle = start(options.clone(), self.hlog.as_deref())?;
-        let mut watch = Watch::new(self.quiet).context("watching for signals")?;
+        let mut watch = Watch { progress: Progress::new(self.quiet), interrupted: false };
         let drained = self.conduct(&handle, &options, &mut watch).await?;
         let finished = handle.finish().await?;
         watch.progress.finish();

@@ -42,7 +42,6 @@ impl Report<'_> {
             "options": options_json(options),
             "start_ns": series.start_ns,
             "stop_ns": series.stop_ns,
-            "loss_judged": verdict.loss_judged,
             "messages": counts_json(&verdict.counts),
             "losses": verdict.losses.iter().map(loss_json).collect::<Vec<_>>(),
             "rates": {
@@ -161,13 +160,12 @@ impl Report<'_> {
     }
 
     fn write_verdict(&self, out: &mut String) -> fmt::Result {
-        let Verdict { verdict, counts, loss_judged, reasons, not_judged, .. } = self.verdict;
+        let Verdict { verdict, counts, reasons, not_judged, .. } = self.verdict;
         writeln!(out)?;
-        let lost = if *loss_judged { format!("{} lost", counts.lost) } else { "loss not judged".to_owned() };
         writeln!(
             out,
-            "{lost}, {} unexpected, {} out of order, {} recovered",
-            counts.unexpected, counts.out_of_order, counts.recovered
+            "{} lost, {} unexpected, {} out of order, {} recovered",
+            counts.lost, counts.unexpected, counts.out_of_order, counts.recovered
         )?;
         writeln!(
             out,

@@ -10,6 +10,7 @@ use crate::port::File;
 use crate::shared::{CHUNK_BYTES, Shared, while_doing};
 use disk::{BLOCK_SIZE, DiskError, OpenMode};
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -34,13 +35,18 @@ pub(crate) async fn make(shared: Rc<Shared>, lane: usize, depth: usize) -> Resul
     }
 }
 
-/// Makes a new temporary file and locks it. A sweeper may lock it first, take it for a dead process's, and unlink
-/// it: then another is made.
+/// Makes a new temporary file and locks it. A sweeper may have locked it first, taken it for a dead process's, and
+/// unlinked it under that lock: then the lock fails or the name is gone, and another file is made.
 pub(crate) async fn create_locked(shared: &Rc<Shared>, name: impl Fn(u64) -> PathBuf) -> Result<File, DiskError> {
     loop {
-        let file = shared.port.open(name(shared.next_number()), OpenMode::CreateNew).await?;
-        if file.try_lock().await? {
-            return Ok(file);
+        let path = name(shared.next_number());
+        let file = shared.port.open(path.clone(), OpenMode::CreateNew).await?;
+        if !file.try_lock().await? {
+            continue;
+        }
+        match shared.port.open(path, OpenMode::Read).await {
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            other => return other.map(|_| file),
         }
     }
 }

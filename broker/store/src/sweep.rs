@@ -36,7 +36,8 @@ pub(crate) async fn sweep(
                 Name::Segment { epoch: of, .. } if of < epoch => !live.contains(&path),
                 Name::Segment { epoch: of, attempt: by, .. } if of == epoch => by != attempt,
                 Name::Temporary { process } if process != shared.process => {
-                    is_abandoned(&shared, &path).await.map_err(failed())?
+                    remove_abandoned(&shared, &path).await.map_err(failed())?;
+                    false
                 }
                 _ => false,
             };
@@ -48,11 +49,15 @@ pub(crate) async fn sweep(
     Ok(())
 }
 
-/// Whether the maker of a temporary file is dead: its lock is free.
-async fn is_abandoned(shared: &Rc<Shared>, path: &Path) -> Result<bool, DiskError> {
-    match shared.port.open(path.to_owned(), OpenMode::ReadWrite).await {
-        Ok(file) => file.try_lock().await,
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+/// Removes a temporary file whose lock is free: its maker is dead. The lock is held until the name is gone, so that a
+/// maker that comes to its own file just now sees either.
+async fn remove_abandoned(shared: &Rc<Shared>, path: &Path) -> Result<(), DiskError> {
+    let file = match shared.port.open(path.to_owned(), OpenMode::ReadWrite).await {
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    if file.try_lock().await? {
+        shared.port.unlink(path).await?;
     }
+    Ok(())
 }

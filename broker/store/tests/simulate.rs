@@ -27,12 +27,12 @@ fn world(seed: u64) -> (World, Faults) {
     };
     let mut sometimes = |most: u32| if random.bool() { random.u32(0..=most) } else { 0 };
     let faults = Faults {
-        kill: sometimes(30),
-        pause: sometimes(30),
-        crash: sometimes(15),
-        lose_cache: sometimes(15),
-        claim_unprovoked: sometimes(20),
-        stop: sometimes(10),
+        kill: sometimes(60),
+        pause: sometimes(60),
+        crash: sometimes(30),
+        lose_cache: sometimes(30),
+        claim_unprovoked: sometimes(60),
+        stop: sometimes(20),
     };
     let nodes = 1 + seed as usize % 3;
     (World::with_disk(SimDisk::new(seed, slow), seed, nodes, config), faults)
@@ -42,7 +42,7 @@ fn world(seed: u64) -> (World, Faults) {
 fn run(seed: u64, mutant: Mutant) -> Result<World, Violation> {
     let (mut world, faults) = world(seed);
     world.mutant = mutant;
-    while world.now < 250 * MS {
+    while world.now < 100 * MS {
         world.nemesis(faults);
         world.step()?;
         if let Some(failure) = world.failures.first() {

@@ -81,6 +81,7 @@ pub(crate) struct Node {
     inbox: VecDeque<DiskDone>,
     slots: BTreeSet<FileId>,
     slot_reads: BTreeSet<u64>,
+    segments: BTreeSet<FileId>,
     /// (epoch, heartbeat), and when it last changed.
     owner: Option<((u64, u64), Nanos)>,
     next_probe: Nanos,
@@ -146,6 +147,7 @@ impl World {
             inbox: VecDeque::new(),
             slots: BTreeSet::new(),
             slot_reads: BTreeSet::new(),
+            segments: BTreeSet::new(),
             owner: None,
             next_probe: 0,
             live: [Vec::new(), Vec::new()],
@@ -185,7 +187,7 @@ impl World {
             None => node.store.poll_timeout(),
         });
         let restarts = self.nodes.iter().zip(&self.restart_at).filter(|(node, _)| node.is_none()).map(|(_, at)| *at);
-        let client = self.now + 20_000;
+        let client = self.now + 50_000;
         let next = timers.chain(self.disk.poll_timeout()).chain(restarts).chain([client]).min().unwrap_or(client);
         self.now = next.max(self.now + 1);
         while let Some((session, done)) = self.disk.poll(self.now) {
@@ -231,9 +233,9 @@ impl World {
         let Some(node) = &mut self.nodes[index] else { return Ok(()) };
         node.store.flush(now);
         while let Some(mut request) = node.store.poll_disk() {
-            watch_slots(node, request.id, &request.op);
+            watch_files(node, request.id, &request.op);
             if self.mutant == Mutant::NoDurability {
-                strip(&mut request.op);
+                strip(node, &mut request.op);
             }
             self.disk.submit(now, node.session, request);
         }
@@ -473,15 +475,21 @@ fn check_payload(id: u64, bytes: &[u8]) -> Result<(), Violation> {
     Err(Violation(format!("message {id} has the wrong bytes")))
 }
 
-fn strip(op: &mut DiskOp) {
-    if let DiskOp::Write { durable, .. } = op {
+/// Takes the durability from journal batches: writes behind the first block of a segment.
+fn strip(node: &Node, op: &mut DiskOp) {
+    if let DiskOp::Write { file, offset: 4096.., durable, .. } = op
+        && node.segments.contains(file)
+    {
         *durable = false;
     }
 }
 
-/// Notes which reads are ownership checks.
-fn watch_slots(node: &mut Node, id: u64, op: &DiskOp) {
+/// Notes which reads are ownership checks, and which files are segments.
+fn watch_files(node: &mut Node, id: u64, op: &DiskOp) {
     match op {
+        DiskOp::Open { file, path, mode: OpenMode::CreateNew } if path.to_string_lossy().contains("/spare.") => {
+            node.segments.insert(*file);
+        }
         DiskOp::Open { file, path, mode: OpenMode::Read } if path.to_string_lossy().contains("/slot.") => {
             node.slots.insert(*file);
         }
