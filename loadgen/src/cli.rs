@@ -260,15 +260,27 @@ impl Watch {
     }
 }
 
+/// How complete a run was at its end.
+struct Seen {
+    /// Every send has its answer.
+    answered: bool,
+    /// The queues were seen empty.
+    drained: bool,
+}
+
 impl RunArguments {
     async fn run(&self) -> anyhow::Result<Ruling> {
         let options = self.options();
         let handle = start(options.clone(), self.hlog.as_deref())?;
         let mut watch = Watch { progress: Progress::new(self.quiet), interrupted: false };
-        let drained = self.conduct(&handle, &options, &mut watch).await?;
+        let seen = self.conduct(&handle, &options, &mut watch).await?;
         let finished = handle.finish().await?;
         watch.progress.finish();
-        let mut verdict = judge(&finished.ledger, &self.rules(&finished, drained));
+        let mut verdict = judge(&finished.ledger, &self.rules(&finished, seen.drained));
+        if !seen.answered {
+            let patience = self.patience;
+            verdict.unknown(format!("some sends were still unanswered {patience:?} after the end of the schedule"));
+        }
         let Finished { ledger, series } = &finished;
         self.apply_thresholds(&options, &finished, &mut verdict);
         let report = Report { options: &options, ledger, series, verdict: &verdict };
@@ -277,11 +289,11 @@ impl RunArguments {
         Ok(verdict.verdict)
     }
 
-    /// Start, sending, the last answers, drain. True if the queues were seen empty.
-    async fn conduct(&self, handle: &Handle, options: &Options, watch: &mut Watch) -> anyhow::Result<bool> {
+    /// Start, sending, the last answers, drain.
+    async fn conduct(&self, handle: &Handle, options: &Options, watch: &mut Watch) -> anyhow::Result<Seen> {
         match watch.over(handle, "connecting", handle.started(self.patience)).await {
             Some(started) => started?,
-            None => return Ok(false),
+            None => return Ok(Seen { answered: true, drained: false }),
         };
         let sending = async {
             match options.limit {
@@ -294,13 +306,11 @@ impl RunArguments {
         };
         watch.over(handle, "sending", sending).await;
         handle.check()?;
-        let answered = watch.over(handle, "settling", handle.stop_sending(self.patience)).await;
-        if answered == Some(false) {
-            watch.progress.say("some sends are still unanswered: they are in doubt");
-        }
+        let answered = watch.over(handle, "settling", handle.stop_sending(self.patience)).await.unwrap_or(false);
         handle.check()?;
         let drain = handle.drain(self.quiet_time, self.drain_limit());
-        Ok(watch.over(handle, "draining", drain).await.unwrap_or(false))
+        let drained = watch.over(handle, "draining", drain).await.unwrap_or(false);
+        Ok(Seen { answered, drained })
     }
 
     /// A drain goes on while messages come; without any, it is given the patience asked for.
