@@ -1,0 +1,400 @@
+//! Real broker processes in temporary folders, and a small blocking client, for the tests of this package.
+//!
+//! Owns the processes that it starts: each is killed, by its id, when its handle is dropped.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use amqp::message::{Body, Header, Properties};
+use amqp::{Attach, Config, Connection, Delivery, Event, LinkId, Outcome, Role, Source, Target};
+use bytes::Bytes;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Nothing here waits longer than this.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A port that is free at the moment.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Writes a configuration folder: `tibemsd.conf` per server, shared queues.conf.
+pub struct Setup {
+    /// The folder.
+    pub folder: tempfile::TempDir,
+    /// Ports of the servers.
+    pub ports: Vec<u16>,
+}
+
+impl Setup {
+    /// `servers` servers over one store; `extra` lines go into each tibemsd.conf.
+    pub fn new(servers: usize, queues: &str, extra: &str) -> Setup {
+        let folder = tempfile::tempdir().unwrap();
+        let ports: Vec<u16> = (0..servers).map(|_| free_port()).collect();
+        let setup = Setup { folder, ports };
+        std::fs::write(setup.folder.path().join("queues.conf"), queues).unwrap();
+        for index in 0..servers {
+            let mut text = format!(
+                "server = TEST\nlisten = tcp://127.0.0.1:{}\nstore = datastore\nqueues = queues.conf\nsegment_size = 1MB\n{extra}\n",
+                setup.ports[index]
+            );
+            if servers == 2 {
+                let peer = setup.ports[1 - index];
+                text += &format!("ft_active = tcp://127.0.0.1:{peer}\nft_heartbeat = 100ms\nft_activation = 500ms\n");
+            }
+            std::fs::write(setup.config(index), text).unwrap();
+        }
+        setup
+    }
+
+    /// The configuration file of one server.
+    pub fn config(&self, index: usize) -> PathBuf {
+        self.folder.path().join(format!("server{index}.conf"))
+    }
+
+    /// The store folder.
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("datastore")
+    }
+
+    /// Starts one server.
+    pub fn start(&self, index: usize) -> Server {
+        self.start_with(index, &[])
+    }
+
+    /// Starts one server with further arguments.
+    pub fn start_with(&self, index: usize, arguments: &[&str]) -> Server {
+        Server::start(&self.config(index), self.ports[index], arguments)
+    }
+}
+
+/// A broker process.
+pub struct Server {
+    /// Where it listens.
+    pub port: u16,
+    child: Child,
+    events: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    fn start(config: &Path, port: u16, arguments: &[&str]) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_broker"))
+            .arg("--config")
+            .arg(config)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new(Mutex::new(String::new()));
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let into = Arc::clone(&events);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                into.lock().unwrap().push(line);
+            }
+        });
+        let into = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                into.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        Server { port, child, events, log }
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Its process id.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for an event line that holds `text`.
+    pub fn wait_event(&mut self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.events.lock().unwrap().iter().any(|line| line.contains(text)) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < until, "no event {text} (ended: {ended:?}):\n{}", self.report());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until it serves clients.
+    pub fn wait_active(&mut self) {
+        self.wait_event("\"to\":\"ACTIVE\"");
+    }
+
+    /// Waits until it is standby.
+    pub fn wait_standby(&mut self) {
+        self.wait_event("\"to\":\"STANDBY\"");
+    }
+
+    /// Waits for its end; gives the exit code.
+    pub fn wait_exit(&mut self) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "the server does not end:\n{}", self.report());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    fn report(&self) -> String {
+        format!("events:\n{}\nlog:\n{}", self.events.lock().unwrap().join("\n"), self.log())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Ended already, perhaps.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a client saw.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    Opened,
+    Closed(Option<amqp::Error>),
+    Failed(amqp::Error),
+    Attached { link: LinkId, refused: bool },
+    Detached { link: LinkId, error: Option<amqp::Error> },
+    Credit { link: LinkId, credit: u32 },
+    Message { link: LinkId, delivery_id: u32, body: Vec<u8>, header: Header },
+    Outcome { token: u64, outcome: Option<Outcome> },
+    SettledByPeer { first: u32, last: u32 },
+    Drained,
+    EndOfFile,
+}
+
+/// A blocking client on one connection.
+pub struct Client {
+    stream: TcpStream,
+    connection: Connection,
+    started: Instant,
+    /// Seen and not yet asked for.
+    pub seen: Vec<Seen>,
+    session: amqp::SessionId,
+}
+
+impl Client {
+    /// Connects and opens; the server's answer is in `seen`.
+    pub fn connect(port: u16) -> Client {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let config = Config { container_id: "test".into(), ..Config::default() };
+        let mut connection = Connection::client(config, Some(amqp::ClientSasl::Anonymous), 0);
+        connection.open(amqp::Open { container_id: "test".into(), ..amqp::Open::default() });
+        let session = connection.begin();
+        let mut client = Client { stream, connection, started: Instant::now(), seen: Vec::new(), session };
+        client.turn();
+        client
+    }
+
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64 + 1
+    }
+
+    /// Sends what is to be sent, reads what there is.
+    pub fn turn(&mut self) {
+        self.flush();
+        let mut buffer = [0; 65536];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => self.seen.push(Seen::EndOfFile),
+            Ok(count) => self.take_in(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => self.take_in(&[]),
+            Err(_) => self.seen.push(Seen::EndOfFile),
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        while let Some(output) = self.connection.poll_transmit(self.now()) {
+            for chunk in output.chunks {
+                // A server that closes while we write is seen when we read.
+                let _ = self.stream.write_all(&chunk);
+            }
+        }
+    }
+
+    fn take_in(&mut self, mut input: &[u8]) {
+        let now = self.now();
+        while let Some(event) = self.connection.next_event(now, &mut input) {
+            let seen = match event {
+                Event::Open => Seen::Opened,
+                Event::Close { error } => Seen::Closed(error),
+                Event::Failed(error) => Seen::Failed(error),
+                Event::Attached { link, attach } => {
+                    let refused = match attach.role {
+                        Role::Sender => attach.source.is_none(),
+                        Role::Receiver => attach.target.is_none(),
+                    };
+                    Seen::Attached { link, refused }
+                }
+                Event::Detach { link, error, .. } => Seen::Detached { link, error },
+                Event::Flow { link, credit, .. } => Seen::Credit { link, credit },
+                Event::Drained { .. } => Seen::Drained,
+                Event::SettledByPeer { first, last, .. } => Seen::SettledByPeer { first, last },
+                Event::Outcome { token, outcome, .. } => Seen::Outcome { token, outcome },
+                Event::Message(message) => {
+                    let sections = amqp::message::scan(message.payload).unwrap();
+                    Seen::Message {
+                        link: message.link,
+                        delivery_id: message.delivery_id,
+                        body: sections.data(message.payload).unwrap_or_default().to_vec(),
+                        header: sections.header,
+                    }
+                }
+                _ => continue,
+            };
+            self.seen.push(seen);
+        }
+    }
+
+    /// Waits until `pick` finds something in what was seen; takes it out.
+    pub fn wait<T>(&mut self, what: &str, pick: impl Fn(&Seen) -> Option<T>) -> T {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(index) = self.seen.iter().position(|seen| pick(seen).is_some()) {
+                return pick(&self.seen.remove(index)).unwrap();
+            }
+            assert!(Instant::now() < until, "{what} did not come; seen: {:?}", self.seen);
+            self.turn();
+        }
+    }
+
+    /// Whether nothing matching `pick` comes for a while.
+    pub fn quiet(&mut self, time: Duration, pick: impl Fn(&Seen) -> bool) -> bool {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            self.turn();
+        }
+        !self.seen.iter().any(pick)
+    }
+
+    /// A link that sends to `address`; `Err` carries the refusal.
+    pub fn sender(&mut self, address: &str) -> Result<LinkId, amqp::Error> {
+        let attach = Attach {
+            name: format!("to {address}"),
+            role: Role::Sender,
+            source: Some(Source::default()),
+            target: Some(Target::at(address)),
+            ..Attach::default()
+        };
+        let link = self.connection.attach(self.session, attach);
+        self.attached(link)
+    }
+
+    /// A link that receives from `address`.
+    pub fn receiver(&mut self, address: &str, credit: u32) -> Result<LinkId, amqp::Error> {
+        let attach = Attach {
+            name: format!("from {address}"),
+            role: Role::Receiver,
+            source: Some(Source::at(address)),
+            target: Some(Target::default()),
+            ..Attach::default()
+        };
+        let link = self.connection.attach(self.session, attach);
+        self.connection.grant(link, credit, false);
+        self.attached(link)
+    }
+
+    fn attached(&mut self, link: LinkId) -> Result<LinkId, amqp::Error> {
+        let refused = self.wait("the answer to attach", |seen| match seen {
+            Seen::Attached { link: answered, refused } if *answered == link => Some(*refused),
+            _ => None,
+        });
+        if !refused {
+            return Ok(link);
+        }
+        Err(self.wait("the reason of the refusal", |seen| match seen {
+            Seen::Detached { link: detached, error } if *detached == link => error.clone(),
+            _ => None,
+        }))
+    }
+
+    /// Sends a durable message; its token comes back with the outcome.
+    pub fn send(&mut self, link: LinkId, token: u64, body: &[u8]) {
+        self.send_as(link, token, body, Header { durable: true, ..Header::default() });
+    }
+
+    /// Sends a message with a header.
+    pub fn send_as(&mut self, link: LinkId, token: u64, body: &[u8], header: Header) {
+        let until = Instant::now() + PATIENCE;
+        while self.connection.link_credit(link) == 0 {
+            assert!(Instant::now() < until, "no credit; seen: {:?}", self.seen);
+            self.turn();
+        }
+        let payload = amqp::message::encode(header, &Properties::default(), &[], Body::Data(body));
+        let tag = token.to_be_bytes();
+        let delivery =
+            Delivery { token, tag: &tag, settled: false, format: 0, state: None, head: &[], body: Bytes::from(payload) };
+        self.connection.send(link, delivery).unwrap();
+    }
+
+    /// Waits for the outcome of the message with `token`.
+    pub fn outcome(&mut self, token: u64) -> Option<Outcome> {
+        self.wait("an outcome", |seen| match seen {
+            Seen::Outcome { token: answered, outcome } if *answered == token => Some(outcome.clone()),
+            _ => None,
+        })
+    }
+
+    /// Sends and waits for `accepted`.
+    pub fn publish(&mut self, link: LinkId, token: u64, body: &[u8]) {
+        self.send(link, token, body);
+        assert_eq!(self.outcome(token), Some(Outcome::Accepted));
+    }
+
+    /// The next message: its delivery-id, body and header.
+    pub fn message(&mut self) -> (u32, Vec<u8>, Header) {
+        self.wait("a message", |seen| match seen {
+            Seen::Message { delivery_id, body, header, .. } => Some((*delivery_id, body.clone(), *header)),
+            _ => None,
+        })
+    }
+
+    /// Accepts a message; with `confirmed`, waits until the broker has settled it.
+    pub fn accept(&mut self, delivery_id: u32, confirmed: bool) {
+        self.connection.settle(self.session, delivery_id, Outcome::Accepted, !confirmed);
+        self.turn();
+        if confirmed {
+            self.wait("the settlement", |seen| match seen {
+                Seen::SettledByPeer { first, last } if *first <= delivery_id && delivery_id <= *last => Some(()),
+                _ => None,
+            });
+        }
+    }
+
+    /// Grants credit on a receiving link; with `drain`, what is not used comes back.
+    pub fn grant(&mut self, link: LinkId, credit: u32, drain: bool) {
+        self.connection.grant(link, credit, drain);
+        self.turn();
+    }
+}
