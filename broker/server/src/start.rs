@@ -78,7 +78,6 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
         Some(ft) => Some(resolve(&ft.peer_host, ft.peer_port).context("parameter ft_active")?),
         None => None,
     };
-    let random = random()?;
     let mut broker =
         assemble(configuration, reactor, log, Start { random, listeners, peer_address, options: options.into() })?;
     broker.start();
@@ -96,6 +95,8 @@ pub struct Start {
     pub peer_address: Option<SocketAddr>,
     /// What the operator allows.
     pub options: StoreOptions,
+    /// The time of day.
+    pub clock: WallClock,
 }
 
 /// What the operator allows at this start.
@@ -137,7 +138,7 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
     let exchange = Exchange::new(engine(&configuration, &sync), store, sync);
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
     Ok(Broker::new(Parts {
-        clock: WallClock::from_system(now),
+        clock: start.clock,
         configuration,
         reactor,
         exchange,

@@ -1,0 +1,284 @@
+//! A client that publishes to and consumes from one queue, and remembers what it was promised.
+//!
+//! Owns the ledger of its queue and the verdict on it. Knows no server process, only addresses.
+
+use amqp::message::{Body, Header, Properties};
+use amqp::{Attach, ClientSasl, Config, Connection, Delivery, Event, LinkId, Outcome, Role, Source, Target};
+use reactor::{Reactor, SocketId};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+
+const WINDOW: usize = 64;
+const TICK: u64 = 1_000_000;
+const RECONNECT: u64 = 20_000_000;
+const TIMER_TICK: u64 = 1;
+
+/// What was promised and what came.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    attempted: BTreeSet<u64>,
+    /// By connection, in the order of the confirmations.
+    confirmed: Vec<Vec<u64>>,
+    delivered: BTreeMap<u64, u32>,
+    acknowledged: BTreeSet<u64>,
+}
+
+/// One client process.
+#[derive(Debug)]
+pub struct Client {
+    reactor: Reactor,
+    queue: &'static str,
+    servers: [SocketAddr; 2],
+    turn: usize,
+    random: fastrand::Rng,
+    link: Option<Link>,
+    publishing: bool,
+    next_id: u64,
+    /// What it knows.
+    pub ledger: Ledger,
+    /// Messages that came since the last look.
+    pub arrived: u64,
+}
+
+#[derive(Debug)]
+struct Link {
+    socket: SocketId,
+    connected: bool,
+    sending: bool,
+    protocol: Connection,
+    sender: LinkId,
+    receiver: LinkId,
+    unconfirmed: usize,
+    unacknowledged: HashMap<u32, u64>,
+    since_grant: u32,
+}
+
+impl Client {
+    /// A client of `queue` behind two servers.
+    pub fn new(reactor: Reactor, queue: &'static str, servers: [SocketAddr; 2], seed: u64) -> Client {
+        Client {
+            reactor,
+            queue,
+            servers,
+            turn: 0,
+            random: fastrand::Rng::with_seed(seed),
+            link: None,
+            publishing: true,
+            next_id: 1,
+            ledger: Ledger::default(),
+            arrived: 0,
+        }
+    }
+
+    /// The first turn.
+    pub fn start(&mut self) {
+        self.connect();
+        self.tick();
+    }
+
+    /// No further message is published.
+    pub fn stop_publishing(&mut self) {
+        self.publishing = false;
+    }
+
+    fn tick(&mut self) {
+        self.reactor.set_timer(self.reactor.now() + TICK, TIMER_TICK);
+    }
+
+    fn connect(&mut self) {
+        let now = self.reactor.now();
+        let address = self.servers[self.turn % 2];
+        self.turn += 1;
+        let socket = self.reactor.connect(address);
+        let config = Config { container_id: "client".into(), idle_timeout_ms: 2_000, ..Config::default() };
+        let mut protocol = Connection::client(config, Some(ClientSasl::Anonymous), now);
+        protocol.open(amqp::Open { container_id: "client".into(), ..amqp::Open::default() });
+        let session = protocol.begin();
+        let end = |role| Attach {
+            name: format!("{role:?}"),
+            role,
+            source: Some(if role == Role::Receiver { Source::at(self.queue) } else { Source::default() }),
+            target: Some(if role == Role::Sender { Target::at(self.queue) } else { Target::default() }),
+            ..Attach::default()
+        };
+        let sender = protocol.attach(session, end(Role::Sender));
+        let receiver = protocol.attach(session, end(Role::Receiver));
+        protocol.grant(receiver, WINDOW as u32, false);
+        self.ledger.confirmed.push(Vec::new());
+        self.link = Some(Link {
+            socket,
+            connected: false,
+            sending: false,
+            protocol,
+            sender,
+            receiver,
+            unconfirmed: 0,
+            unacknowledged: HashMap::new(),
+            since_grant: 0,
+        });
+        self.reactor.set_timer(now + RECONNECT * 50, 2 + self.turn as u64);
+    }
+
+    /// One turn of the process.
+    pub fn turn(&mut self) {
+        let mut events = VecDeque::new();
+        self.reactor.wait(&mut events).expect("a simulated wait does not fail");
+        while let Some(event) = events.pop_front() {
+            let own = |socket| self.link.as_ref().is_some_and(|link| link.socket == socket);
+            match event {
+                reactor::Event::Connected { socket } if own(socket) => self.link.as_mut().unwrap().connected = true,
+                reactor::Event::Sent { socket } if own(socket) => self.link.as_mut().unwrap().sending = false,
+                reactor::Event::Received { socket, data } if own(socket) => self.take_in(&data),
+                reactor::Event::Closed { socket, .. } if own(socket) => self.disconnect(),
+                reactor::Event::Timer(TIMER_TICK) => self.on_tick(),
+                // The patience with a server that accepts and then says nothing.
+                reactor::Event::Timer(token) if token == 2 + self.turn as u64 => {
+                    if self.link.as_ref().is_some_and(|link| link.protocol.link_credit(link.sender) == 0 && link.unconfirmed == 0) {
+                        self.disconnect();
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.transmit();
+    }
+
+    fn on_tick(&mut self) {
+        let now = self.reactor.now();
+        if let Some(link) = &mut self.link {
+            if link.protocol.poll_timeout().is_some_and(|at| at <= now) {
+                link.protocol.handle_timeout(now);
+                self.take_in(&[]);
+            }
+        } else if self.random.u64(..RECONNECT) < TICK {
+            self.connect();
+        }
+        self.publish();
+        self.tick();
+    }
+
+    fn disconnect(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.reactor.close(link.socket);
+        }
+    }
+
+    fn publish(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let mut count = self.random.u64(..4);
+        while self.publishing && count > 0 && link.unconfirmed < WINDOW && link.protocol.link_credit(link.sender) > 0 {
+            count -= 1;
+            let id = self.next_id;
+            self.next_id += 1;
+            let mut body = id.to_be_bytes().to_vec();
+            body.resize(8 + self.random.usize(..3000), id as u8);
+            let header = Header { durable: true, ..Header::default() };
+            let payload = amqp::message::encode(header, &Properties::default(), &[], Body::Data(&body));
+            let tag = id.to_be_bytes();
+            let delivery =
+                Delivery { token: id, tag: &tag, settled: false, format: 0, state: None, head: &[], body: payload };
+            self.ledger.attempted.insert(id);
+            link.protocol.send(link.sender, delivery).expect("there is credit");
+            link.unconfirmed += 1;
+        }
+    }
+
+    fn take_in(&mut self, mut input: &[u8]) {
+        let now = self.reactor.now();
+        let Some(mut link) = self.link.take() else { return };
+        let mut over = false;
+        while let Some(event) = link.protocol.next_event(now, &mut input) {
+            match event {
+                Event::Message(message) => {
+                    let (session, delivery_id) = (message.link.session, message.delivery_id);
+                    let sections = amqp::message::scan(message.payload).expect("the broker sends valid messages");
+                    let body = sections.data(message.payload).expect("one data section");
+                    let id = u64::from_be_bytes(body[..8].try_into().unwrap());
+                    assert!(body[8..].iter().all(|byte| *byte == id as u8), "message {id} is damaged");
+                    let header = sections.header;
+                    self.arrived += 1;
+                    self.ledger.deliver(id, header.delivery_count > 0 || !header.first_acquirer);
+                    match self.random.u8(..10) {
+                        0 => link.protocol.settle(session, delivery_id, Outcome::Released, true),
+                        1 => link.protocol.settle(session, delivery_id, Outcome::Accepted, true),
+                        _ => {
+                            link.unacknowledged.insert(delivery_id, id);
+                            link.protocol.settle(session, delivery_id, Outcome::Accepted, false);
+                        }
+                    }
+                    link.since_grant += 1;
+                    if link.since_grant >= WINDOW as u32 / 2 {
+                        link.since_grant = 0;
+                        link.protocol.grant(link.receiver, WINDOW as u32, false);
+                    }
+                }
+                Event::Outcome { token, outcome, .. } => {
+                    link.unconfirmed -= 1;
+                    if outcome == Some(Outcome::Accepted) {
+                        self.ledger.confirmed.last_mut().expect("this connection's").push(token);
+                    }
+                }
+                Event::SettledByPeer { first, last, .. } => {
+                    let ids = &mut self.ledger.acknowledged;
+                    link.unacknowledged.retain(|delivery_id, id| {
+                        let settled = (first..=last).contains(delivery_id);
+                        if settled {
+                            ids.insert(*id);
+                        }
+                        !settled
+                    });
+                }
+                Event::Close { .. } | Event::Failed(_) | Event::Detach { .. } | Event::End { .. } => over = true,
+                _ => {}
+            }
+        }
+        if over {
+            self.reactor.close(link.socket);
+        } else {
+            self.link = Some(link);
+        }
+    }
+
+    fn transmit(&mut self) {
+        let now = self.reactor.now();
+        if let Some(link) = &mut self.link
+            && link.connected
+            && !link.sending
+            && let Some(output) = link.protocol.poll_transmit(now)
+        {
+            link.sending = true;
+            self.reactor.send(link.socket, output.chunks);
+        }
+    }
+}
+
+impl Ledger {
+    fn deliver(&mut self, id: u64, marked: bool) {
+        assert!(self.attempted.contains(&id), "message {id} was never sent");
+        assert!(!self.acknowledged.contains(&id), "message {id} came back after its acknowledgement was confirmed");
+        let times = self.delivered.entry(id).or_default();
+        assert!(*times == 0 || marked, "message {id} was repeated without a mark");
+        *times += 1;
+    }
+
+    /// How many messages were confirmed.
+    pub fn confirmed(&self) -> usize {
+        self.confirmed.iter().map(Vec::len).sum()
+    }
+
+    /// Checks the promise of a sync store: everything confirmed was delivered.
+    pub fn check_sync(&self) {
+        let missing = |id: &&u64| !self.delivered.contains_key(id);
+        let lost: Vec<_> = self.confirmed.iter().flatten().filter(missing).collect();
+        assert!(lost.is_empty(), "{} confirmed messages were lost: {lost:?}", lost.len());
+    }
+
+    /// Checks the promise of an async store: what is lost of each connection is the end of what it was confirmed.
+    pub fn check_async(&self) {
+        for confirmed in &self.confirmed {
+            let kept = confirmed.iter().rposition(|id| self.delivered.contains_key(id)).map_or(0, |last| last + 1);
+            let hole = confirmed[..kept].iter().find(|id| !self.delivered.contains_key(id));
+            assert!(hole.is_none(), "message {hole:?} was lost although a later one of the same connection was kept");
+        }
+    }
+}
