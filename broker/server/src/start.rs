@@ -78,8 +78,9 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
         Some(ft) => Some(resolve(&ft.peer_host, ft.peer_port).context("parameter ft_active")?),
         None => None,
     };
-    let mut broker =
-        assemble(configuration, reactor, log, Start { random, listeners, peer_address, options: options.into() })?;
+    let clock = WallClock::from_system(reactor.now());
+    let start = Start { random: random()?, listeners, peer_address, options: options.into(), clock };
+    let mut broker = assemble(configuration, reactor, log, start)?;
     broker.start();
     Ok(broker.run()?)
 }

@@ -21,6 +21,7 @@ pub struct Ledger {
     confirmed: Vec<Vec<u64>>,
     delivered: BTreeMap<u64, u32>,
     acknowledged: BTreeSet<u64>,
+    released: BTreeSet<u64>,
 }
 
 /// One client process.
@@ -38,6 +39,8 @@ pub struct Client {
     pub ledger: Ledger,
     /// Messages that came since the last look.
     pub arrived: u64,
+    /// Messages that it receives before it grants again; 0 = it only publishes.
+    window: u32,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,7 @@ impl Client {
             next_id: 1,
             ledger: Ledger::default(),
             arrived: 0,
+            window: WINDOW as u32,
         }
     }
 
@@ -76,9 +80,17 @@ impl Client {
         self.tick();
     }
 
-    /// No further message is published.
+    /// From now on it publishes only.
+    pub fn stop_receiving(&mut self) {
+        self.window = 0;
+        self.disconnect();
+    }
+
+    /// From now on it receives only.
     pub fn stop_publishing(&mut self) {
         self.publishing = false;
+        self.window = WINDOW as u32;
+        self.disconnect();
     }
 
     fn tick(&mut self) {
@@ -103,7 +115,7 @@ impl Client {
         };
         let sender = protocol.attach(session, end(Role::Sender));
         let receiver = protocol.attach(session, end(Role::Receiver));
-        protocol.grant(receiver, WINDOW as u32, false);
+        protocol.grant(receiver, self.window, false);
         self.ledger.confirmed.push(Vec::new());
         self.link = Some(Link {
             socket,
@@ -199,7 +211,10 @@ impl Client {
                     self.arrived += 1;
                     self.ledger.deliver(id, header.delivery_count > 0 || !header.first_acquirer);
                     match self.random.u8(..10) {
-                        0 => link.protocol.settle(session, delivery_id, Outcome::Released, true),
+                        0 => {
+                            self.ledger.released.insert(id);
+                            link.protocol.settle(session, delivery_id, Outcome::Released, true);
+                        }
                         1 => link.protocol.settle(session, delivery_id, Outcome::Accepted, true),
                         _ => {
                             link.unacknowledged.insert(delivery_id, id);
@@ -209,7 +224,7 @@ impl Client {
                     link.since_grant += 1;
                     if link.since_grant >= WINDOW as u32 / 2 {
                         link.since_grant = 0;
-                        link.protocol.grant(link.receiver, WINDOW as u32, false);
+                        link.protocol.grant(link.receiver, self.window, false);
                     }
                 }
                 Event::Outcome { token, outcome, .. } => {
@@ -257,7 +272,8 @@ impl Ledger {
         assert!(self.attempted.contains(&id), "message {id} was never sent");
         assert!(!self.acknowledged.contains(&id), "message {id} came back after its acknowledgement was confirmed");
         let times = self.delivered.entry(id).or_default();
-        assert!(*times == 0 || marked, "message {id} was repeated without a mark");
+        // A released message goes out again as it was.
+        assert!(*times == 0 || marked || self.released.contains(&id), "message {id} was repeated without a mark");
         *times += 1;
     }
 

@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use broker::{Broker, Log, Start, StoreOptions, WallClock};
+use disk::sim::SimDisk;
 use reactor::sim::{HostId, World, WorldConfig};
 use std::net::SocketAddr;
 
@@ -181,10 +182,16 @@ impl Trial {
     fn power_loss(&mut self) {
         self.bury(0);
         self.bury(1);
-        self.world.crash_disk();
-        if self.forgetful {
-            self.world.forget_disk();
-        }
+        self.world.with_disk(SimDisk::crash);
+    }
+
+    /// Power loss of a storage that forgets what it had called durable a while ago.
+    fn forgetful_power_loss(&mut self) {
+        let before = self.world.with_disk(|disk| disk.fork(self.seed));
+        self.run_for(500 * MS);
+        self.power_loss();
+        self.world.with_disk(|disk| *disk = before);
+        self.world.with_disk(SimDisk::crash);
     }
 
     fn restart_the_dead(&mut self) {
@@ -211,9 +218,10 @@ impl Trial {
             self.restart_the_dead();
         }
         if self.forgetful {
-            self.run_for(500 * MS);
-            self.power_loss();
             self.restart_the_dead();
+            self.client(clients[0]).stop_receiving();
+            self.run_for(3000 * MS);
+            self.forgetful_power_loss();
         }
         self.drain(&clients);
         self.client(clients[0]).ledger.check_sync();
