@@ -9,7 +9,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 use support::{Client, Seen, Setup};
 
-const QUEUES: &str = "sync.> store=$sys.failsafe\nasync.> store=$sys.nonfailsafe\nsync.small store=$sys.failsafe,maxmsgs=3\n>\n";
+const QUEUES: &str =
+    "sync.> store=$sys.failsafe\nasync.> store=$sys.nonfailsafe\nsync.small store=$sys.failsafe,maxmsgs=3\n>\n";
 
 #[test]
 fn a_confirmed_message_survives_sigkill_and_comes_back_marked() {

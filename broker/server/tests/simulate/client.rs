@@ -15,7 +15,7 @@ const TIMER_TICK: u64 = 1;
 
 /// What was promised and what came.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     attempted: BTreeSet<u64>,
     /// By connection, in the order of the confirmations.
     confirmed: Vec<Vec<u64>>,
@@ -26,7 +26,7 @@ pub struct Ledger {
 
 /// One client process.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     reactor: Reactor,
     queue: &'static str,
     servers: [SocketAddr; 2],
@@ -36,9 +36,9 @@ pub struct Client {
     publishing: bool,
     next_id: u64,
     /// What it knows.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// Messages that came since the last look.
-    pub arrived: u64,
+    pub(crate) arrived: u64,
     /// Messages that it receives before it grants again; 0 = it only publishes.
     window: u32,
 }
@@ -58,7 +58,7 @@ struct Link {
 
 impl Client {
     /// A client of `queue` behind two servers.
-    pub fn new(reactor: Reactor, queue: &'static str, servers: [SocketAddr; 2], seed: u64) -> Client {
+    pub(crate) fn new(reactor: Reactor, queue: &'static str, servers: [SocketAddr; 2], seed: u64) -> Client {
         Client {
             reactor,
             queue,
@@ -75,19 +75,19 @@ impl Client {
     }
 
     /// The first turn.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.connect();
         self.tick();
     }
 
     /// From now on it publishes only.
-    pub fn stop_receiving(&mut self) {
+    pub(crate) fn stop_receiving(&mut self) {
         self.window = 0;
         self.disconnect();
     }
 
     /// From now on it receives only.
-    pub fn stop_publishing(&mut self) {
+    pub(crate) fn stop_publishing(&mut self) {
         self.publishing = false;
         self.window = WINDOW as u32;
         self.disconnect();
@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// One turn of the process.
-    pub fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         let mut events = VecDeque::new();
         self.reactor.wait(&mut events).expect("a simulated wait does not fail");
         while let Some(event) = events.pop_front() {
@@ -144,15 +144,15 @@ impl Client {
                 reactor::Event::Closed { socket, .. } if own(socket) => self.disconnect(),
                 reactor::Event::Timer(TIMER_TICK) => self.on_tick(),
                 // The patience with a server that accepts and then says nothing.
-                reactor::Event::Timer(token) if token == 2 + self.turn as u64 => {
-                    if self.link.as_ref().is_some_and(|link| link.protocol.link_credit(link.sender) == 0 && link.unconfirmed == 0) {
-                        self.disconnect();
-                    }
-                }
+                reactor::Event::Timer(token) if token == 2 + self.turn as u64 && self.is_ignored() => self.disconnect(),
                 _ => {}
             }
         }
         self.transmit();
+    }
+
+    fn is_ignored(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.protocol.link_credit(link.sender) == 0 && link.unconfirmed == 0)
     }
 
     fn on_tick(&mut self) {
@@ -278,19 +278,19 @@ impl Ledger {
     }
 
     /// How many messages were confirmed.
-    pub fn confirmed(&self) -> usize {
+    pub(crate) fn confirmed(&self) -> usize {
         self.confirmed.iter().map(Vec::len).sum()
     }
 
     /// Checks the promise of a sync store: everything confirmed was delivered.
-    pub fn check_sync(&self) {
+    pub(crate) fn check_sync(&self) {
         let missing = |id: &&u64| !self.delivered.contains_key(id);
         let lost: Vec<_> = self.confirmed.iter().flatten().filter(missing).collect();
         assert!(lost.is_empty(), "{} confirmed messages were lost: {lost:?}", lost.len());
     }
 
     /// Checks the promise of an async store: what is lost of each connection is the end of what it was confirmed.
-    pub fn check_async(&self) {
+    pub(crate) fn check_async(&self) {
         for confirmed in &self.confirmed {
             let kept = confirmed.iter().rposition(|id| self.delivered.contains_key(id)).map_or(0, |last| last + 1);
             let hole = confirmed[..kept].iter().find(|id| !self.delivered.contains_key(id));

@@ -11,9 +11,9 @@ const QUEUES: &str = "sync.> store=$sys.failsafe\nasync.> store=$sys.nonfailsafe
 
 /// What a trial went through.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// Times that another server became active.
-    pub failovers: u64,
+    pub(crate) failovers: u64,
 }
 
 /// A simulated process.
@@ -24,7 +24,7 @@ enum Process {
 }
 
 /// One seeded trial.
-pub struct Trial {
+pub(crate) struct Trial {
     seed: u64,
     random: fastrand::Rng,
     world: World,
@@ -43,7 +43,7 @@ fn address(number: usize) -> SocketAddr {
 
 impl Trial {
     /// The trial of `seed`.
-    pub fn new(seed: u64) -> Trial {
+    pub(crate) fn new(seed: u64) -> Trial {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("queues.conf"), QUEUES).unwrap();
         for number in 0..2 {
@@ -69,14 +69,15 @@ impl Trial {
     }
 
     /// A disk that forgets what it promised, to see that the trial notices.
-    pub fn with_forgetful_disk(mut self) -> Trial {
+    pub(crate) fn with_forgetful_disk(mut self) -> Trial {
         self.forgetful = true;
         self
     }
 
     fn start_server(&mut self, number: usize) {
         let path = self.folder.path().join(format!("server{number}.conf"));
-        let (configuration, _) = broker::config::load(&path, &[], true).expect("the configuration of the trial is good");
+        let (configuration, _) =
+            broker::config::load(&path, &[], true).expect("the configuration of the trial is good");
         let mut reactor = self.world.host();
         let host = self.world.id(&reactor);
         reactor.watch_signals().unwrap();
@@ -203,7 +204,7 @@ impl Trial {
     }
 
     /// Runs it all; panics where a promise was broken.
-    pub fn run(mut self) -> Report {
+    pub(crate) fn run(mut self) -> Report {
         self.start_server(0);
         self.start_server(1);
         let clients = [self.start_client("sync.q"), self.start_client("async.q")];

@@ -6,7 +6,6 @@
 
 use amqp::message::{Body, Header, Properties};
 use amqp::{Attach, Config, Connection, Delivery, Event, LinkId, Outcome, Role, Source, Target};
-use bytes::Bytes;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,24 +14,24 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Nothing here waits longer than this.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A port that is free at the moment.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Writes a configuration folder: `tibemsd.conf` per server, shared queues.conf.
-pub struct Setup {
+pub(crate) struct Setup {
     /// The folder.
-    pub folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     /// Ports of the servers.
-    pub ports: Vec<u16>,
+    pub(crate) ports: Vec<u16>,
 }
 
 impl Setup {
     /// `servers` servers over one store; `extra` lines go into each tibemsd.conf.
-    pub fn new(servers: usize, queues: &str, extra: &str) -> Setup {
+    pub(crate) fn new(servers: usize, queues: &str, extra: &str) -> Setup {
         let folder = tempfile::tempdir().unwrap();
         let ports: Vec<u16> = (0..servers).map(|_| free_port()).collect();
         let setup = Setup { folder, ports };
@@ -52,30 +51,30 @@ impl Setup {
     }
 
     /// The configuration file of one server.
-    pub fn config(&self, index: usize) -> PathBuf {
+    pub(crate) fn config(&self, index: usize) -> PathBuf {
         self.folder.path().join(format!("server{index}.conf"))
     }
 
     /// The store folder.
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.folder.path().join("datastore")
     }
 
     /// Starts one server.
-    pub fn start(&self, index: usize) -> Server {
+    pub(crate) fn start(&self, index: usize) -> Server {
         self.start_with(index, &[])
     }
 
     /// Starts one server with further arguments.
-    pub fn start_with(&self, index: usize, arguments: &[&str]) -> Server {
+    pub(crate) fn start_with(&self, index: usize, arguments: &[&str]) -> Server {
         Server::start(&self.config(index), self.ports[index], arguments)
     }
 }
 
 /// A broker process.
-pub struct Server {
+pub(crate) struct Server {
     /// Where it listens.
-    pub port: u16,
+    pub(crate) port: u16,
     child: Child,
     events: Arc<Mutex<Vec<String>>>,
     log: Arc<Mutex<String>>,
@@ -111,37 +110,41 @@ impl Server {
     }
 
     /// What it wrote to standard error so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     /// Its process id.
-    pub fn process_id(&self) -> u32 {
+    pub(crate) fn process_id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits for an event line that holds `text`.
-    pub fn wait_event(&mut self, text: &str) {
+    pub(crate) fn wait_event(&mut self, text: &str) {
         let until = Instant::now() + PATIENCE;
         while !self.events.lock().unwrap().iter().any(|line| line.contains(text)) {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < until, "no event {text} (ended: {ended:?}):\n{}", self.report());
+            assert!(
+                ended.is_none() && Instant::now() < until,
+                "no event {text} (ended: {ended:?}):\n{}",
+                self.report()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     /// Waits until it serves clients.
-    pub fn wait_active(&mut self) {
+    pub(crate) fn wait_active(&mut self) {
         self.wait_event("\"to\":\"ACTIVE\"");
     }
 
     /// Waits until it is standby.
-    pub fn wait_standby(&mut self) {
+    pub(crate) fn wait_standby(&mut self) {
         self.wait_event("\"to\":\"STANDBY\"");
     }
 
     /// Waits for its end; gives the exit code.
-    pub fn wait_exit(&mut self) -> Option<i32> {
+    pub(crate) fn wait_exit(&mut self) -> Option<i32> {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -153,13 +156,13 @@ impl Server {
     }
 
     /// SIGKILL.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
@@ -178,7 +181,7 @@ impl Drop for Server {
 
 /// What a client saw.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Seen {
+pub(crate) enum Seen {
     Opened,
     Closed(Option<amqp::Error>),
     Failed(amqp::Error),
@@ -193,18 +196,18 @@ pub enum Seen {
 }
 
 /// A blocking client on one connection.
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     connection: Connection,
     started: Instant,
     /// Seen and not yet asked for.
-    pub seen: Vec<Seen>,
+    pub(crate) seen: Vec<Seen>,
     session: amqp::SessionId,
 }
 
 impl Client {
     /// Connects and opens; the server's answer is in `seen`.
-    pub fn connect(port: u16) -> Client {
+    pub(crate) fn connect(port: u16) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
@@ -222,7 +225,7 @@ impl Client {
     }
 
     /// Sends what is to be sent, reads what there is.
-    pub fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         self.flush();
         let mut buffer = [0; 65536];
         match self.stream.read(&mut buffer) {
@@ -278,7 +281,7 @@ impl Client {
     }
 
     /// Waits until `pick` finds something in what was seen; takes it out.
-    pub fn wait<T>(&mut self, what: &str, pick: impl Fn(&Seen) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&mut self, what: &str, pick: impl Fn(&Seen) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(index) = self.seen.iter().position(|seen| pick(seen).is_some()) {
@@ -290,7 +293,7 @@ impl Client {
     }
 
     /// Whether nothing matching `pick` comes for a while.
-    pub fn quiet(&mut self, time: Duration, pick: impl Fn(&Seen) -> bool) -> bool {
+    pub(crate) fn quiet(&mut self, time: Duration, pick: impl Fn(&Seen) -> bool) -> bool {
         let until = Instant::now() + time;
         while Instant::now() < until {
             self.turn();
@@ -299,7 +302,7 @@ impl Client {
     }
 
     /// A link that sends to `address`; `Err` carries the refusal.
-    pub fn sender(&mut self, address: &str) -> Result<LinkId, amqp::Error> {
+    pub(crate) fn sender(&mut self, address: &str) -> Result<LinkId, amqp::Error> {
         let attach = Attach {
             name: format!("to {address}"),
             role: Role::Sender,
@@ -312,7 +315,7 @@ impl Client {
     }
 
     /// A link that receives from `address`.
-    pub fn receiver(&mut self, address: &str, credit: u32) -> Result<LinkId, amqp::Error> {
+    pub(crate) fn receiver(&mut self, address: &str, credit: u32) -> Result<LinkId, amqp::Error> {
         let attach = Attach {
             name: format!("from {address}"),
             role: Role::Receiver,
@@ -340,12 +343,12 @@ impl Client {
     }
 
     /// Sends a durable message; its token comes back with the outcome.
-    pub fn send(&mut self, link: LinkId, token: u64, body: &[u8]) {
+    pub(crate) fn send(&mut self, link: LinkId, token: u64, body: &[u8]) {
         self.send_as(link, token, body, Header { durable: true, ..Header::default() });
     }
 
     /// Sends a message with a header.
-    pub fn send_as(&mut self, link: LinkId, token: u64, body: &[u8], header: Header) {
+    pub(crate) fn send_as(&mut self, link: LinkId, token: u64, body: &[u8], header: Header) {
         let until = Instant::now() + PATIENCE;
         while self.connection.link_credit(link) == 0 {
             assert!(Instant::now() < until, "no credit; seen: {:?}", self.seen);
@@ -353,13 +356,12 @@ impl Client {
         }
         let payload = amqp::message::encode(header, &Properties::default(), &[], Body::Data(body));
         let tag = token.to_be_bytes();
-        let delivery =
-            Delivery { token, tag: &tag, settled: false, format: 0, state: None, head: &[], body: Bytes::from(payload) };
+        let delivery = Delivery { token, tag: &tag, settled: false, format: 0, state: None, head: &[], body: payload };
         self.connection.send(link, delivery).unwrap();
     }
 
     /// Waits for the outcome of the message with `token`.
-    pub fn outcome(&mut self, token: u64) -> Option<Outcome> {
+    pub(crate) fn outcome(&mut self, token: u64) -> Option<Outcome> {
         self.wait("an outcome", |seen| match seen {
             Seen::Outcome { token: answered, outcome } if *answered == token => Some(outcome.clone()),
             _ => None,
@@ -367,13 +369,13 @@ impl Client {
     }
 
     /// Sends and waits for `accepted`.
-    pub fn publish(&mut self, link: LinkId, token: u64, body: &[u8]) {
+    pub(crate) fn publish(&mut self, link: LinkId, token: u64, body: &[u8]) {
         self.send(link, token, body);
         assert_eq!(self.outcome(token), Some(Outcome::Accepted));
     }
 
     /// The next message: its delivery-id, body and header.
-    pub fn message(&mut self) -> (u32, Vec<u8>, Header) {
+    pub(crate) fn message(&mut self) -> (u32, Vec<u8>, Header) {
         self.wait("a message", |seen| match seen {
             Seen::Message { delivery_id, body, header, .. } => Some((*delivery_id, body.clone(), *header)),
             _ => None,
@@ -381,7 +383,7 @@ impl Client {
     }
 
     /// Accepts a message; with `confirmed`, waits until the broker has settled it.
-    pub fn accept(&mut self, delivery_id: u32, confirmed: bool) {
+    pub(crate) fn accept(&mut self, delivery_id: u32, confirmed: bool) {
         self.connection.settle(self.session, delivery_id, Outcome::Accepted, !confirmed);
         self.turn();
         if confirmed {
@@ -393,7 +395,7 @@ impl Client {
     }
 
     /// Grants credit on a receiving link; with `drain`, what is not used comes back.
-    pub fn grant(&mut self, link: LinkId, credit: u32, drain: bool) {
+    pub(crate) fn grant(&mut self, link: LinkId, credit: u32, drain: bool) {
         self.connection.grant(link, credit, drain);
         self.turn();
     }
