@@ -24,6 +24,9 @@ use std::net::SocketAddr;
 
 /// How long a server that leaves waits for its last words to be sent.
 const FAREWELL: Nanos = 500_000_000;
+/// How long a clean stop waits for the disk, and the exit code when that was not enough.
+const STOP_PATIENCE: Nanos = 10_000_000_000;
+const EXIT_UNFINISHED: i32 = 1;
 /// How long we wait for a peer's end of file after our own.
 const LINGER: Nanos = 2_000_000_000;
 /// How often messages whose time has run out are looked for, and how many entries are looked at then.
@@ -97,6 +100,8 @@ impl Timer {
 struct Exit {
     code: i32,
     at: Nanos,
+    /// Earlier, once all connections are gone.
+    when_alone: bool,
 }
 
 /// One server.
@@ -120,6 +125,8 @@ pub struct Broker {
     addresses: HashMap<ConnectionId, SocketAddr>,
     listeners: Vec<ListenerId>,
     events: VecDeque<Event>,
+    /// A clean stop is under way: nothing is taken in.
+    pub(crate) stopping: bool,
     exit: Option<Exit>,
 }
 
@@ -158,6 +165,7 @@ impl Broker {
             addresses: HashMap::new(),
             listeners: parts.listeners,
             events: VecDeque::new(),
+            stopping: false,
             exit: None,
         }
     }
@@ -197,7 +205,7 @@ impl Broker {
         }
         self.events = events;
         self.finish_turn(now);
-        let over = self.exit.as_ref().filter(|exit| exit.at <= now || self.connections.len() == 0);
+        let over = self.exit.as_ref().filter(|exit| exit.at <= now || (exit.when_alone && self.connections.len() == 0));
         Ok(over.map(|exit| exit.code))
     }
 
@@ -288,7 +296,7 @@ impl Broker {
         }
     }
 
-    /// Begins a clean stop: clients are sent away, what was admitted is finished, the store is closed.
+    /// Begins a clean stop: what was admitted is finished and answered, the store is closed, clients are sent away.
     pub(crate) fn stop(&mut self, now: Nanos) {
         self.ha.handle(now, Input::Stopping);
     }
@@ -438,22 +446,26 @@ impl Broker {
                 self.audience = Audience::Refuse;
                 self.answer_waiting(now);
             }
-            Output::StopStore => self.exchange.store.stop(now),
+            Output::StopStore => self.stop_store(now),
             Output::Exit { code, reason } => self.leave(now, code, &reason),
             Output::Log(line) => self.log.line(line.text),
             Output::Emit(json) => self.log.event(json),
         }
     }
 
+    /// A clean stop: nothing more is taken in, what was admitted is finished and answered.
+    fn stop_store(&mut self, now: Nanos) {
+        self.close_listeners();
+        self.stopping = true;
+        self.exchange.store.stop(now);
+        self.exit = Some(Exit { code: EXIT_UNFINISHED, at: now + STOP_PATIENCE, when_alone: false });
+        self.reactor.set_timer(now + STOP_PATIENCE, Timer::Farewell.to_token());
+    }
+
     /// Says farewell to everybody and ends soon.
     fn leave(&mut self, now: Nanos, code: i32, reason: &str) {
-        if self.exit.is_some() {
-            return;
-        }
         self.audience = Audience::Refuse;
-        for listener in std::mem::take(&mut self.listeners) {
-            self.reactor.close_listener(listener);
-        }
+        self.close_listeners();
         let error = self.not_active_error(reason);
         for id in self.connections.ids() {
             let Some(mut connection) = self.connections.take(id) else { continue };
@@ -461,7 +473,15 @@ impl Broker {
             connection.close(Some(error.clone()));
             self.connections.put_back(id, connection);
         }
-        self.exit = Some(Exit { code, at: now + FAREWELL });
+        self.stopping = false;
+        self.resume_stalled(now);
+        self.exit = Some(Exit { code, at: now + FAREWELL, when_alone: true });
         self.reactor.set_timer(now + FAREWELL, Timer::Farewell.to_token());
+    }
+
+    fn close_listeners(&mut self) {
+        for listener in std::mem::take(&mut self.listeners) {
+            self.reactor.close_listener(listener);
+        }
     }
 }

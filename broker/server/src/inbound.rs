@@ -33,7 +33,7 @@ impl Broker {
         self.connections.put_back(id, connection);
     }
 
-    /// A store has room again: looks at what was left unread meanwhile.
+    /// A store has room again, or a stop is through: looks at what was left unread meanwhile.
     pub(crate) fn resume_stalled(&mut self, now: Nanos) {
         for id in std::mem::take(&mut self.stalled) {
             let Some(mut connection) = self.connections.take(id) else { continue };
@@ -53,7 +53,7 @@ impl Broker {
 
     fn feed(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, mut input: &[u8]) {
         loop {
-            if !self.exchange.has_room(connection.stores_used) {
+            if self.stopping || !self.exchange.has_room(connection.stores_used) {
                 connection.unread.extend_from_slice(input);
                 self.reactor.pause_receive(connection.socket);
                 self.stalled.push(id);
