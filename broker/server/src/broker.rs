@@ -331,6 +331,9 @@ impl Broker {
     }
 
     fn finish_turn(&mut self, now: Nanos) {
+        if !self.stalled.is_empty() {
+            self.resume_stalled(now, false);
+        }
         loop {
             let mut any = self.apply_effects(now);
             self.exchange.store.flush(now);
@@ -388,7 +391,7 @@ impl Broker {
                 self.ha.handle(now, Input::RecoveryFailed { reason: error.to_string() });
             }
             store::Event::Confirmable { store, through } => self.confirmable(store, through),
-            store::Event::Room { .. } => self.resume_stalled(now),
+            store::Event::Room { .. } => self.resume_stalled(now, true),
             store::Event::Body { store, location, result } => self.body_arrived(now, (store, location), result),
             store::Event::Fenced { by_epoch } => self.ha.handle(now, Input::Fenced { by_epoch }),
             store::Event::Poisoned(error) => self.ha.handle(now, Input::Poisoned { reason: error.to_string() }),
@@ -474,7 +477,7 @@ impl Broker {
             self.connections.put_back(id, connection);
         }
         self.stopping = false;
-        self.resume_stalled(now);
+        self.resume_stalled(now, true);
         self.exit = Some(Exit { code, at: now + FAREWELL, when_alone: true });
         self.reactor.set_timer(now + FAREWELL, Timer::Farewell.to_token());
     }

@@ -78,7 +78,11 @@ pub(crate) struct Connection {
     pub(crate) request_links: Vec<LinkId>,
     /// Stores that its producers use, one bit each: all must have room before the next frame is looked at.
     pub(crate) stores_used: u32,
-    /// Received while a store had no room; looked at when it has.
+    /// A message that a store did not take in yet, being behind.
+    pub(crate) deferred: Option<(ReceivedDelivery, Bytes)>,
+    /// Nothing of what it says is looked at for the moment.
+    pub(crate) stalled: bool,
+    /// Received after that, or while a store had no room; looked at when it has.
     pub(crate) unread: BytesMut,
     /// Its deliveries are held back until the peer reads.
     pub(crate) congested: bool,
@@ -125,6 +129,8 @@ impl Connection {
             reply_links: HashMap::new(),
             request_links: Vec::new(),
             stores_used: 0,
+            deferred: None,
+            stalled: false,
             unread: BytesMut::new(),
             congested: false,
             outgoing,

@@ -29,7 +29,12 @@ pub(crate) enum Published {
     /// Now.
     Confirmed,
     /// When its record is confirmable.
-    Waiting,
+    Waiting {
+        /// Log sequence number of that record.
+        lsn: u64,
+    },
+    /// Not taken in: the store is behind. Try again when it says that it has room.
+    Throttled,
 }
 
 /// A settlement that the engine has not turned into a removal yet.
@@ -109,7 +114,7 @@ impl Exchange {
         (now, now_ms): (Nanos, u64),
         producer: &Producer,
         payload: &[u8],
-    ) -> Result<(u64, Published), amqp::Error> {
+    ) -> Result<Published, amqp::Error> {
         let sections = amqp::message::scan(payload)?;
         let header = sections.header;
         let body = &payload[sections.bare_offset..];
@@ -127,39 +132,38 @@ impl Exchange {
             entry.lsn = self.lsn_last[index];
             entry.place = self.volatile.insert(Bytes::copy_from_slice(body));
             self.engine.publish(producer.queue, entry, Visibility::Now);
-            return Ok((0, Published::Confirmed));
+            return Ok(Published::Confirmed);
         }
         let key = MessageKey { expires_at_ms: entry.expires_at_ms, priority: entry.priority, flags: 0 };
-        let appended = self
-            .store
-            .publish(now, producer.store, &[producer.destination], key, &[body])
-            .map_err(|cause| amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, cause.to_string()))?;
+        let destinations = [producer.destination];
+        let appended = match self.store.publish(now, producer.store, &destinations, key, &[body]) {
+            Ok(appended) => appended,
+            Err(store::Refused::Throttled) => return Ok(Published::Throttled),
+            Err(cause) => return Err(amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, cause.to_string())),
+        };
         self.lsn_last[index] = appended.lsn;
         entry.lsn = appended.lsn;
         entry.place = place(appended.location);
         entry.flags |= DURABLE;
         let sync = self.sync[index];
         self.engine.publish(producer.queue, entry, if sync { Visibility::WhenConfirmed } else { Visibility::Now });
-        Ok((appended.lsn, if sync { Published::Waiting } else { Published::Confirmed }))
+        Ok(if sync { Published::Waiting { lsn: appended.lsn } } else { Published::Confirmed })
     }
 
-    /// A consumer's outcome. `answer` names who waits for ours; the result tells whether it can be given at once.
+    /// A consumer's outcome. `answer` names who waits for ours; true: it can be given at once.
     pub(crate) fn settle(
         &mut self,
         token: DeliveryToken,
         outcome: Settle,
         answer: Option<(ConnectionId, SentDelivery)>,
-    ) -> Published {
-        if self.engine.settle(token, outcome).is_err() {
-            // Settled before: a repeated disposition has nothing left to wait for.
-            return Published::Confirmed;
-        }
-        if matches!(outcome, Settle::Accept | Settle::Reject) {
+    ) -> bool {
+        // Settled before: a repeated disposition has nothing left to wait for.
+        let known = self.engine.settle(token, outcome).is_ok();
+        let removes = known && matches!(outcome, Settle::Accept | Settle::Reject);
+        if removes {
             self.settling.push_back(Settling { token, answer });
-            Published::Waiting
-        } else {
-            Published::Confirmed
         }
+        !removes
     }
 
     /// Records that a message left its queue. Returns whom to answer at once, if anybody.

@@ -9,6 +9,7 @@ use crate::exchange::Published;
 use crate::security;
 use crate::stage::Stage;
 use amqp::{Attach, Event, LinkId, Outcome, Role, SaslCode, SenderSettleMode, SessionId, condition};
+use bytes::Bytes;
 use engine::{ConsumerSpec, DeliveryToken, Settle};
 use reactor::Nanos;
 use std::collections::VecDeque;
@@ -23,23 +24,47 @@ impl Broker {
     /// Bytes arrived.
     pub(crate) fn receive(&mut self, now: Nanos, id: ConnectionId, network: &[u8]) {
         let Some(mut connection) = self.connections.take(id) else { return };
-        if connection.unread.is_empty() {
-            let mut transform = std::mem::take(&mut connection.transform);
-            self.feed(now, id, &mut connection, transform.inbound(network));
-            connection.transform = transform;
+        let mut transform = std::mem::take(&mut connection.transform);
+        let input = transform.inbound(network);
+        if connection.stalled {
+            connection.unread.extend_from_slice(input);
         } else {
-            connection.unread.extend_from_slice(network);
+            self.feed(now, id, &mut connection, input);
         }
+        connection.transform = transform;
         self.connections.put_back(id, connection);
     }
 
-    /// A store has room again, or a stop is through: looks at what was left unread meanwhile.
-    pub(crate) fn resume_stalled(&mut self, now: Nanos) {
+    /// Stops looking at what a connection says until [`Broker::resume_stalled`].
+    fn stall(&mut self, id: ConnectionId, connection: &mut Connection, input: &[u8]) {
+        connection.unread.extend_from_slice(input);
+        connection.stalled = true;
+        self.reactor.pause_receive(connection.socket);
+        self.stalled.push(id);
+    }
+
+    /// Looks at what was left unread while a store had no room. A message that a store refused is tried again only
+    /// when the store has said that it has room (`told`).
+    pub(crate) fn resume_stalled(&mut self, now: Nanos, told: bool) {
         for id in std::mem::take(&mut self.stalled) {
             let Some(mut connection) = self.connections.take(id) else { continue };
+            let waits = connection.deferred.is_some() && !told;
+            if self.stopping || waits || !self.exchange.has_room(connection.stores_used) {
+                self.stalled.push(id);
+                self.connections.restore(id, connection);
+                continue;
+            }
+            connection.stalled = false;
             let unread = connection.unread.split();
             self.reactor.resume_receive(connection.socket);
-            self.feed(now, id, &mut connection, &unread);
+            if let Some((delivery, payload)) = connection.deferred.take() {
+                self.message(now, id, &mut connection, delivery, &payload);
+            }
+            if connection.stalled {
+                connection.unread = unread;
+            } else {
+                self.feed(now, id, &mut connection, &unread);
+            }
             self.connections.put_back(id, connection);
         }
     }
@@ -47,16 +72,20 @@ impl Broker {
     /// Reports what the protocol has to say without new bytes, after a timeout.
     pub(crate) fn review(&mut self, now: Nanos, id: ConnectionId) {
         let Some(mut connection) = self.connections.take(id) else { return };
-        self.feed(now, id, &mut connection, &[]);
+        if !connection.stalled {
+            self.feed(now, id, &mut connection, &[]);
+        }
         self.connections.put_back(id, connection);
     }
 
     fn feed(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, mut input: &[u8]) {
         loop {
-            if self.stopping || !self.exchange.has_room(connection.stores_used) {
+            if connection.stalled {
                 connection.unread.extend_from_slice(input);
-                self.reactor.pause_receive(connection.socket);
-                self.stalled.push(id);
+                return;
+            }
+            if self.stopping || !self.exchange.has_room(connection.stores_used) {
+                self.stall(id, connection, input);
                 return;
             }
             let Some(event) = connection.protocol.next_event(now, &mut input) else { return };
@@ -67,13 +96,18 @@ impl Broker {
                         delivery_id: message.delivery_id,
                         settled: message.settled,
                     };
-                    if let Some(producer) = connection.producers.get_mut(&message.link) {
-                        let time = (now, self.clock.wall_ms(now));
-                        let result = self.exchange.publish(time, producer, message.payload);
-                        self.answer_publish(id, connection, delivery, result);
-                    } else {
-                        let payload = message.payload.to_vec();
-                        self.request(now, id, connection, delivery, &payload);
+                    let producer = connection.producers.get(&message.link);
+                    let time = (now, self.clock.wall_ms(now));
+                    match producer.map(|producer| self.exchange.publish(time, producer, message.payload)) {
+                        Some(Ok(Published::Throttled)) => {
+                            connection.deferred = Some((delivery, Bytes::copy_from_slice(message.payload)));
+                            self.stall(id, connection, &[]);
+                        }
+                        Some(result) => self.answer_publish(id, connection, delivery, result),
+                        None => {
+                            let payload = Bytes::copy_from_slice(message.payload);
+                            self.request(now, id, connection, delivery, &payload);
+                        }
                     }
                 }
                 Event::SaslInit { mechanism, response, .. } => {
@@ -118,20 +152,40 @@ impl Broker {
         }
     }
 
+    /// A message that was kept while its store was behind.
+    fn message(
+        &mut self,
+        now: Nanos,
+        id: ConnectionId,
+        connection: &mut Connection,
+        delivery: ReceivedDelivery,
+        payload: &Bytes,
+    ) {
+        let Some(producer) = connection.producers.get(&delivery.link) else { return };
+        match self.exchange.publish((now, self.clock.wall_ms(now)), producer, payload) {
+            Ok(Published::Throttled) => {
+                connection.deferred = Some((delivery, payload.clone()));
+                self.stall(id, connection, &[]);
+            }
+            result => self.answer_publish(id, connection, delivery, result),
+        }
+    }
+
     fn answer_publish(
         &mut self,
         id: ConnectionId,
         connection: &mut Connection,
         delivery: ReceivedDelivery,
-        result: Result<(u64, Published), amqp::Error>,
+        result: Result<Published, amqp::Error>,
     ) {
         let producer = connection.producers.get_mut(&delivery.link).expect("the producer of this message");
         producer.unanswered += 1;
         match result {
-            Ok((lsn, Published::Waiting)) => {
+            Ok(Published::Waiting { lsn }) => {
                 self.exchange.publishes.push(usize::from(producer.store), lsn, (id, delivery));
             }
-            Ok((_, Published::Confirmed)) => connection.answer(delivery, Outcome::Accepted),
+            Ok(Published::Confirmed) => connection.answer(delivery, Outcome::Accepted),
+            Ok(Published::Throttled) => unreachable!("a throttled message is kept, not answered"),
             Err(error) if delivery.settled => {
                 // The sender wants no answer, so that the end of its link is the only way to tell it.
                 connection.protocol.detach(delivery.link, true, Some(error));
@@ -235,7 +289,7 @@ impl Broker {
         };
         let sent = SentDelivery { session, delivery_id, accepted: settle == Settle::Accept };
         let answer = (!settled).then_some((id, sent));
-        if self.exchange.settle(DeliveryToken(token), settle, answer) == Published::Confirmed && !settled {
+        if self.exchange.settle(DeliveryToken(token), settle, answer) && !settled {
             connection.protocol.settle_sent(session, delivery_id, outcome_of(sent));
         }
     }
@@ -268,6 +322,8 @@ impl Broker {
     /// Gives back what a connection's consumers hold, before its links go.
     pub(crate) fn leave_links(&mut self, connection: &mut Connection) {
         connection.producers.clear();
+        connection.stores_used = 0;
+        connection.deferred = None;
         for (_, consumer) in connection.consumers.drain() {
             self.leave_queue(&consumer);
         }

@@ -14,11 +14,16 @@ use clap::Parser;
 use engine::{Engine, StoreId, Stores};
 use reactor::{ListenerId, Reactor};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
 use store::{Store, StoreConfig};
 
 /// Exit code of a server that could not start.
 const EXIT_START: i32 = 1;
+
+/// How long a port in use is tried again.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The broker as a program: `arguments` begin with the program's name. Returns the exit code of the process.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
@@ -135,7 +140,9 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         log.line("authorization is disabled: every client is accepted, whatever its name and password");
     }
     let sync: Vec<bool> = configuration.stores.iter().map(|store| store.mode == Mode::Sync).collect();
-    let store = Store::new(store_config(&configuration, start.options), start.random, reactor::buffer::aligned);
+    let store_config = store_config(&configuration, start.options);
+    store_config.check().context("the stores cannot be set up as tibemsd.conf and stores.conf say")?;
+    let store = Store::new(store_config, start.random, reactor::buffer::aligned);
     let exchange = Exchange::new(engine(&configuration, &sync), store, sync);
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
     Ok(Broker::new(Parts {
@@ -184,6 +191,10 @@ fn store_config(configuration: &Configuration, options: StoreOptions) -> store::
     store::Config {
         meta_file: configuration.meta.file.clone(),
         segment_bytes: configuration.segment_bytes,
+        meta_segment_bytes: defaults.meta_segment_bytes.min(configuration.segment_bytes),
+        batch_bytes_max: defaults
+            .batch_bytes_max
+            .min(usize::try_from(configuration.segment_bytes / 8).unwrap_or(usize::MAX)),
         async_flush_interval: configuration.async_flush_interval_ns,
         async_unflushed_max: configuration.async_unflushed_max,
         heartbeat_interval: configuration.ft_heartbeat_ns,
@@ -209,13 +220,26 @@ fn listen(reactor: &mut Reactor, configuration: &Configuration, log: &mut Log) -
             "" => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), listen.port),
             host => resolve(host, listen.port).with_context(|| format!("parameter listen={url}"))?,
         };
-        let (listener, address) = reactor.listen(address).with_context(|| {
+        let (listener, address) = listen_patiently(reactor, address).with_context(|| {
             format!("listen={url}: cannot listen on {address}; is another server running there, or is the address not of this machine?")
         })?;
         log.line(format!("Accepting connections on tcp://{address}"));
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// A process that was killed a moment ago may hold its port until the kernel has taken down its ring.
+fn listen_patiently(reactor: &mut Reactor, address: SocketAddr) -> std::io::Result<(ListenerId, SocketAddr)> {
+    let until = Instant::now() + PORT_PATIENCE;
+    loop {
+        match reactor.listen(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
 }
 
 fn url(listen: &Listen) -> String {

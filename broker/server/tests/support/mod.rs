@@ -208,7 +208,16 @@ pub(crate) struct Client {
 impl Client {
     /// Connects and opens; the server's answer is in `seen`.
     pub(crate) fn connect(port: u16) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let until = Instant::now() + PATIENCE;
+        let stream = loop {
+            match TcpStream::connect(("127.0.0.1", port)) {
+                // A server that was started a moment ago may not listen yet.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                result => break result.unwrap(),
+            }
+        };
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let config = Config { container_id: "test".into(), ..Config::default() };
