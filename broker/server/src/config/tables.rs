@@ -175,7 +175,7 @@ const STORAGE: &[Parameter] = &[
     row("store_minimum", Size(8 * MB, u64::MAX), "0", "The same for all stores that have no value of their own."),
     row(
         "segment_size",
-        Size(MB, 4096 * MB - MB),
+        Size(MB, 1024 * MB),
         "64MB",
         "Extension: size of a segment file of a store, for new segments. Rounded up to 4KB.",
     ),

@@ -49,7 +49,7 @@ impl Trial {
         for number in 0..2 {
             let text = format!(
                 "server = SIM\nlisten = tcp://{}\nft_active = tcp://{}\nstore = /store\nqueues = queues.conf\n\
-                 ft_heartbeat = 100ms\nft_activation = 500ms\nsegment_size = 256KB\n",
+                 ft_heartbeat = 100ms\nft_activation = 500ms\nsegment_size = 1MB\n",
                 address(number),
                 address(1 - number)
             );
