@@ -26,8 +26,8 @@ fn bad_values_stop_the_start() {
     );
     check(
         "segment_size = 1KB\n",
-        "tibemsd.conf:1: error: segment_size: 1KB is outside the range 0, or 1MB to 4095MB (choose a value inside the \
-         range; range 0, or 1MB to 4095MB)\n",
+        "tibemsd.conf:1: error: segment_size: 1KB is outside the range 0, or 1MB to 1GB (choose a value inside the \
+         range; range 0, or 1MB to 1GB)\n",
     );
     check(
         "startup_abort_list=SSL,EVERYTHING\n",
