@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::clock::Nanos;
 use crate::options::{Ack, Backlog, Limit, Options, Resend, Url};
 use crate::plots;
 use crate::progress::Progress;
@@ -127,6 +129,9 @@ struct RunArguments {
     /// Count the run as violated if this holds, such as p99>5ms, delivery.p99.9>1s, gap>3s, confirmed_rate<10000, duplicated>0
     #[arg(long, value_name = "CONDITION", value_delimiter = ',', help_heading = "Verdict")]
     fail_if: Vec<Threshold>,
+    /// Call the run unknown if the generator itself was later than this (99th percentile, outside faults)
+    #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = parse_duration, help_heading = "Verdict")]
+    lag_limit: Duration,
     /// Only one server of the list may confirm at a time: two that do are a violation
     #[arg(long, help_heading = "Verdict")]
     one_active: bool,
@@ -140,7 +145,7 @@ struct RunArguments {
     /// Limit for one attempt to connect, attach included
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_duration, help_heading = "Tuning")]
     connect_timeout: Duration,
-    /// First pause after all servers refused; it doubles up to --reconnect-max
+    /// First pause after all servers refused; it grows by a quarter each round, up to --reconnect-max
     #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = parse_duration, help_heading = "Tuning")]
     reconnect_min: Duration,
     /// Longest pause after all servers refused
@@ -234,29 +239,35 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
     }
 }
 
-/// Which part of the run a terminal shows, and whether a person wants it to end.
+/// What a terminal shows of the run, and whether somebody wants it to end.
 struct Watch {
     progress: Progress,
-    interrupted: bool,
+    interrupt: Signal,
+    terminate: Signal,
 }
 
 impl Watch {
-    /// Waits for `step`, shows progress meanwhile, and gives up waiting on Ctrl-C.
+    fn new(quiet: bool) -> std::io::Result<Self> {
+        Ok(Self {
+            progress: Progress::new(quiet),
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for `step` and shows progress meanwhile; `None` if Ctrl-C or SIGTERM cut it short.
     async fn over<T>(&mut self, handle: &Handle, what: &str, step: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(step);
         loop {
             tokio::select! {
                 result = &mut step => return Some(result),
-                pressed = tokio::signal::ctrl_c() => {
-                    if pressed.is_ok() {
-                        self.interrupted = true;
-                        self.progress.say(&format!("interrupted while {what}"));
-                        return None;
-                    }
-                }
+                _ = self.interrupt.recv() => break,
+                _ = self.terminate.recv() => break,
                 () = tokio::time::sleep(Duration::from_millis(50)) => self.progress.show(handle, what),
             }
         }
+        self.progress.say(&format!("interrupted while {what}; once more skips the next step, too"));
+        None
     }
 }
 
@@ -272,7 +283,7 @@ impl RunArguments {
     async fn run(&self) -> anyhow::Result<Ruling> {
         let options = self.options();
         let handle = start(options.clone(), self.hlog.as_deref())?;
-        let mut watch = Watch { progress: Progress::new(self.quiet), interrupted: false };
+        let mut watch = Watch::new(self.quiet).context("watching for signals")?;
         let seen = self.conduct(&handle, &options, &mut watch).await?;
         let finished = handle.finish().await?;
         watch.progress.finish();
@@ -331,7 +342,7 @@ impl RunArguments {
             one_active: self.one_active,
             faults: finished.series.fault_windows(),
             generator_lag_p99_ns: finished.series.generator_lag_p99_ns(),
-            ..Rules::default()
+            generator_lag_limit_ns: self.lag_limit.as_nanos() as Nanos,
         }
     }
 

@@ -42,6 +42,7 @@ impl Report<'_> {
             "options": options_json(options),
             "start_ns": series.start_ns,
             "stop_ns": series.stop_ns,
+            "loss_judged": verdict.loss_judged,
             "messages": counts_json(&verdict.counts),
             "losses": verdict.losses.iter().map(loss_json).collect::<Vec<_>>(),
             "rates": {
@@ -101,6 +102,10 @@ impl Report<'_> {
     fn write(&self, out: &mut String) -> fmt::Result {
         let counts = &self.verdict.counts;
         let seconds = self.series.sending_seconds();
+        if self.ledger.producers.is_empty() {
+            writeln!(out, "delivered {} to {} consumers", counts.delivered, self.options.consumers)?;
+            return self.write_verdict(out);
+        }
         writeln!(out, "Sent for {seconds:.1} s: {}", describe(self.options))?;
         writeln!(
             out,
@@ -160,12 +165,16 @@ impl Report<'_> {
     }
 
     fn write_verdict(&self, out: &mut String) -> fmt::Result {
-        let Verdict { verdict, counts, reasons, not_judged, .. } = self.verdict;
+        let Verdict { counts, loss_judged, .. } = self.verdict;
         writeln!(out)?;
+        if self.ledger.producers.is_empty() {
+            return self.write_reasons(out);
+        }
+        let lost = if *loss_judged { format!("{} lost", counts.lost) } else { "loss not judged".to_owned() };
         writeln!(
             out,
-            "{} lost, {} unexpected, {} out of order, {} recovered",
-            counts.lost, counts.unexpected, counts.out_of_order, counts.recovered
+            "{lost}, {} unexpected, {} out of order, {} recovered",
+            counts.unexpected, counts.out_of_order, counts.recovered
         )?;
         writeln!(
             out,
@@ -176,6 +185,11 @@ impl Report<'_> {
             counts.redelivered_unflagged,
             counts.resurrected
         )?;
+        self.write_reasons(out)
+    }
+
+    fn write_reasons(&self, out: &mut String) -> fmt::Result {
+        let Verdict { verdict, reasons, not_judged, .. } = self.verdict;
         for reason in not_judged {
             writeln!(out, "not judged: {reason}")?;
         }

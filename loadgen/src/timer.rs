@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -16,22 +17,33 @@ pub(crate) struct Timer {
     timer: TimerFd,
     /// The same timer as something to read from: it gives eight bytes when it expires.
     expiry: Receiver,
+    /// When it is set to expire.
+    armed_ns: AtomicU64,
 }
 
 impl Timer {
     pub(crate) fn new() -> io::Result<Self> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         let twin: OwnedFd = timer.as_fd().try_clone_to_owned()?;
-        Ok(Self { timer, expiry: Receiver::from_owned_fd_unchecked(twin)? })
+        Ok(Self { timer, expiry: Receiver::from_owned_fd_unchecked(twin)?, armed_ns: AtomicU64::new(0) })
     }
 
-    /// Waits until `at_ns`. Dropping the future is harmless: the next call sets the timer anew.
+    /// Waits until `at_ns`. Dropping the future is harmless.
+    ///
+    /// Deadlines mostly move away while a connection is busy. A timer that is set to an earlier time is left alone then, and
+    /// set again only if it expires: that saves a system call each turn.
     pub(crate) async fn until(&self, at_ns: Nanos) -> io::Result<()> {
-        // A time of zero would disarm the timer.
-        let at_ns = at_ns.max(1);
-        let time = TimeSpec::new((at_ns / SECOND_NS) as i64, (at_ns % SECOND_NS) as i64);
-        self.timer.set(Expiration::OneShot(time), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
-        while now_ns() < at_ns {
+        loop {
+            let now = now_ns();
+            if now >= at_ns {
+                return Ok(());
+            }
+            let armed_ns = self.armed_ns.load(Ordering::Relaxed);
+            if armed_ns <= now || armed_ns > at_ns {
+                let time = TimeSpec::new((at_ns / SECOND_NS) as i64, (at_ns % SECOND_NS) as i64);
+                self.timer.set(Expiration::OneShot(time), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+                self.armed_ns.store(at_ns, Ordering::Relaxed);
+            }
             self.expiry.readable().await?;
             // Readiness may be left over from an earlier setting; then there is nothing to read, and the wait goes on.
             match self.expiry.try_read(&mut [0; 8]) {
@@ -39,7 +51,6 @@ impl Timer {
                 Ok(_) | Err(_) => {}
             }
         }
-        Ok(())
     }
 }
 

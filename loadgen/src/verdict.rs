@@ -187,6 +187,8 @@ pub struct Verdict {
     pub verdict: Ruling,
     /// The totals that it rests on.
     pub counts: Counts,
+    /// Whether loss was judged: somebody consumed, and the queues were seen empty.
+    pub loss_judged: bool,
     /// What lost something, link by link.
     pub losses: Vec<LinkLoss>,
     /// Why it is not a pass, one sentence each; empty for a pass.
@@ -216,6 +218,7 @@ pub fn judge(ledger: &Ledger, rules: &Rules) -> Verdict {
     let mut verdict = Verdict {
         verdict: Ruling::Pass,
         counts: fates.counts(rules.consumed && rules.drained),
+        loss_judged: rules.consumed && rules.drained,
         losses: Vec::new(),
         reasons: Vec::new(),
         not_judged: Vec::new(),
