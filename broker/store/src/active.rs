@@ -46,6 +46,9 @@ impl From<StoreError> for Lost {
     }
 }
 
+/// A spare that is becoming a segment: its sequence and its file.
+type Adoption = Task<Result<(u32, File), StoreError>>;
+
 /// What a lane's caller was told last.
 #[derive(Clone, Copy, Debug)]
 struct Told {
@@ -56,7 +59,10 @@ struct Told {
 /// How far the owner is.
 ///
 /// ```text
-/// Copying --> Sealing --> Serving --> Draining --> Ending --> Ended
+/// Copying --> Sealing --> Serving
+///                            |
+///                            v  (clean stop)
+///                        Draining --> Ending --> Ended
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -99,7 +105,7 @@ pub(crate) struct Active {
     _owner: File,
     check: Check,
     maker: Maker,
-    adoptions: Vec<(usize, Task<Result<(u32, File), StoreError>>)>,
+    adoptions: Vec<(usize, Adoption)>,
     space: Space,
     bodies: Bodies,
     leftovers: Vec<PathBuf>,
@@ -301,10 +307,9 @@ impl Active {
         if self.stage == Stage::Serving {
             self.space.declare(&mut self.takeover.lanes);
         }
-        if matches!(self.stage, Stage::Serving | Stage::Draining) {
-            if self.space.run(&mut self.takeover.lanes)? {
-                self.maker.retry_now();
-            }
+        let may_unlink = matches!(self.stage, Stage::Serving | Stage::Draining);
+        if may_unlink && self.space.run(&mut self.takeover.lanes)? {
+            self.maker.retry_now();
         }
         if self.stage != Stage::Serving {
             self.flush(now);

@@ -101,16 +101,8 @@ impl Batch {
             self.open_acknowledge = Some(start);
             return lsn;
         };
-        let last = self.buffer.len() - 8;
-        let through = u64::from_le_bytes(self.buffer[last..].try_into().expect("a range ends with eight bytes"));
-        if through + 1 == publish_lsn {
-            self.buffer[last..].copy_from_slice(&publish_lsn.to_le_bytes());
-        } else {
-            self.buffer.extend_from_slice(&publish_lsn.to_le_bytes());
-            self.buffer.extend_from_slice(&publish_lsn.to_le_bytes());
-            format::finish_record(&mut self.buffer, record);
-            assert!(self.buffer.len() <= self.capacity);
-        }
+        format::extend_acknowledge(&mut self.buffer, record, publish_lsn);
+        assert!(self.buffer.len() <= self.capacity, "room was checked before the record was extended");
         self.last_lsn()
     }
 

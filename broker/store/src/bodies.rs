@@ -10,7 +10,7 @@ use crate::shared::while_doing;
 use crate::{StoreError, port};
 use bytes::Bytes;
 use disk::{BLOCK_SIZE, DiskError, DiskOp, Outcome};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// A read takes at least so much, most of it ahead of need.
 const WINDOW_BYTES: u64 = 256 << 10;
@@ -110,15 +110,9 @@ impl Bodies {
     }
 }
 
-fn cut(
-    lane: &Lane,
-    path: &PathBuf,
-    window: &Bytes,
-    window_start: u64,
-    location: Location,
-) -> Result<Bytes, StoreError> {
+fn cut(lane: &Lane, path: &Path, window: &Bytes, window_start: u64, location: Location) -> Result<Bytes, StoreError> {
     let (start, end) = range(location);
     let (from, to) = ((start - window_start) as usize, (end - window_start) as usize);
     let whole = (to <= window.len()).then(|| window.slice(from..to)).and_then(|bytes| lane.verified(location, &bytes));
-    whole.ok_or_else(|| StoreError::BodyDamaged { path: path.clone(), offset: u64::from(location.offset) })
+    whole.ok_or_else(|| StoreError::BodyDamaged { path: path.to_owned(), offset: u64::from(location.offset) })
 }

@@ -563,8 +563,6 @@ impl Lane {
             lane: segment.lane,
             sequence: segment.sequence,
         };
-        let (checksum, payload) = bytes.split_at_checked(format::PAYLOAD_CHECKSUM_BYTES)?;
-        let expected = identity.payload_checksum(location.offset, &[payload]).to_le_bytes();
-        (checksum == expected).then(|| bytes.slice(format::PAYLOAD_CHECKSUM_BYTES..))
+        identity.checked_payload(location.offset, bytes).map(|payload| bytes.slice_ref(payload))
     }
 }

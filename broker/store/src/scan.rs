@@ -329,7 +329,7 @@ impl<V: Visit> Scanner<V> {
         let resume = match (here.next, there.next, next) {
             (Some((to, lsn)), _, _) => Some((Step::Skip(None, to), lsn)),
             (None, Some((to, lsn)), Some(entered)) => Some((Step::Skip(Some(entered), to), lsn)),
-            (None, None, Some(entered)) if piece.end.is_some() => return Ok(self.lost_rest(path, at, entered).await?),
+            (None, None, Some(entered)) if piece.end.is_some() => return self.lost_rest(path, at, entered).await,
             _ => None,
         };
         match decide(HeaderSeen::Expected, seen, proof) {

@@ -54,7 +54,7 @@ impl Space {
             let Some(stays) = lanes[index].dead_before() else { continue };
             let unlink = self.intent(&lanes[index], stays);
             // A full metadata lane waits; nothing depends on the space being freed now.
-            if let Ok(lsn) = lanes[0].append_record(INTENT_BYTES_MAX, |out| format::put_unlink(out, &unlink)) {
+            if let Ok(lsn) = lanes[0].append_record(INTENT_BYTES_MAX, |out| format::put_intent(out, &unlink)) {
                 self.intents.push(Intent { lsn, lane: index, stays });
             }
         }

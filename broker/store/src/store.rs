@@ -21,20 +21,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Where a process stands with the store.
-///
-/// ```text
-///  Idle --> Watching <------------+
-///              |                  | (another was faster)
-///              v                  |
-///          Preparing --> Claiming +
-///                            |
-///                            v
-///                       Recovering --> Active --> Leaving
-///                            |            |          |
-///                            v            v          v
-///                          Ended <-------------------+      (from each of them)
-/// ```
+/// Where a process stands with the store, and what it works on there. Drawn at [`PhaseKind`].
 #[derive(Debug)]
 enum Phase {
     /// Nothing was asked yet.
@@ -61,7 +48,20 @@ struct Recovering {
     task: Task<Result<Vec<Inherited>, Lost>>,
 }
 
-/// The name of a phase.
+/// Which phases follow one another.
+///
+/// ```text
+///  Idle --> Watching <------------+
+///              |                  | (another was faster)
+///              v                  |
+///          Preparing --> Claiming +
+///                            |
+///                            v
+///                       Recovering --> Active --> Leaving
+///                            |            |          |
+///                            v            v          v
+///                          Ended <-------------------+      (from each of them)
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PhaseKind {
     Idle,
@@ -75,7 +75,7 @@ enum PhaseKind {
 }
 
 impl PhaseKind {
-    /// Whether the drawing at [`Phase`] has this edge.
+    /// Whether the drawing has this edge.
     fn can_become(self, next: Self) -> bool {
         use PhaseKind::*;
         matches!(
