@@ -15,9 +15,21 @@ fn loadgen(arguments: &[&str]) -> Output {
 
 fn run(broker: &Broker, more: &[&str]) -> Output {
     let urls = broker.url_list();
-    let common = ["run", "--url", &urls, "--address", "q", "--quiet-time", "100ms", "--reconnect-max", "40ms"];
     // These tests are about the broker's conduct and ours; on a busy machine the generator may be late.
-    loadgen(&[&common, &["--lag-limit", "1m"], more].concat())
+    let common = [
+        "run",
+        "--url",
+        &urls,
+        "--address",
+        "q",
+        "--quiet-time",
+        "100ms",
+        "--reconnect-max",
+        "40ms",
+        "--lag-limit",
+        "1m",
+    ];
+    loadgen(&[&common, more].concat())
 }
 
 fn text(bytes: &[u8]) -> String {
