@@ -270,7 +270,7 @@ fn a_drain_waits_behind_what_is_queued() {
     pair.client.grant(ends.client, 10, true);
     pair.run();
     pair.forget();
-    (0..5).for_each(|token| drop(send(&mut pair.server, ends.server, token, vec![0; 300_000])));
+    send_many(&mut pair.server, ends.server, 5, vec![0; 300_000]);
     pair.server.drained(ends.server);
     pair.run();
     assert_eq!(payloads(&pair.at_client.events).len(), 5);
@@ -418,7 +418,7 @@ fn a_transactional_state_travels_with_a_message() {
     let Some(Event::Message(message)) = pair.server.next_event(pair.now, &mut input) else { panic!("no message") };
     assert_eq!(
         (message.state, message.format, message.tag, message.payload),
-        (Some(state), 7, &b"tag"[..], &b"body"[..])
+        (Some(Box::new(state)), 7, &b"tag"[..], &b"body"[..])
     );
     // In place: the payload is a slice of the input.
     assert_eq!(message.payload.as_ptr(), output[output.len() - 4..].as_ptr());

@@ -139,7 +139,7 @@ pub struct Message<'e> {
     /// The sender does not wait for a disposition.
     pub settled: bool,
     /// The state that the sender gave, for transactions.
-    pub state: Option<DeliveryState>,
+    pub state: Option<Box<DeliveryState>>,
     /// The encoded message.
     pub payload: &'e [u8],
 }

@@ -25,9 +25,9 @@ use alloc::vec::Vec;
 
 use self::framer::{Frame, Framer, Located};
 use self::handshake::Side;
-use self::routing::{Core, Handled};
+use self::routing::Core;
 use self::session::Session;
-use self::shared::Shared;
+use self::shared::{Handled, Shared};
 use self::state::State;
 use crate::codec::{Fields, Reader};
 use crate::condition;
@@ -305,6 +305,7 @@ fn bounded(mut config: Config) -> Config {
 fn transfer_parts(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut reader = Reader::new(Frame::parse(bytes).ok()?.body);
     reader.descriptor().ok()?;
-    let transfer = Transfer::read(Fields::read(&mut reader).ok()?).ok()?;
+    let mut transfer = Transfer::default();
+    transfer.read(Fields::read(&mut reader).ok()?).ok()?;
     Some((transfer.tag.unwrap_or_default(), reader.rest()))
 }

@@ -6,7 +6,7 @@ use alloc::string::String;
 
 use super::assembly::{Assembly, AssemblyBudget};
 use super::outbox::Outbox;
-use super::{Event, LinkId};
+use super::{Event, LinkId, Message};
 use crate::limits::Config;
 use crate::performative::{Detach, Disposition, Error, Outcome, Role, put_close, put_end};
 
@@ -26,6 +26,18 @@ impl From<crate::codec::DecodeError> for Fault {
     fn from(error: crate::codec::DecodeError) -> Self {
         Self::Connection(error.into())
     }
+}
+
+/// What a header or frame has brought. Most report through [`Shared::events`].
+#[derive(Debug)]
+pub(super) enum Handled<'f> {
+    Nothing,
+    /// A message of one frame, borrowed from it.
+    Whole(Message<'f>),
+    /// A message of several frames: tag and payload are in [`Shared::completed`].
+    Joined(Message<'f>),
+    /// What the client asked for is with the handshake.
+    SaslInit,
 }
 
 /// What all sessions of a connection use.

@@ -17,7 +17,7 @@ use super::window::Window;
 use super::{Event, LinkId, SessionId};
 use crate::performative::{Begin, Error, Role};
 
-pub(super) use receiving::{Received, Walk};
+pub(super) use receiving::Walk;
 
 /// Our sessions number their deliveries from here: not as their transfers, so that the two cannot be confused unnoticed.
 const INITIAL_DELIVERY_ID: u32 = u32::MAX - 6;
