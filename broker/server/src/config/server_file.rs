@@ -1,7 +1,7 @@
 //! tibemsd.conf: the main file, as meant. Reads the other files that it names through their own modules.
 
 use super::findings::{Findings, Spot, Weight};
-use super::model::{AbortOn, Configuration, Ft, Listen, StoreSpec, User};
+use super::model::{Configuration, Ft, Listen, StoreSpec, User};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
 use super::written::{Settings, lines, read};
@@ -27,7 +27,10 @@ pub(super) fn load(path: &Path, overrides: &[(String, String)], findings: &mut F
     let abort_on = value::list(settings.text("startup_abort_list"));
     let abort_on = ABORT_WORDS.iter().copied().filter(|word| abort_on.iter().any(|set| set.eq_ignore_ascii_case(word)));
     let abort_on: Vec<&'static str> = abort_on.collect();
-    let configuration = Reader { path, settings: &settings, findings }.configuration(&abort_on);
+    let configuration = Reader { path, settings: &settings, findings }.configuration();
+    if abort_on.contains(&"DB_FILES") {
+        check_store_exists(&configuration, settings.spot("store"), findings);
+    }
     Some(Loaded { configuration, abort_on })
 }
 
@@ -59,7 +62,7 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn configuration(mut self, abort_on: &[&str]) -> Configuration {
+    fn configuration(mut self) -> Configuration {
         let settings = self.settings;
         let listens = self.listens();
         let ft = self.ft(&listens);
@@ -97,7 +100,6 @@ impl Reader<'_> {
             connections_max: u32::try_from(settings.count("max_connections")).expect("the row has that range"),
             handshake_timeout_ns: settings.nanos("handshake_timeout"),
             client_timeout_ns: or_default(settings.nanos("server_timeout_client_connection"), CLIENT_TIMEOUT_DEFAULT),
-            abort_on: AbortOn { missing_store: abort_on.contains(&"DB_FILES") },
         }
     }
 
@@ -179,7 +181,6 @@ impl Reader<'_> {
             peer_tls: peer.tls,
             heartbeat_ns,
             activation_ns,
-            reconnect_timeout_ns: settings.nanos("ft_reconnect_timeout"),
             takeover_by_link: settings.text("ft_takeover").eq_ignore_ascii_case("link"),
         })
     }
@@ -256,6 +257,16 @@ impl Reader<'_> {
         let own = listens.iter().take(1).map(|listen| url(&listen.host, listen.port, listen.tls));
         let peer = ft.into_iter().map(|ft| url(&ft.peer_host, ft.peer_port, ft.peer_tls));
         own.chain(peer).collect()
+    }
+}
+
+/// An unmounted disk must not become an empty broker.
+fn check_store_exists(configuration: &Configuration, spot: &Spot, findings: &mut Findings) {
+    let meta = configuration.store_folder.join(&configuration.meta.file);
+    if !meta.exists() {
+        let message = format!("there is no store: {} does not exist", meta.display());
+        let remedy = "mount the folder; for the very first start add --set startup_abort_list=";
+        findings.error(spot, "store", message, remedy);
     }
 }
 

@@ -135,6 +135,18 @@ fn files_that_cannot_be_read() {
 }
 
 #[test]
+fn a_missing_store_can_stop_the_start() {
+    let folder = Folder::new("store = s\nstartup_abort_list = DB_FILES\n");
+    assert_eq!(
+        folder.remarks(false).replace(&folder.path("").display().to_string(), ""),
+        "tibemsd.conf:1: error: store: there is no store: s/meta.db does not exist (mount the folder; for the very \
+         first start add --set startup_abort_list=)\n"
+    );
+    std::fs::create_dir_all(folder.path("s/meta.db")).unwrap();
+    folder.clean();
+}
+
+#[test]
 fn authorization_needs_users() {
     let remarks = Folder::new("authorization = on\n").remarks(false);
     assert_eq!(
