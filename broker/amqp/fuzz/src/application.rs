@@ -132,7 +132,9 @@ impl Application {
     }
 
     fn command(&mut self, instruction: u8, program: &mut Program<'_>) {
-        let link = pick(&self.links, program).unwrap_or(LinkId { session: SessionId(0), handle: 0 });
+        let (Some(link), Some(session)) = (pick(&self.links, program), pick(&self.sessions, program)) else {
+            return self.begin();
+        };
         match instruction {
             170..190 => self.send(link, program),
             190..205 => self.connection.grant(link, program.number() % 40, program.flag()),
@@ -150,32 +152,33 @@ impl Application {
             }
             230 => self.connection.detach(link, program.flag(), None),
             233 if program.flag() => self.connection.refuse_link(link, Error::new(condition::NOT_FOUND, "")),
-            234..238 if !self.ended && self.connection.peer().is_some() => {
-                let session = self.connection.begin();
-                self.sessions.push(session);
-            }
+            234..238 => self.begin(),
             238..242 => {
                 let role = if program.flag() { Role::Sender } else { Role::Receiver };
-                let session = pick(&self.sessions, program).unwrap_or(SessionId(0));
-                let name = format!("name-{}", program.byte() % 6);
-                let attach = Attach {
-                    name,
-                    role,
-                    source: Some(Source::default()),
-                    target: Some(Target::at("q")),
-                    ..Attach::default()
-                };
-                let link = self.connection.attach(session, attach);
-                self.links.push(link);
+                self.attach(session, role, &format!("name-{}", program.byte() % 6));
             }
             242 if program.byte() < 60 => {
-                let session = pick(&self.sessions, program).unwrap_or(SessionId(0));
                 self.connection.end(session, None);
             }
             243 if program.byte() < 16 => self.connection.close(None),
             _ => {}
         }
         self.feed(&[]);
+    }
+
+    fn begin(&mut self) {
+        if !self.ended && self.connection.peer().is_some() {
+            let session = self.connection.begin();
+            self.sessions.push(session);
+            self.attach(session, Role::Sender, "first");
+        }
+    }
+
+    fn attach(&mut self, session: SessionId, role: Role, name: &str) {
+        let (source, target) = (Some(Source::default()), Some(Target::at("q")));
+        let attach = Attach { name: name.to_owned(), role, source, target, ..Attach::default() };
+        let link = self.connection.attach(session, attach);
+        self.links.push(link);
     }
 
     fn send(&mut self, link: LinkId, program: &mut Program<'_>) {

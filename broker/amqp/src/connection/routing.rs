@@ -9,7 +9,7 @@ use super::session::{Session, Walk};
 use super::sessions::Sessions;
 use super::shared::{Fault, Handled, Shared};
 use super::state::State;
-use super::{Event, Nanos};
+use super::{Event, LinkId, Nanos, SessionId};
 use crate::codec::{DecodeError, Fields, Reader, descriptor};
 use crate::condition;
 use crate::limits::Config;
@@ -205,9 +205,9 @@ impl Core {
             return refuse("a begin on a channel that has a session");
         }
         if let Some(ours) = begin.remote_channel {
-            let id = super::SessionId(ours);
-            return match self.sessions.get_mut(id) {
+            return match self.sessions.on_channel(ours) {
                 Some(session) if session.awaits_begin() => {
+                    let id = session.id;
                     session.handle_begin(channel, begin, &mut self.shared);
                     self.sessions.set_remote(id, channel);
                     Ok(())
@@ -215,10 +215,11 @@ impl Core {
                 _ => refuse("a begin answers no begin of ours"),
             };
         }
-        let Some(id) = self.sessions.free_channel(Some(channel), self.channel_max()) else {
+        let Some(ours) = self.sessions.free_channel(Some(channel), self.channel_max()) else {
             let words = "no channel is left to answer with";
             return Err(Fault::Connection(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, words)));
         };
+        let id = SessionId { channel: ours, serial: self.shared.next_serial() };
         let session = Session::answer(id, channel, begin, &mut self.shared);
         self.sessions.insert(session);
         self.shared.events.push_back(Event::Begin(id));
@@ -337,7 +338,7 @@ impl Core {
     }
 
     /// Every delivery that we sent and that got no outcome.
-    pub(super) fn unsettled_tokens(&self) -> Vec<(super::LinkId, u64)> {
+    pub(super) fn unsettled_tokens(&self) -> Vec<(LinkId, u64)> {
         self.sessions.iter().flat_map(Session::unsettled_tokens).collect()
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) names: BTreeMap<(Role, String), LinkId>,
     /// Links of all sessions, also those whose detach the peer has not answered.
     pub(super) links: usize,
+    /// Sessions and links that were ever begun and attached.
+    serial: u32,
     pub(super) assemblies: AssemblyBudget,
     /// The message of several frames that was reported last.
     pub(super) completed: Option<Box<Assembly>>,
@@ -67,9 +69,16 @@ impl Shared {
             frame_size_max: u32::MAX,
             names: BTreeMap::new(),
             links: 0,
+            serial: 0,
             assemblies: AssemblyBudget::default(),
             completed: None,
         }
+    }
+
+    /// A number that no session or link of this connection had before.
+    pub(super) fn next_serial(&mut self) -> u32 {
+        self.serial = self.serial.wrapping_add(1);
+        self.serial
     }
 
     /// Takes the buffer of the message that was reported last.

@@ -41,13 +41,12 @@ impl Session {
         if link.state() == LinkState::DetachSent {
             return Ok(Handled::Nothing);
         }
-        let settle_mode = link.snd_settle_mode;
+        let (id, settle_mode) = (link.id, link.snd_settle_mode);
         let Some(receiver) = link.receiver() else {
             let error = Error::new(condition::NOT_ALLOWED, "a transfer arrived on a link whose sender we are");
             return Err(Fault::Link(handle, error));
         };
-        let link = LinkId { session: self.id, handle };
-        let mut arrival = Arrival { link, settle_mode, receiver, received: &mut self.received };
+        let mut arrival = Arrival { link: id, settle_mode, receiver, received: &mut self.received };
         if arrival.receiver.assembly.is_some() || transfer.more {
             return arrival.join(transfer, payload, shared).map_err(|error| Fault::Link(handle, error));
         }
@@ -236,8 +235,9 @@ impl Session {
             if found.answered {
                 continue; // The application has the outcome already.
             }
+            let Some(link) = self.links.get(found.handle) else { continue };
             return Some(Event::Outcome {
-                link: LinkId { session: self.id, handle: found.handle },
+                link: link.id,
                 delivery_id: found.delivery_id,
                 token: found.token,
                 outcome: walk.outcome.clone(),
