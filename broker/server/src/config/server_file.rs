@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 const MESSAGE_MEMORY_DEFAULT: u64 = 256 << 20;
 /// Silence after which a client is closed when `server_timeout_client_connection` is not set, in nanoseconds.
 const CLIENT_TIMEOUT_DEFAULT: u64 = 60_000_000_000;
+/// What the store adds to a message, rounded up generously, in bytes.
+const RECORD_BYTES: u64 = 4096;
 /// Longest server name, in characters (EMS's limit).
 const SERVER_NAME_MAX: usize = 64;
 
@@ -238,15 +240,16 @@ impl Reader<'_> {
         users
     }
 
-    /// A message is never split over segments.
+    /// A message is never split over segments, and half of one is the most that the store writes at once.
     fn message_bytes_max(&mut self, segment_bytes: u64) -> u64 {
+        let room = segment_bytes / 2 - RECORD_BYTES;
         let wanted = self.settings.bytes("max_client_msg_size");
-        if wanted > segment_bytes / 2 {
-            let message = format!("is more than half of segment_size ({segment_bytes} bytes)");
+        if wanted > room {
+            let message = format!("is more than fits in half a segment ({room} bytes)");
             let name = "max_client_msg_size";
             self.findings.error(self.settings.spot(name), name, message, "lower it, or raise segment_size");
         }
-        or_default(wanted, segment_bytes / 2)
+        or_default(wanted, room)
     }
 
     fn failover_list(&self, listens: &[Listen], ft: Option<&Ft>) -> Vec<String> {

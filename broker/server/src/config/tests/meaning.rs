@@ -11,7 +11,7 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(configuration.store_folder, folder.path("datastore"));
     assert_eq!((configuration.ft.is_none(), configuration.authorization), (true, false));
     assert_eq!((configuration.ft_heartbeat_ns, configuration.ft_activation_ns), (3_000_000_000, 10_000_000_000));
-    assert_eq!((configuration.segment_bytes, configuration.message_bytes_max), (64 << 20, 32 << 20));
+    assert_eq!((configuration.segment_bytes, configuration.message_bytes_max), (64 << 20, (32 << 20) - 4096));
     assert_eq!(configuration.async_flush_interval_ns, 10_000_000);
     assert_eq!(configuration.logfile, None);
     assert_eq!(configuration.users.len(), 1, "the administrator");

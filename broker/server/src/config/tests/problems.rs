@@ -105,7 +105,7 @@ fn the_pair_is_checked() {
 fn messages_fit_segments() {
     check(
         "max_client_msg_size = 40MB\n",
-        "tibemsd.conf:1: error: max_client_msg_size: is more than half of segment_size (67108864 bytes) (lower it, or \
+        "tibemsd.conf:1: error: max_client_msg_size: is more than fits in half a segment (33550336 bytes) (lower it, or \
          raise segment_size)\n",
     );
 }
