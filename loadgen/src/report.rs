@@ -237,6 +237,7 @@ fn options_json(options: &Options) -> Value {
         "window": options.window,
         "credit": options.credit,
         "ack": options.ack.to_string(),
+        "consume": options.consume.to_string(),
         "durable": options.durable,
         "backlog": options.backlog.to_string(),
         "paced_factor": options.paced_factor,
