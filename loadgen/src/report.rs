@@ -176,6 +176,9 @@ impl Report<'_> {
             "{lost}, {} unexpected, {} out of order, {} recovered",
             counts.unexpected, counts.out_of_order, counts.recovered
         )?;
+        for loss in &self.verdict.losses {
+            writeln!(out, "  {}", describe_loss(loss))?;
+        }
         writeln!(
             out,
             "{} duplicated: {} by our re-sends, {} marked and {} unmarked redeliveries, {} resurrected",
@@ -209,6 +212,14 @@ fn describe(options: &Options) -> String {
         "{rate}, {payload_bytes} B {durability}, {producers} producers with {window} in flight, {consumers} consumers \
          (ack {ack}), backlog {backlog}, resend {resend}, seed {seed}"
     )
+}
+
+/// What one link lost, in one line.
+fn describe_loss(loss: &LinkLoss) -> String {
+    let LinkLoss { producer, connection, confirmed, lost, span_ns, holes, .. } = loss;
+    let shape = if *holes == 0 { "the newest ones".to_owned() } else { format!("{holes} of them from the middle") };
+    let span = latency(*span_ns);
+    format!("producer {producer}, connection {connection}: {lost} of {confirmed} confirmed, {shape}, over {span}")
 }
 
 /// A latency with the unit that keeps it short.

@@ -93,6 +93,7 @@ fn a_lost_message_exits_with_1() {
     let output = run(&broker, &["--count", "200"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains("1 lost"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("1 of 200 confirmed, 1 of them from the middle"), "{}", text(&output.stdout));
 }
 
 #[test]
