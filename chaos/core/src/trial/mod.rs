@@ -1,7 +1,8 @@
 //! One trial from the fresh store to the judgement: starts the pair and the load, walks the steps of the plan, measures, judges.
 //!
-//! `steps` does things to the pair; `outcome` turns what was seen into a result. Nothing here is random: the plan decides.
+//! `steps` does things to the pair; `outcome` turns what was seen into a result, with `figures` from the ledger. Nothing here is random: the plan decides.
 
+mod figures;
 mod outcome;
 mod steps;
 
