@@ -1,6 +1,6 @@
 //! Figures of a trial that are counted from the ledger alone.
 
-use crate::clock::NS_PER_MS;
+use crate::clock::{NS_PER_MS, NS_PER_S};
 use crate::result::{Percentiles, ResponseTimes, Unavailable};
 use crate::series::{self, Sent};
 use crate::statistics::nearest_rank;
@@ -39,8 +39,8 @@ pub(super) fn arrivals(ledger: &Ledger) -> Vec<u64> {
     ledger.consumers.iter().flat_map(|log| log.deliveries.iter()).map(|one| one.arrival_ns).collect()
 }
 
-/// Response times before the fault, until steady flow, and after.
-pub(super) fn response_times(sent: &[Sent], warm_ns: u64, t0_ns: u64, steady_ns: u64) -> ResponseTimes {
+/// Response times in the last second before the fault, until steady flow, and after.
+pub(super) fn response_times(sent: &[Sent], t0_ns: u64, steady_ns: u64) -> ResponseTimes {
     let part = |from_ns: u64, to_ns: u64| {
         let responses = sent.iter().filter_map(|one| {
             let confirmed_ns = one.confirmed_ns.filter(|t_ns| (from_ns..to_ns).contains(t_ns))?;
@@ -49,7 +49,7 @@ pub(super) fn response_times(sent: &[Sent], warm_ns: u64, t0_ns: u64, steady_ns:
         percentiles(responses.collect())
     };
     ResponseTimes {
-        before: part(warm_ns.min(t0_ns), t0_ns),
+        before: part(t0_ns.saturating_sub(NS_PER_S), t0_ns),
         during: part(t0_ns, steady_ns),
         after: part(steady_ns, u64::MAX),
     }

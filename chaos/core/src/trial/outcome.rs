@@ -161,9 +161,8 @@ impl<'a> Conclusion<'a> {
 
     fn figures(&mut self, steady_ns: Option<u64>) {
         let load = &self.evidence.load;
-        let warm_ns = load.series.start_ns + self.context.plan.load.warm_up_ms * NS_PER_MS;
         let end_ns = steady_ns.unwrap_or(self.evidence.stopped_ns).max(self.t0_ns);
-        self.trial.response_ms = figures::response_times(&self.sent, warm_ns, self.t0_ns, end_ns);
+        self.trial.response_ms = figures::response_times(&self.sent, self.t0_ns, end_ns);
         self.trial.unavailable_ms = figures::unavailable(&load.ledger, self.t0_ns, end_ns);
     }
 
