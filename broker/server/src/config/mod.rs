@@ -2,8 +2,7 @@
 //!
 //! Start at [`load`]. `tables` knows every name; `written` reads files; `server_file`, `queues`, `users` and `stores`
 //! give them meaning; `help` makes docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in
-//! EMS: to the working directory). Opens no store and no socket; with DB_FILES it looks whether the
-//! store is there.
+//! EMS: to the working directory). Opens no store and no socket.
 
 mod server_file;
 
@@ -27,7 +26,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use help::parameters_help;
-pub use model::{Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
+pub use model::{AbortOn, Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
 pub use parameter::{Kind, Parameter, Status};
 pub use tables::{QUEUE, SERVER, STORE, Section};
 pub use value::ValueError;

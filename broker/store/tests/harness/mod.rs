@@ -90,6 +90,11 @@ pub(crate) struct Node {
     /// Destinations defined in this epoch.
     defined: [u32; 2],
     pub(crate) notes: Vec<String>,
+    /// Completions that it has seen.
+    pub(crate) completions: u64,
+    /// What it was refused, and told, last.
+    pub(crate) last_refused: Option<Refused>,
+    pub(crate) rooms: u64,
 }
 
 pub(crate) struct World {
@@ -102,6 +107,10 @@ pub(crate) struct World {
     pub(crate) random: fastrand::Rng,
     pub(crate) activation: Nanos,
     pub(crate) takeovers: u64,
+    pub(crate) fenced: u64,
+    pub(crate) stopped: u64,
+    /// False: who ended stays down.
+    pub(crate) restarts: bool,
     pub(crate) failures: Vec<String>,
     restart_at: Vec<Nanos>,
     next_process: u128,
@@ -125,6 +134,9 @@ impl World {
             random: fastrand::Rng::with_seed(seed ^ 0x5eed),
             activation: 12 * MS,
             takeovers: 0,
+            fenced: 0,
+            stopped: 0,
+            restarts: true,
             failures: Vec::new(),
             restart_at: vec![0; nodes],
             next_process: u128::from(seed) << 64,
@@ -154,6 +166,9 @@ impl World {
             reading: BTreeMap::new(),
             defined: [0; 2],
             notes: Vec::new(),
+            completions: 0,
+            last_refused: None,
+            rooms: 0,
         });
     }
 
@@ -186,7 +201,8 @@ impl World {
             None if !node.inbox.is_empty() => Some(self.now),
             None => node.store.poll_timeout(),
         });
-        let restarts = self.nodes.iter().zip(&self.restart_at).filter(|(node, _)| node.is_none()).map(|(_, at)| *at);
+        let down = self.nodes.iter().zip(&self.restart_at).filter(|(node, _)| node.is_none() && self.restarts);
+        let restarts = down.map(|(_, at)| *at);
         let client = self.now + 50_000;
         let next = timers.chain(self.disk.poll_timeout()).chain(restarts).chain([client]).min().unwrap_or(client);
         self.now = next.max(self.now + 1);
@@ -197,7 +213,7 @@ impl World {
         }
         for index in 0..self.nodes.len() {
             match &mut self.nodes[index] {
-                None if self.restart_at[index] <= self.now => self.start(index),
+                None if self.restarts && self.restart_at[index] <= self.now => self.start(index),
                 None => {}
                 Some(node) if node.paused_until.is_some_and(|until| until > self.now) => {}
                 Some(node) => {
@@ -220,6 +236,7 @@ impl World {
         }
         while let Some(done) = node.inbox.pop_front() {
             let done = if self.mutant == Mutant::NoCheck { lie(node, done) } else { done };
+            node.completions += 1;
             node.store.handle_disk(now, done);
         }
         if node.store.poll_timeout().is_some_and(|at| at <= now) {
@@ -248,7 +265,8 @@ impl World {
             match event {
                 Event::Owner { epoch, heartbeat } => node.owner = Some(((epoch, heartbeat), self.now)),
                 Event::Lock { free, .. } if free && !node.is_serving => node.store.claim(self.now),
-                Event::Lock { .. } | Event::Claimed { .. } | Event::Room { .. } => {}
+                Event::Lock { .. } | Event::Claimed { .. } => {}
+                Event::Room { .. } => node.rooms += 1,
                 Event::ClaimLost { .. } => node.next_probe = self.now + self.random.u64(MS..10 * MS),
                 Event::Serving(recovered) => self.serve(index, recovered)?,
                 Event::Confirmable { store, through } => self.model.confirmed(node.epoch, store, through)?,
@@ -266,7 +284,14 @@ impl World {
                     self.failures.push(error.to_string());
                     self.kill(index);
                 }
-                Event::Fenced { .. } | Event::Stopped => self.kill(index),
+                Event::Fenced { .. } => {
+                    self.fenced += 1;
+                    self.kill(index);
+                }
+                Event::Stopped => {
+                    self.stopped += 1;
+                    self.kill(index);
+                }
             }
         }
         Ok(())
@@ -370,14 +395,15 @@ impl World {
             self.disk.lose_cache();
         }
         let pause_for = self.random.u64(MS..40 * MS);
-        if let Some(node) = &mut self.nodes[index] {
+        // A paused process does nothing, not even stop.
+        if let Some(node) = self.nodes[index].as_mut().filter(|node| node.paused_until.is_none()) {
             if pause {
                 node.paused_until = Some(self.now + pause_for);
             }
-            if claim && !node.is_serving {
+            if claim && !pause && !node.is_serving {
                 node.store.claim(self.now);
             }
-            if stop && node.is_serving {
+            if stop && !pause && node.is_serving {
                 node.store.stop(self.now);
             }
         }
@@ -454,7 +480,10 @@ pub(crate) fn publish(
             node.live[usize::from(store)].push(LiveMessage { id, lsn: appended.lsn, location: appended.location });
             None
         }
-        Err(refused) => Some(refused),
+        Err(refused) => {
+            node.last_refused = Some(refused);
+            Some(refused)
+        }
     }
 }
 

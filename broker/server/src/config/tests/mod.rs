@@ -1,6 +1,5 @@
 //! Tests of the configuration, by example: a file, and what comes of it.
 
-mod garbage;
 mod meaning;
 mod pages;
 mod problems;
