@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Nanos;
-use crate::options::{Ack, Backlog, Limit, Options, Resend, Url};
+use crate::options::{Ack, Backlog, Consume, Limit, Options, Resend, Url};
 use crate::plots;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -105,6 +105,9 @@ struct RunArguments {
     /// How consumers acknowledge
     #[arg(long, value_enum, default_value_t = Ack::Accept, help_heading = "Behaviour")]
     ack: Ack,
+    /// When consumers take messages
+    #[arg(long, value_enum, default_value_t = Consume::Always, help_heading = "Behaviour")]
+    consume: Consume,
     /// Whether messages are marked durable
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, help_heading = "Behaviour")]
     durable: bool,
@@ -194,6 +197,7 @@ impl RunArguments {
             window: self.window,
             credit: self.credit,
             ack: self.ack,
+            consume: self.consume,
             durable: self.durable,
             backlog: self.backlog,
             paced_factor: self.paced_factor,

@@ -10,7 +10,7 @@ use crate::clock::Nanos;
 use crate::control::{Command, Phase, Shared};
 use crate::ledger::{self, ConsumerLog, Delivery};
 use crate::meter::{Gauges, Meter, Readings, lock};
-use crate::options::Ack;
+use crate::options::{Ack, Consume};
 use crate::payload::{Identity, PayloadError};
 use crate::wire::Wire;
 
@@ -52,6 +52,8 @@ pub(crate) struct Consumer {
     /// Acknowledged deliveries whose confirmation is awaited, with their records, in the order of delivery-ids.
     unconfirmed: VecDeque<(u32, Option<usize>)>,
     drained: bool,
+    /// Whether messages are wanted already.
+    released: bool,
     /// The drain request under way, and whether something arrived since it was made.
     probe: Option<(u64, bool)>,
     probe_answered: u64,
@@ -67,6 +69,7 @@ impl Consumer {
     ) -> Self {
         Self {
             address: shared.options.address_of(number).to_owned(),
+            released: shared.options.consume == Consume::Always,
             shared,
             meter,
             gauges,
@@ -157,6 +160,10 @@ impl Consumer {
 
     /// Renews the credit at half, and asks for a drain when the run wants one.
     fn grant(&mut self, command: Command, connection: &mut Connection, link: LinkId) {
+        self.released |= command.phase >= Phase::Stop;
+        if !self.released {
+            return;
+        }
         let credit = self.shared.options.credit;
         if std::mem::take(&mut self.drained) {
             if let Some((number, something_came)) = self.probe.take() {
@@ -223,8 +230,10 @@ impl Workload for Consumer {
     }
 
     fn prepare(&mut self, connection: &mut Connection, link: LinkId) {
-        self.credit_left = self.shared.options.credit;
-        connection.grant(link, self.credit_left, false);
+        self.credit_left = if self.released { self.shared.options.credit } else { 0 };
+        if self.released {
+            connection.grant(link, self.credit_left, false);
+        }
     }
 
     fn begin(&mut self, now: Nanos, server: &str, link: LinkId) {

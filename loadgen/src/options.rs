@@ -94,6 +94,15 @@ pub enum Ack {
     None,
 }
 
+/// When consumers take messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Consume {
+    /// All the time.
+    Always,
+    /// Only once sending has stopped: until then everything confirmed waits in the broker, where a fault can reach it.
+    AfterSending,
+}
+
 /// What happens to messages that became due while the target could not take them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backlog {
@@ -135,7 +144,7 @@ macro_rules! display_as_value {
         }
     )*};
 }
-display_as_value!(Ack, Backlog, Resend);
+display_as_value!(Ack, Backlog, Consume, Resend);
 
 /// A whole run, as meant. Start from `Options::default()` and change what differs.
 #[derive(Debug, Clone)]
@@ -164,6 +173,8 @@ pub struct Options {
     pub credit: u32,
     /// How consumers acknowledge.
     pub ack: Ack,
+    /// When consumers take messages.
+    pub consume: Consume,
     /// Whether the messages are marked durable.
     pub durable: bool,
     /// What happens to the backlog after a stall.
@@ -209,6 +220,7 @@ impl Default for Options {
             window: 1000,
             credit: 1000,
             ack: Ack::Accept,
+            consume: Consume::Always,
             durable: true,
             backlog: Backlog::CatchUp,
             paced_factor: 2.0,

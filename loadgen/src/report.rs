@@ -176,6 +176,9 @@ impl Report<'_> {
             "{lost}, {} unexpected, {} out of order, {} recovered",
             counts.unexpected, counts.out_of_order, counts.recovered
         )?;
+        for loss in &self.verdict.losses {
+            writeln!(out, "  {}", describe_loss(loss))?;
+        }
         writeln!(
             out,
             "{} duplicated: {} by our re-sends, {} marked and {} unmarked redeliveries, {} resurrected",
@@ -211,6 +214,14 @@ fn describe(options: &Options) -> String {
     )
 }
 
+/// What one link lost, in one line.
+fn describe_loss(loss: &LinkLoss) -> String {
+    let LinkLoss { producer, connection, confirmed, lost, span_ns, holes, .. } = loss;
+    let shape = if *holes == 0 { "the newest ones".to_owned() } else { format!("{holes} of them from the middle") };
+    let span = latency(*span_ns);
+    format!("producer {producer}, connection {connection}: {lost} of {confirmed} confirmed, {shape}, over {span}")
+}
+
 /// A latency with the unit that keeps it short.
 pub(crate) fn latency(value_ns: Nanos) -> String {
     match value_ns as f64 {
@@ -237,6 +248,7 @@ fn options_json(options: &Options) -> Value {
         "window": options.window,
         "credit": options.credit,
         "ack": options.ack.to_string(),
+        "consume": options.consume.to_string(),
         "durable": options.durable,
         "backlog": options.backlog.to_string(),
         "paced_factor": options.paced_factor,

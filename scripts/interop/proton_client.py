@@ -345,6 +345,9 @@ class Reach(Send):
     def on_disconnected(self, event):
         self.refusals += 1
 
+    def on_transport_error(self, event):
+        """A standby may end the connection before it is open; proton then goes on to the next URL by itself."""
+
     def progress(self):
         return f"{super().progress()}, {self.refusals} refusals on the way"
 

@@ -14,8 +14,9 @@ struct Package {
     test_members: &'static [&'static str],
 }
 
-const PACKAGES: [Package; 11] = [
+const PACKAGES: [Package; 12] = [
     Package { name: "amqp", manifest: "broker/amqp/Cargo.toml", members: &[], test_members: &[] },
+    Package { name: "amqp-fuzz", manifest: "broker/amqp/fuzz/Cargo.toml", members: &["amqp"], test_members: &[] },
     Package { name: "disk", manifest: "broker/disk/Cargo.toml", members: &[], test_members: &[] },
     Package { name: "engine", manifest: "broker/engine/Cargo.toml", members: &[], test_members: &[] },
     Package { name: "store", manifest: "broker/store/Cargo.toml", members: &["disk"], test_members: &[] },
@@ -37,6 +38,9 @@ const PACKAGES: [Package; 11] = [
     },
     Package { name: "tidy", manifest: ".ci/tidy/Cargo.toml", members: &[], test_members: &[] },
 ];
+
+/// Packages that no product contains.
+const INSTRUMENTS: [&str; 3] = ["amqp-fuzz", "benches", "tidy"];
 
 /// What a pure crate may take from outside in production. Randomness, clocks and I/O are not among it; the simulated
 /// disk draws its faults from a seed that it is given.
@@ -99,14 +103,16 @@ fn check_package(package: &Package, manifest: &str) -> Vec<Finding> {
             findings.push(Finding::new(package.manifest, dependency.line, message));
         }
     }
-    for (index, line) in manifest.lines().enumerate() {
-        if line.trim() == "[features]" {
-            let message =
-                "a cargo feature is a switch in production code; put the double behind reactor's types instead";
-            findings.push(Finding::new(package.manifest, index + 1, message));
-        }
+    if !INSTRUMENTS.contains(&package.name) {
+        findings.extend(features(package, manifest));
     }
     findings
+}
+
+fn features(package: &Package, manifest: &str) -> Option<Finding> {
+    let line = manifest.lines().position(|line| line.trim() == "[features]")?;
+    let message = "a cargo feature is a switch in production code; put the double behind reactor's types instead";
+    Some(Finding::new(package.manifest, line + 1, message))
 }
 
 /// Why a dependency is not allowed, if so.
@@ -202,5 +208,6 @@ mod tests {
     #[test]
     fn features_are_refused() {
         assert_eq!(check_as("reactor", "[features]\nsimulator = []\n"), [1]);
+        assert_eq!(check_as("amqp-fuzz", "[features]\nlibfuzzer = []\n"), [] as [usize; 0]);
     }
 }

@@ -111,7 +111,7 @@ fn test_files(rust: &[(&String, String)]) -> BTreeSet<String> {
 /// The package `benches` shares its name with the folder that cargo looks for in each package.
 fn is_test_by_place(path: &str) -> bool {
     let path = path.strip_prefix("benches/").unwrap_or(path);
-    let folder = |part| matches!(part, "tests" | "benches" | "examples" | "fuzz_targets");
+    let folder = |part| matches!(part, "tests" | "benches" | "examples" | "fuzz");
     path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.split('/').any(folder)
 }
 

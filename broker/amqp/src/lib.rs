@@ -31,7 +31,7 @@ mod types;
 pub use connection::{Connection, Delivery, Event, LinkId, Message, Nanos, Output, SendError, SessionId};
 pub use limits::{Config, Limits};
 pub use performative::{
-    Attach, DeliveryState, Error, Open, Outcome, ReceiverSettleMode, Role, SenderSettleMode, Source, Target,
+    Attach, DeliveryState, Error, ErrorParts, Open, Outcome, ReceiverSettleMode, Role, SenderSettleMode, Source, Target,
 };
 pub use sasl::{ClientSasl, SaslCode};
 pub use types::{Array, Described, MixedArray, Value, lookup};

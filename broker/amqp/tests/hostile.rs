@@ -66,6 +66,8 @@ struct Victim {
     connection: Connection,
     events: Vec<String>,
     messages: usize,
+    sessions: Vec<SessionId>,
+    links: Vec<LinkId>,
     /// What the server has sent, taken apart: performative code and fields.
     replies: Vec<(u8, Value)>,
     fed: usize,
@@ -74,7 +76,15 @@ struct Victim {
 impl Victim {
     fn new(config: Config) -> Self {
         let connection = Connection::server(config, 0);
-        Self { connection, events: Vec::new(), messages: 0, replies: Vec::new(), fed: 0 }
+        Self {
+            connection,
+            events: Vec::new(),
+            messages: 0,
+            sessions: Vec::new(),
+            links: Vec::new(),
+            replies: Vec::new(),
+            fed: 0,
+        }
     }
 
     /// A victim whose connection is open, with a session on channel 0, a link that receives and one that sends.
@@ -101,7 +111,9 @@ impl Victim {
             match event {
                 Event::Message(_) => self.messages += 1,
                 Event::Open => self.connection.open(Open::default()),
+                Event::Begin(session) => self.sessions.push(session),
                 Event::Attach { link, attach } => {
+                    self.links.push(link);
                     let answer = Attach { source: Some(Source::default()), target: Some(Target::default()), ..*attach };
                     self.connection.accept_link(link, answer);
                     self.connection.grant(link, 5, false);
@@ -361,11 +373,11 @@ fn messages_beyond_the_limits_cost_their_link() {
 fn what_follows_an_ended_session_or_a_detached_link_is_passed_over() {
     let whole = |id: u32| transfer(vec![uint(0), uint(id), tag("t")], b"x");
     let mut victim = Victim::attached();
-    victim.connection.detach(LinkId { session: SessionId(0), handle: 0 }, true, None);
+    victim.connection.detach(victim.links[0], true, None);
     victim.feed(&[whole(0), whole(1), frame(DETACH, 0, vec![uint(0), true.into()])].concat());
     assert_eq!(victim.messages, 0);
     assert_eq!(victim.events.len(), 1);
-    victim.connection.end(SessionId(0), Some(Error::new(condition::INTERNAL_ERROR, "")));
+    victim.connection.end(victim.sessions[0], Some(Error::new(condition::INTERNAL_ERROR, "")));
     victim.feed(&[whole(2), attach_sender("late", 5), frame(END, 0, vec![])].concat());
     assert_eq!(victim.messages, 0);
     assert_eq!(victim.events.len(), 2);
@@ -377,7 +389,7 @@ fn what_follows_an_ended_session_or_a_detached_link_is_passed_over() {
 fn a_disposition_over_a_huge_range_is_cheap() {
     let mut victim = Victim::attached();
     victim.feed(&frame(FLOW, 0, vec![Value::Null, uint(100), uint(0), uint(100), uint(1), Value::Null, uint(50)]));
-    let link = LinkId { session: SessionId(0), handle: 1 };
+    let link = victim.links[1];
     let mut first = 0;
     for token in 0..3 {
         let body = Bytes::new();
@@ -485,9 +497,9 @@ fn an_error_too_long_for_the_peers_frames_is_shortened() {
     victim.feed(&transfer(vec![uint(0), uint(0), tag("t")], b"x"));
     victim.replies.clear();
     let long = || Error::new(condition::NOT_FOUND, "words ".repeat(200)).with("key", "value ".repeat(200));
-    victim.connection.settle(SessionId(0), 0, Outcome::Rejected(Some(long())), true);
-    victim.connection.detach(LinkId { session: SessionId(0), handle: 0 }, true, Some(long()));
-    victim.connection.end(SessionId(0), Some(long()));
+    victim.connection.settle(victim.sessions[0], 0, Outcome::Rejected(Some(long())), true);
+    victim.connection.detach(victim.links[0], true, Some(long()));
+    victim.connection.end(victim.sessions[0], Some(long()));
     victim.connection.close(Some(long()));
     let mut sizes = Vec::new();
     while let Some(output) = victim.connection.poll_transmit(0) {

@@ -2,8 +2,8 @@
 
 use amqp::message::{self, Body, BodyKind, Header, Properties};
 use amqp::{
-    Array, Attach, ClientSasl, Config, Connection, Delivery, Error, Event, LinkId, Open, Outcome, ReceiverSettleMode,
-    Role, SenderSettleMode, SessionId, Source, Target, Value,
+    Array, Attach, ClientSasl, Config, Connection, Delivery, Error, Event, Open, Outcome, ReceiverSettleMode, Role,
+    SenderSettleMode, Source, Target, Value,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -314,7 +314,10 @@ fn an_attach_in_long_encodings_is_read() {
     let open = "'AMQP' 00 01 00 00 { 02 00 0000 00 53 10 c0 ( 01 a1 01 'c' ) }";
     assert_eq!(events(&mut server, open), ["Open"]);
     server.open(Open::default());
-    assert_eq!(events(&mut server, "{ 02 00 0000 00 53 11 c0 ( 04 40 43 43 43 ) }"), ["Begin(SessionId(0))"]);
+    assert_eq!(
+        events(&mut server, "{ 02 00 0000 00 53 11 c0 ( 04 40 43 43 43 ) }"),
+        ["Begin(SessionId { channel: 0, serial: 1 })"]
+    );
     let source = "00 80 0000000000000028 d0 < 0000000b b1 00000001 'q' 70 00000002 a3 05 'never' 43 56 01 \
          c1 01 00 a3 04 'copy' 40 00 53 26 45 e0 ( 01 a3 12 'amqp:accepted:list' ) a3 05 'queue' >";
     let target = "00 53 30 c0 ( 01 a3 17 'amqp:local-transactions' )";
@@ -324,7 +327,7 @@ fn an_attach_in_long_encodings_is_read() {
     );
     let stream = bytes(&attach);
     let Some(Event::Attach { link, attach }) = server.next_event(0, &mut &stream[..]) else { panic!("no attach") };
-    assert_eq!(link, LinkId { session: SessionId(0), handle: 0 });
+    assert_eq!((link.session.channel(), link.handle), (0, 0));
     assert_eq!((attach.snd_settle_mode, attach.initial_delivery_count), (SenderSettleMode::Settled, Some(9)));
     let expected = Source {
         address: Some("q".into()),

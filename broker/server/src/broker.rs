@@ -258,6 +258,7 @@ impl Broker {
             container_id: configuration.server.clone(),
             sasl_mechanisms: security::mechanisms(configuration).into_iter().map(str::to_string).collect(),
             require_sasl: configuration.authorization,
+            idle_timeout_ms: u32::try_from(configuration.client_timeout_ns / 1_000_000).unwrap_or(u32::MAX),
             limits: amqp::Limits {
                 message_size_max: configuration.message_bytes_max,
                 handshake_timeout_ms: (configuration.handshake_timeout_ns / 1_000_000) as u32,

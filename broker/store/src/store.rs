@@ -52,7 +52,7 @@ struct Recovering {
 ///
 /// ```text
 ///  Idle --> Watching <------------+
-///              |                  | (another was faster)
+///              |                  | (another was faster; also from Preparing)
 ///              v                  |
 ///          Preparing --> Claiming +
 ///                            |
@@ -82,7 +82,7 @@ impl PhaseKind {
             (self, next),
             (Idle, Watching | Preparing)
                 | (Watching, Preparing)
-                | (Preparing, Claiming)
+                | (Preparing, Claiming | Watching)
                 | (Claiming, Recovering | Watching)
                 | (Recovering, Active)
                 | (Idle | Watching | Preparing | Active, Leaving)
@@ -102,6 +102,10 @@ pub struct Store {
     heartbeat: Option<Heartbeat>,
     attempt: u128,
     epoch: u64,
+    /// The newest epoch that `Owner` or `Lock` has told of.
+    told_epoch: Option<u64>,
+    /// What was told when the claim under way was asked for: a newer owner is not the one that was found dead.
+    claim_after: Option<u64>,
     now: Nanos,
     events: VecDeque<Event>,
 }
@@ -123,6 +127,8 @@ impl Store {
             heartbeat: None,
             attempt: process_id,
             epoch: 0,
+            told_epoch: None,
+            claim_after: None,
             now: 0,
             events: VecDeque::new(),
         }
@@ -174,12 +180,13 @@ impl Store {
         }
     }
 
-    /// Claims the next epoch: `Event::Claimed` and then `Event::Serving`, or `Event::ClaimLost` (watching goes on), or
+    /// Claims the epoch after the newest that `Event::Owner` or `Event::Lock` has told of: `Event::Claimed` and then `Event::Serving`, or `Event::ClaimLost` (watching goes on), or
     /// `Event::RecoveryFailed`.
     pub fn claim(&mut self, now: Nanos) {
         self.now = now;
         if matches!(self.phase, Phase::Idle | Phase::Watching) {
             self.become_phase(Phase::Preparing);
+            self.claim_after = self.told_epoch;
             // Who owns the store is looked up anew: a claim of an epoch that is taken already is wasted work.
             self.standby.look(now);
             self.run();
@@ -348,7 +355,14 @@ impl Store {
             self.standby.look(self.now);
         }
         match self.standby.run(self.now) {
-            Ok(events) => self.events.extend(events),
+            Ok(events) => {
+                for event in &events {
+                    if let Event::Owner { epoch, .. } | Event::Lock { epoch, .. } = event {
+                        self.told_epoch = self.told_epoch.max(Some(*epoch));
+                    }
+                }
+                self.events.extend(events);
+            }
             Err(error) => return self.end(Event::RecoveryFailed(error)),
         }
         if !matches!(self.phase, Phase::Preparing) {
@@ -358,6 +372,12 @@ impl Store {
             return self.end(Event::RecoveryFailed(while_doing("preparing a claim")(cause)));
         }
         if self.standby.is_ready() {
+            let newest_epoch = self.standby.newest().map_or(0, |newest| newest.epoch);
+            if self.claim_after.is_some_and(|told| newest_epoch > told) {
+                self.become_phase(Phase::Watching);
+                self.events.push_back(Event::ClaimLost { by_epoch: newest_epoch });
+                return;
+            }
             self.attempt = self.attempt.wrapping_add(1);
             let spares = self.standby.take_spares();
             let task = Task::new(take(self.shared.clone(), self.standby.newest(), self.attempt, spares));
@@ -511,7 +531,7 @@ mod tests {
         };
         check(Idle, &[Watching, Preparing, Leaving, Ended]);
         check(Watching, &[Preparing, Leaving, Ended]);
-        check(Preparing, &[Claiming, Leaving, Ended]);
+        check(Preparing, &[Watching, Claiming, Leaving, Ended]);
         check(Claiming, &[Recovering, Watching, Ended]);
         check(Recovering, &[Active, Ended]);
         check(Active, &[Leaving, Ended]);

@@ -123,6 +123,10 @@ pub enum Step {
         /// Added delay, ms; 0 heals.
         delay_ms: u64,
     },
+    /// The consumer closes its connection.
+    ConsumerLeaves,
+    /// The consumer connects again.
+    ConsumerReturns,
     /// Run on until the flow has been steady for the load's `steady_ms`, or the recovery limit.
     AwaitSteady,
     /// Stop sending, let the consumer empty the queue, judge.
@@ -231,9 +235,12 @@ fn steps(scenario: Scenario, load: &LoadPlan, pair: &PairPlan, phase_us: u64) ->
         steps.push(Step::Set { name: "debug_sync_delay".to_owned(), value: "2ms".to_owned() });
     }
     steps.push(Step::Run { duration_us: load.warm_up_ms * 1000 + phase_us });
+    if scenario == Scenario::KillBacklog {
+        steps.extend([Step::ConsumerLeaves, Step::Run { duration_us: AWAY_BEFORE_FAULT_US }]);
+    }
     match scenario {
         // Restarted at once, the victim might win the store back: a failover to itself, which is another scenario.
-        Scenario::KillActive | Scenario::SlowSync => {
+        Scenario::KillActive | Scenario::KillBacklog | Scenario::SlowSync => {
             steps.extend([Step::KillActive, Step::AwaitTakeover { at_least_ms: 0 }, Step::RestartVictim]);
         }
         Scenario::PauseActive => steps.extend([
@@ -249,10 +256,15 @@ fn steps(scenario: Scenario, load: &LoadPlan, pair: &PairPlan, phase_us: u64) ->
             Step::DelayLink { delay_ms: 0 },
         ]),
     }
+    if scenario == Scenario::KillBacklog {
+        steps.push(Step::ConsumerReturns);
+    }
     steps.extend([Step::AwaitSteady, Step::Drain]);
     steps
 }
 
+/// How long before the fault the consumer leaves: longer than several flushes, so that what is lost was never offered to it.
+const AWAY_BEFORE_FAULT_US: u64 = 100_000;
 /// What a fenced server leaves with.
 pub const EXIT_CODE_FENCED: i32 = 75;
 
@@ -280,7 +292,7 @@ mod tests {
                 assert_eq!(found, if scenario == Scenario::KillActive { 6 } else { 2 }, "{scenario} {store}");
             }
         }
-        assert_eq!(plan.trials.len(), 24);
+        assert_eq!(plan.trials.len(), 28);
     }
 
     #[test]
@@ -327,6 +339,15 @@ mod tests {
             .collect();
         assert!(delays[0] > plan.pair.ft_activation_ms);
         assert_eq!(delays.last(), Some(&0));
+    }
+
+    #[test]
+    fn the_consumer_is_away_at_the_kill_and_comes_back() {
+        let plan = expand(&Request { only: vec![Scenario::KillBacklog], ..request(1) });
+        let place = |wanted: &Step| plan.trials[0].steps.iter().position(|step| step == wanted).expect("it is planned");
+        assert!(place(&Step::ConsumerLeaves) < place(&Step::KillActive));
+        assert!(place(&Step::KillActive) < place(&Step::ConsumerReturns));
+        assert!(place(&Step::ConsumerReturns) < place(&Step::Drain));
     }
 
     #[test]

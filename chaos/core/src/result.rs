@@ -195,7 +195,7 @@ pub struct Percentiles {
 /// Latency from the intended send time to the confirm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResponseTimes {
-    /// Confirmed after the warm-up and before the fault.
+    /// Confirmed in the last second before the fault.
     pub before: Percentiles,
     /// Confirmed between the fault and steady flow.
     pub during: Percentiles,

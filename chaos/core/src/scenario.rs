@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Scenario {
     /// SIGKILL of the active server.
     KillActive,
+    /// SIGKILL of the active server while no consumer takes what it confirms.
+    KillBacklog,
     /// SIGSTOP of the active server until the standby has taken over, then SIGCONT.
     PauseActive,
     /// The fault-tolerance link delays everything for longer than `ft_activation`.
@@ -20,12 +22,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 4] = [Self::KillActive, Self::PauseActive, Self::DelayHeartbeats, Self::SlowSync];
+    pub const ALL: [Self; 5] =
+        [Self::KillActive, Self::KillBacklog, Self::PauseActive, Self::DelayHeartbeats, Self::SlowSync];
 
     /// The name on the command line and in every file.
     pub fn name(self) -> &'static str {
         match self {
             Self::KillActive => "kill-active",
+            Self::KillBacklog => "kill-backlog",
             Self::PauseActive => "pause-active",
             Self::DelayHeartbeats => "delay-heartbeats",
             Self::SlowSync => "slow-sync",
@@ -37,6 +41,11 @@ impl Scenario {
         match self {
             Self::KillActive => {
                 "The active server gets SIGKILL; the standby takes over; the victim is started again and becomes the standby."
+            }
+            Self::KillBacklog => {
+                "As kill-active, but the consumer is away from shortly before the kill until the takeover, so that what was confirmed last exists \
+                 in the queue only. With a consumer that keeps up, a message has left the queue before an async store has written it, and \
+                 nothing can be lost."
             }
             Self::PauseActive => {
                 "The active server gets SIGSTOP for longer than ft_activation; the standby takes over; SIGCONT; the former active must \

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::{Broker, Orders, options};
 use loadgen::clock::{MILLISECOND_NS, SECOND_NS};
 use loadgen::ledger::{Ledger, Outcome};
-use loadgen::options::{Backlog, Limit, Options, Resend};
+use loadgen::options::{Backlog, Consume, Limit, Options, Resend};
 use loadgen::run::{Finished, Handle, RunError, start};
 use loadgen::schedule::Rate;
 use loadgen::timeline;
@@ -291,6 +291,23 @@ async fn a_queue_that_is_not_emptied_is_not_called_drained() {
     passes(&verdict);
     assert_eq!(finished.ledger.consumers[0].alien, 100);
     assert!(broker.shared.state().queue.is_empty());
+}
+
+#[tokio::test]
+async fn consumers_can_wait_until_sending_has_stopped() {
+    let broker = Broker::start(Orders::default(), 0);
+    let options = Options { consume: Consume::AfterSending, limit: Limit::None, ..options(&broker) };
+    let handle = start(options, None).expect("a valid request");
+    handle.started(LIMIT).await.expect("an active server");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(handle.ledger().consumers[0].deliveries.len(), 0);
+    assert!(broker.shared.state().queue.len() > 100);
+    assert!(handle.stop_sending(LIMIT).await);
+    assert!(handle.drain(QUIET, LIMIT).await);
+    let finished = handle.finish().await.expect("an orderly end");
+    let verdict = judge(&finished.ledger, &Rules { acks_confirmed: true, ..Rules::default() });
+    passes(&verdict);
+    assert!(verdict.counts.delivered_distinct > 100 && broker.shared.state().queue.is_empty());
 }
 
 #[tokio::test]

@@ -15,9 +15,21 @@ fn loadgen(arguments: &[&str]) -> Output {
 
 fn run(broker: &Broker, more: &[&str]) -> Output {
     let urls = broker.url_list();
-    let common = ["run", "--url", &urls, "--address", "q", "--quiet-time", "100ms", "--reconnect-max", "40ms"];
     // These tests are about the broker's conduct and ours; on a busy machine the generator may be late.
-    loadgen(&[&common, &["--lag-limit", "1m"], more].concat())
+    let common = [
+        "run",
+        "--url",
+        &urls,
+        "--address",
+        "q",
+        "--quiet-time",
+        "100ms",
+        "--reconnect-max",
+        "40ms",
+        "--lag-limit",
+        "1m",
+    ];
+    loadgen(&[&common, more].concat())
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -81,6 +93,7 @@ fn a_lost_message_exits_with_1() {
     let output = run(&broker, &["--count", "200"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains("1 lost"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("1 of 200 confirmed, 1 of them from the middle"), "{}", text(&output.stdout));
 }
 
 #[test]

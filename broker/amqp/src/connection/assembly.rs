@@ -1,5 +1,6 @@
 //! Owns [`Assembly`]: a delivery whose frames are being joined, and the budget that all of a connection share.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::condition;
@@ -36,7 +37,7 @@ pub(super) struct Assembly {
     pub(super) tag: Tag,
     pub(super) format: u32,
     pub(super) settled: bool,
-    pub(super) state: Option<DeliveryState>,
+    pub(super) state: Option<Box<DeliveryState>>,
     pub(super) payload: Vec<u8>,
 }
 

@@ -11,17 +11,31 @@ use crate::sasl::SaslCode;
 /// Nanoseconds of a monotonic clock. The crate never reads one: the caller passes the time.
 pub type Nanos = u64;
 
-/// A session of a connection: our channel number. Free for a new session once its end has been reported.
+/// A session of a connection. Channels are used again, identifiers are not: a settlement that waited for a disk while its
+/// session ended cannot settle a message of the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u16);
+pub struct SessionId {
+    pub(super) channel: u16,
+    /// Counts the sessions of the connection.
+    pub(super) serial: u32,
+}
 
-/// A link of a connection. Free for a new link once its detach has been reported.
+impl SessionId {
+    /// Our channel.
+    pub fn channel(self) -> u16 {
+        self.channel
+    }
+}
+
+/// A link of a connection. Handles are used again, identifiers are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId {
     /// The session that it belongs to.
     pub session: SessionId,
     /// Our handle.
     pub handle: u32,
+    /// Counts the links of the connection.
+    pub(super) serial: u32,
 }
 
 /// What a peer did, in its order.
@@ -139,7 +153,7 @@ pub struct Message<'e> {
     /// The sender does not wait for a disposition.
     pub settled: bool,
     /// The state that the sender gave, for transactions.
-    pub state: Option<DeliveryState>,
+    pub state: Option<Box<DeliveryState>>,
     /// The encoded message.
     pub payload: &'e [u8],
 }

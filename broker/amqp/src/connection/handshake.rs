@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::Event;
 use super::framer::{FRAME_TYPE_SASL, Frame};
-use super::routing::{Core, Handled};
-use super::shared::{FRAME_SIZE_MIN_MAX, Fault};
+use super::routing::Core;
+use super::shared::{FRAME_SIZE_MIN_MAX, Fault, Handled};
 use super::state::State;
 use crate::codec::{DecodeError, Fields, Reader, descriptor};
 use crate::condition;

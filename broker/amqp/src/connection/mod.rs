@@ -25,9 +25,9 @@ use alloc::vec::Vec;
 
 use self::framer::{Frame, Framer, Located};
 use self::handshake::Side;
-use self::routing::{Core, Handled};
+use self::routing::Core;
 use self::session::Session;
-use self::shared::Shared;
+use self::shared::{Handled, Shared};
 use self::state::State;
 use crate::codec::{Fields, Reader};
 use crate::condition;
@@ -201,14 +201,16 @@ impl Connection {
         let core = &mut self.core;
         assert!(core.open_sent, "begin before open");
         let free = core.sessions.free_channel(None, core.channel_max());
-        let (Some(id), State::Opened | State::Header | State::Sasl | State::AmqpHeader | State::Open) =
+        let serial = core.shared.next_serial();
+        let (Some(channel), State::Opened | State::Header | State::Sasl | State::AmqpHeader | State::Open) =
             (free, core.state())
         else {
-            let session = SessionId(u16::MAX);
+            let session = SessionId { channel: u16::MAX, serial };
             let error = Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "no channel is left for another session"));
             core.shared.events.push_back(Event::End { session, error, unsettled: Vec::new() });
             return session;
         };
+        let id = SessionId { channel, serial };
         let session = Session::begin(id, &mut core.shared);
         core.sessions.insert(session);
         id
@@ -226,28 +228,28 @@ impl Connection {
 
     /// Attaches a link; a receiver may grant credit at once. Answered by `Attached`, or by `Detach` where it cannot be sent.
     pub fn attach(&mut self, session: SessionId, attach: Attach) -> LinkId {
-        let gone = LinkId { session, handle: u32::MAX };
+        let gone = LinkId { session, handle: u32::MAX, serial: 0 };
         self.with(session, |session, shared| session.attach(attach, shared)).unwrap_or(gone)
     }
 
     /// The answer to `Attach`. Name and role are filled in; the modes are the application's answer.
     pub fn accept_link(&mut self, link: LinkId, attach: Attach) {
-        self.with(link.session, |session, shared| session.accept_link(link.handle, attach, shared));
+        self.with_link(link, |session, shared| session.accept_link(link.handle, attach, shared));
     }
 
     /// Refuses a link: an attach with a null terminus, then a closing detach with the error. No event follows.
     pub fn refuse_link(&mut self, link: LinkId, error: Error) {
-        self.with(link.session, |session, shared| session.refuse_link(link.handle, error, shared));
+        self.with_link(link, |session, shared| session.refuse_link(link.handle, error, shared));
     }
 
     /// Detaches a link; `Detach` follows when the peer answers.
     pub fn detach(&mut self, link: LinkId, closed: bool, error: Option<Error>) {
-        self.with(link.session, |session, shared| session.detach(link.handle, closed, error, shared));
+        self.with_link(link, |session, shared| session.detach(link.handle, closed, error, shared));
     }
 
     /// Receiving link: the sender may send `credit` messages from now on, whatever it could before.
     pub fn grant(&mut self, link: LinkId, credit: u32, drain: bool) {
-        self.with(link.session, |session, _| session.grant(link.handle, credit, drain));
+        self.with_link(link, |session, _| session.grant(link.handle, credit, drain));
     }
 
     /// Receiver's disposition on one delivery; adjacent equal ones leave as one range.
@@ -262,7 +264,7 @@ impl Connection {
     /// See [`SendError`]; nothing was queued then.
     #[inline]
     pub fn send(&mut self, link: LinkId, delivery: Delivery<'_>) -> Result<u32, SendError> {
-        self.with(link.session, |session, shared| session.send(link.handle, &delivery, shared))
+        self.with_link(link, |session, shared| session.send(link.handle, &delivery, shared))
             .unwrap_or(Err(SendError::NotAttached))
     }
 
@@ -271,12 +273,13 @@ impl Connection {
         if !matches!(self.core.state(), State::Opened) {
             return 0;
         }
-        self.core.sessions.get(link.session).map_or(0, |session| session.link_credit(link.handle))
+        let session = self.core.sessions.get(link.session).filter(|session| session.has_link(link));
+        session.map_or(0, |session| session.link_credit(link.handle))
     }
 
     /// Sending link: there is nothing more to send; answers a drain by giving all credit back, behind what is queued.
     pub fn drained(&mut self, link: LinkId) {
-        self.with(link.session, |session, _| session.drained(link.handle));
+        self.with_link(link, |session, _| session.drained(link.handle));
     }
 
     /// Sender's settlement of a delivery whose outcome came unsettled.
@@ -293,6 +296,12 @@ impl Connection {
         let session = self.core.sessions.get_mut(id).filter(|session| session.is_usable())?;
         Some(command(session, &mut self.core.shared))
     }
+
+    /// Passes a command to the session of a link, if the link is not gone.
+    #[inline]
+    fn with_link<T>(&mut self, link: LinkId, command: impl FnOnce(&mut Session, &mut Shared) -> T) -> Option<T> {
+        self.with(link.session, |session, shared| session.has_link(link).then(|| command(session, shared))).flatten()
+    }
 }
 
 /// The configuration with limits that the protocol can carry.
@@ -305,6 +314,7 @@ fn bounded(mut config: Config) -> Config {
 fn transfer_parts(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut reader = Reader::new(Frame::parse(bytes).ok()?.body);
     reader.descriptor().ok()?;
-    let transfer = Transfer::read(Fields::read(&mut reader).ok()?).ok()?;
+    let mut transfer = Transfer::default();
+    transfer.read(Fields::read(&mut reader).ok()?).ok()?;
     Some((transfer.tag.unwrap_or_default(), reader.rest()))
 }

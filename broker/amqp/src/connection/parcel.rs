@@ -1,5 +1,7 @@
 //! Owns [`Parcel`]: one delivery on its way out, cut into frames that the peer accepts; and [`Queued`], one that has to wait.
 
+use alloc::boxed::Box;
+
 use bytes::{BufMut, Bytes};
 
 use super::assembly::Tag;
@@ -50,7 +52,7 @@ impl Parcel<'_> {
             format: first.then_some(self.format),
             settled: first.then_some(self.settled),
             more: false,
-            state: if first { self.state.cloned() } else { None },
+            state: if first { self.state.cloned().map(Box::new) } else { None },
             aborted: false,
         };
         let remaining = self.len() - progress.written;

@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 use super::framer::{FRAME_TYPE_AMQP, Frame, FramingError, Unit};
 use super::handshake::{SaslRequest, Side};
 use super::idle::{Due, Idle};
-use super::session::{Received, Session, Walk};
+use super::session::{Session, Walk};
 use super::sessions::Sessions;
-use super::shared::{Fault, Shared};
+use super::shared::{Fault, Handled, Shared};
 use super::state::State;
-use super::{Event, Message, Nanos};
+use super::{Event, LinkId, Nanos, SessionId};
 use crate::codec::{DecodeError, Fields, Reader, descriptor};
 use crate::condition;
 use crate::limits::Config;
@@ -17,18 +17,6 @@ use crate::performative::{Attach, Begin, Detach, Disposition, Error, Flow, Open,
 
 /// Control frames that a peer can make us queue without reading any of them.
 const CONTROL_BYTES_MAX: usize = 4 << 20;
-
-/// What a header or frame has brought. Most report through [`Shared::events`].
-#[derive(Debug)]
-pub(super) enum Handled<'f> {
-    Nothing,
-    /// A message of one frame, borrowed from it.
-    Whole(Message<'f>),
-    /// A message of several frames: tag and payload are in [`Shared::completed`].
-    Joined(Message<'f>),
-    /// See [`Core::sasl_request`].
-    SaslInit,
-}
 
 /// Everything of a connection but its input.
 #[derive(Debug)]
@@ -159,16 +147,13 @@ impl Core {
         fields: Fields<'f>,
         payload: &'f [u8],
     ) -> Result<Handled<'f>, Fault> {
-        let transfer = Transfer::read(fields)?;
+        let mut transfer = Transfer::default();
+        transfer.read(fields)?;
         let session = self.sessions.of_remote(channel).ok_or_else(unmapped)?;
         if !session.is_usable() {
             return Ok(Handled::Nothing);
         }
-        Ok(match session.handle_transfer(transfer, payload, &mut self.shared)? {
-            Received::Nothing => Handled::Nothing,
-            Received::Whole(message) => Handled::Whole(message),
-            Received::Joined(message) => Handled::Joined(message),
-        })
+        session.handle_transfer(&mut transfer, payload, &mut self.shared)
     }
 
     fn handle_performative(&mut self, channel: u16, code: u8, fields: Fields<'_>) -> Result<(), Fault> {
@@ -220,9 +205,9 @@ impl Core {
             return refuse("a begin on a channel that has a session");
         }
         if let Some(ours) = begin.remote_channel {
-            let id = super::SessionId(ours);
-            return match self.sessions.get_mut(id) {
+            return match self.sessions.on_channel(ours) {
                 Some(session) if session.awaits_begin() => {
+                    let id = session.id;
                     session.handle_begin(channel, begin, &mut self.shared);
                     self.sessions.set_remote(id, channel);
                     Ok(())
@@ -230,10 +215,11 @@ impl Core {
                 _ => refuse("a begin answers no begin of ours"),
             };
         }
-        let Some(id) = self.sessions.free_channel(Some(channel), self.channel_max()) else {
+        let Some(ours) = self.sessions.free_channel(Some(channel), self.channel_max()) else {
             let words = "no channel is left to answer with";
             return Err(Fault::Connection(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, words)));
         };
+        let id = SessionId { channel: ours, serial: self.shared.next_serial() };
         let session = Session::answer(id, channel, begin, &mut self.shared);
         self.sessions.insert(session);
         self.shared.events.push_back(Event::Begin(id));
@@ -352,7 +338,7 @@ impl Core {
     }
 
     /// Every delivery that we sent and that got no outcome.
-    pub(super) fn unsettled_tokens(&self) -> Vec<(super::LinkId, u64)> {
+    pub(super) fn unsettled_tokens(&self) -> Vec<(LinkId, u64)> {
         self.sessions.iter().flat_map(Session::unsettled_tokens).collect()
     }
 }

@@ -6,7 +6,7 @@ use alloc::string::String;
 
 use super::assembly::{Assembly, AssemblyBudget};
 use super::outbox::Outbox;
-use super::{Event, LinkId};
+use super::{Event, LinkId, Message};
 use crate::limits::Config;
 use crate::performative::{Detach, Disposition, Error, Outcome, Role, put_close, put_end};
 
@@ -28,6 +28,18 @@ impl From<crate::codec::DecodeError> for Fault {
     }
 }
 
+/// What a header or frame has brought. Most report through [`Shared::events`].
+#[derive(Debug)]
+pub(super) enum Handled<'f> {
+    Nothing,
+    /// A message of one frame, borrowed from it.
+    Whole(Message<'f>),
+    /// A message of several frames: tag and payload are in [`Shared::completed`].
+    Joined(Message<'f>),
+    /// What the client asked for is with the handshake.
+    SaslInit,
+}
+
 /// What all sessions of a connection use.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -41,6 +53,8 @@ pub(super) struct Shared {
     pub(super) names: BTreeMap<(Role, String), LinkId>,
     /// Links of all sessions, also those whose detach the peer has not answered.
     pub(super) links: usize,
+    /// Sessions and links that were ever begun and attached.
+    serial: u32,
     pub(super) assemblies: AssemblyBudget,
     /// The message of several frames that was reported last.
     pub(super) completed: Option<Box<Assembly>>,
@@ -55,9 +69,16 @@ impl Shared {
             frame_size_max: u32::MAX,
             names: BTreeMap::new(),
             links: 0,
+            serial: 0,
             assemblies: AssemblyBudget::default(),
             completed: None,
         }
+    }
+
+    /// A number that no session or link of this connection had before.
+    pub(super) fn next_serial(&mut self) -> u32 {
+        self.serial = self.serial.wrapping_add(1);
+        self.serial
     }
 
     /// Takes the buffer of the message that was reported last.

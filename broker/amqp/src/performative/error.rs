@@ -2,9 +2,11 @@
 //! The names of the conditions live in [`crate::condition`].
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Deref;
 
 use bytes::BytesMut;
 
@@ -12,9 +14,13 @@ use crate::codec::{DecodeError, Fields, Reader, composite, descriptor};
 use crate::condition;
 use crate::types::Value;
 
-/// An error as it travels between the peers.
+/// An error as it travels between the peers: a pointer to its [`ErrorParts`], so that results and outcomes stay small.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Error {
+pub struct Error(Box<ErrorParts>);
+
+/// What an [`Error`] says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErrorParts {
     /// What kind of error: a symbol, mostly one of [`crate::condition`].
     pub condition: Cow<'static, str>,
     /// Words for people; may be empty.
@@ -26,14 +32,28 @@ pub struct Error {
 impl Error {
     /// An error without an info map.
     pub fn new(condition: impl Into<Cow<'static, str>>, description: impl Into<String>) -> Self {
-        Self { condition: condition.into(), description: description.into(), info: Vec::new() }
+        ErrorParts { condition: condition.into(), description: description.into(), info: Vec::new() }.into()
     }
 
     /// Adds one entry to the info map; the key becomes a symbol.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.info.push((Value::symbol(key), value.into()));
+        self.0.info.push((Value::symbol(key), value.into()));
         self
+    }
+}
+
+impl From<ErrorParts> for Error {
+    fn from(parts: ErrorParts) -> Self {
+        Self(Box::new(parts))
+    }
+}
+
+impl Deref for Error {
+    type Target = ErrorParts;
+
+    fn deref(&self) -> &ErrorParts {
+        &self.0
     }
 }
 
@@ -60,7 +80,7 @@ impl Error {
         let description = fields.owned_string()?.unwrap_or_default();
         let info = fields.map()?;
         fields.finish()?;
-        Ok(Self { condition: Cow::Owned(condition), description, info })
+        Ok(ErrorParts { condition: Cow::Owned(condition), description, info }.into())
     }
 
     /// Appends the error as a described list.
@@ -77,11 +97,7 @@ impl Error {
         const DESCRIPTION_MAX: usize = 128;
         let description =
             self.description.char_indices().take_while(|(at, letter)| at + letter.len_utf8() <= DESCRIPTION_MAX);
-        Self {
-            condition: self.condition.clone(),
-            description: description.map(|(_, letter)| letter).collect(),
-            info: Vec::new(),
-        }
+        Self::new(self.condition.clone(), description.map(|(_, letter)| letter).collect::<String>())
     }
 }
 

@@ -15,7 +15,7 @@ mod transfer;
 
 pub use attach::{Attach, ReceiverSettleMode, Role, SenderSettleMode};
 pub use delivery_state::{DeliveryState, Outcome};
-pub use error::Error;
+pub use error::{Error, ErrorParts};
 pub use open::Open;
 pub use terminus::{Source, Target};
 

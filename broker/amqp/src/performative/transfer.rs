@@ -1,5 +1,7 @@
 //! Owns [`Transfer`] (core specification 2.7.5): read in place, written from a template.
 
+use alloc::boxed::Box;
+
 use bytes::{BufMut, BytesMut};
 
 use super::DeliveryState;
@@ -9,7 +11,7 @@ use crate::codec::{DecodeError, Fields, FormatCode, composite, descriptor};
 pub(crate) const TAG_MAX: usize = 32;
 
 /// One frame of a delivery, borrowed from the input.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Transfer<'a> {
     pub(crate) handle: u32,
     pub(crate) delivery_id: Option<u32>,
@@ -17,37 +19,38 @@ pub(crate) struct Transfer<'a> {
     pub(crate) format: Option<u32>,
     pub(crate) settled: Option<bool>,
     pub(crate) more: bool,
-    pub(crate) state: Option<DeliveryState>,
+    /// Rare, so it does not make every transfer large.
+    pub(crate) state: Option<Box<DeliveryState>>,
     pub(crate) aborted: bool,
 }
 
 impl<'a> Transfer<'a> {
-    /// Reads the fields; the descriptor was read.
+    /// Reads the fields into a transfer at its defaults; the descriptor was read. In place, because moving the result of every
+    /// transfer costs more than reading it.
     #[inline]
-    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, DecodeError> {
-        let mut transfer = Self {
-            handle: fields.uint()?.ok_or(DecodeError::MissingField("handle"))?,
-            delivery_id: fields.uint()?,
-            tag: fields.binary()?,
-            format: fields.uint()?,
-            settled: fields.boolean()?,
-            more: fields.boolean()?.unwrap_or(false),
-            state: None,
-            aborted: false,
-        };
-        if transfer.tag.is_some_and(|tag| tag.len() > TAG_MAX) {
+    pub(crate) fn read(&mut self, mut fields: Fields<'a>) -> Result<(), DecodeError> {
+        self.handle = fields.uint()?.ok_or(DecodeError::MissingField("handle"))?;
+        self.delivery_id = fields.uint()?;
+        self.tag = fields.binary()?;
+        self.format = fields.uint()?;
+        self.settled = fields.boolean()?;
+        self.more = fields.boolean()?.unwrap_or(false);
+        if self.tag.is_some_and(|tag| tag.len() > TAG_MAX) {
             return Err(DecodeError::InvalidField("delivery-tag"));
         }
-        if fields.is_exhausted() {
-            fields.finish()?;
-            return Ok(transfer);
+        if !fields.is_exhausted() {
+            self.read_rare(&mut fields)?;
         }
+        fields.finish()
+    }
+
+    #[cold]
+    fn read_rare(&mut self, fields: &mut Fields<'a>) -> Result<(), DecodeError> {
         fields.skip()?; // rcv-settle-mode: one per link is enough for us.
-        transfer.state = fields.composite(DeliveryState::read)?;
+        self.state = fields.composite(DeliveryState::read)?.map(Box::new);
         fields.skip()?; // resume: links are not resumed.
-        transfer.aborted = fields.boolean()?.unwrap_or(false);
-        fields.finish()?;
-        Ok(transfer)
+        self.aborted = fields.boolean()?.unwrap_or(false);
+        Ok(())
     }
 
     /// The most bytes that [`Self::put`] appends when there is no state.
@@ -104,7 +107,7 @@ impl<'a> Transfer<'a> {
             });
             fields.flag(self.more);
             fields.null(); // rcv-settle-mode
-            fields.optional(self.state.as_ref(), |out, state| state.put(out));
+            fields.optional(self.state.as_deref(), |out, state| state.put(out));
             fields.null(); // resume
             fields.flag(self.aborted);
         });

@@ -2,7 +2,8 @@
 //!
 //! Start at [`load`]. `tables` knows every name; `written` reads files; `server_file`, `queues`, `users` and `stores`
 //! give them meaning; `help` makes docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in
-//! EMS: to the working directory). Opens no store and no socket.
+//! EMS: to the working directory). Opens no store and no socket; with DB_FILES it looks whether the
+//! store is there.
 
 mod server_file;
 
@@ -26,7 +27,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use help::parameters_help;
-pub use model::{AbortOn, Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
+pub use model::{Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
 pub use parameter::{Kind, Parameter, Status};
 pub use tables::{QUEUE, SERVER, STORE, Section};
 pub use value::ValueError;

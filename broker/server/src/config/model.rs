@@ -56,15 +56,6 @@ pub struct Configuration {
     pub handshake_timeout_ns: u64,
     /// `server_timeout_client_connection`, nanoseconds of silence after which a client is closed.
     pub client_timeout_ns: u64,
-    /// `startup_abort_list`, as far as it concerns what is not a configuration file.
-    pub abort_on: AbortOn,
-}
-
-/// What stops the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AbortOn {
-    /// DB_FILES: a store folder that is empty or missing, instead of a new store.
-    pub missing_store: bool,
 }
 
 /// One `listen` URL.
@@ -137,8 +128,6 @@ pub struct Ft {
     pub heartbeat_ns: u64,
     /// `ft_activation`, nanoseconds.
     pub activation_ns: u64,
-    /// `ft_reconnect_timeout`, nanoseconds.
-    pub reconnect_timeout_ns: u64,
     /// `ft_takeover=link`: silence of the link alone is enough.
     pub takeover_by_link: bool,
 }

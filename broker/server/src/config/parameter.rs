@@ -156,14 +156,17 @@ impl Parameter {
     }
 }
 
-/// Highest time that the tables allow: 100 days.
-pub(crate) const FOREVER: u64 = 100 * 86_400 * 1_000_000_000;
+/// Nanoseconds of a day.
+const DAY: u64 = 86_400 * 1_000_000_000;
+/// Highest time that the tables allow: 100 years.
+pub(crate) const FOREVER: u64 = 36_500 * DAY;
 
 fn show_time(nanos: u64) -> String {
     match nanos {
         0 => "0".into(),
         _ if nanos < 1_000_000 => format!("{}us", nanos / 1_000),
         _ if nanos < 1_000_000_000 => format!("{}ms", nanos / 1_000_000),
+        _ if nanos.is_multiple_of(DAY) => format!("{}day", nanos / DAY),
         _ => format!("{}s", nanos / 1_000_000_000),
     }
 }

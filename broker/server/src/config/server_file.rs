@@ -1,7 +1,7 @@
 //! tibemsd.conf: the main file, as meant. Reads the other files that it names through their own modules.
 
 use super::findings::{Findings, Spot, Weight};
-use super::model::{AbortOn, Configuration, Ft, Listen, StoreSpec, User};
+use super::model::{Configuration, Ft, Listen, StoreSpec, User};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
 use super::written::{Settings, lines, read};
@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 const MESSAGE_MEMORY_DEFAULT: u64 = 256 << 20;
 /// Silence after which a client is closed when `server_timeout_client_connection` is not set, in nanoseconds.
 const CLIENT_TIMEOUT_DEFAULT: u64 = 60_000_000_000;
+/// What the store adds to a message, rounded up generously, in bytes.
+const RECORD_BYTES: u64 = 4096;
 /// Longest server name, in characters (EMS's limit).
 const SERVER_NAME_MAX: usize = 64;
 
@@ -27,7 +29,10 @@ pub(super) fn load(path: &Path, overrides: &[(String, String)], findings: &mut F
     let abort_on = value::list(settings.text("startup_abort_list"));
     let abort_on = ABORT_WORDS.iter().copied().filter(|word| abort_on.iter().any(|set| set.eq_ignore_ascii_case(word)));
     let abort_on: Vec<&'static str> = abort_on.collect();
-    let configuration = Reader { path, settings: &settings, findings }.configuration(&abort_on);
+    let configuration = Reader { path, settings: &settings, findings }.configuration();
+    if abort_on.contains(&"DB_FILES") {
+        check_store_exists(&configuration, settings.spot("store"), findings);
+    }
     Some(Loaded { configuration, abort_on })
 }
 
@@ -59,7 +64,7 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn configuration(mut self, abort_on: &[&str]) -> Configuration {
+    fn configuration(mut self) -> Configuration {
         let settings = self.settings;
         let listens = self.listens();
         let ft = self.ft(&listens);
@@ -97,7 +102,6 @@ impl Reader<'_> {
             connections_max: u32::try_from(settings.count("max_connections")).expect("the row has that range"),
             handshake_timeout_ns: settings.nanos("handshake_timeout"),
             client_timeout_ns: or_default(settings.nanos("server_timeout_client_connection"), CLIENT_TIMEOUT_DEFAULT),
-            abort_on: AbortOn { missing_store: abort_on.contains(&"DB_FILES") },
         }
     }
 
@@ -179,7 +183,6 @@ impl Reader<'_> {
             peer_tls: peer.tls,
             heartbeat_ns,
             activation_ns,
-            reconnect_timeout_ns: settings.nanos("ft_reconnect_timeout"),
             takeover_by_link: settings.text("ft_takeover").eq_ignore_ascii_case("link"),
         })
     }
@@ -237,15 +240,16 @@ impl Reader<'_> {
         users
     }
 
-    /// A message is never split over segments.
+    /// A message is never split over segments, and half of one is the most that the store writes at once.
     fn message_bytes_max(&mut self, segment_bytes: u64) -> u64 {
+        let room = segment_bytes / 2 - RECORD_BYTES;
         let wanted = self.settings.bytes("max_client_msg_size");
-        if wanted > segment_bytes / 2 {
-            let message = format!("is more than half of segment_size ({segment_bytes} bytes)");
+        if wanted > room {
+            let message = format!("is more than fits in half a segment ({room} bytes)");
             let name = "max_client_msg_size";
             self.findings.error(self.settings.spot(name), name, message, "lower it, or raise segment_size");
         }
-        or_default(wanted, segment_bytes / 2)
+        or_default(wanted, room)
     }
 
     fn failover_list(&self, listens: &[Listen], ft: Option<&Ft>) -> Vec<String> {
@@ -256,6 +260,16 @@ impl Reader<'_> {
         let own = listens.iter().take(1).map(|listen| url(&listen.host, listen.port, listen.tls));
         let peer = ft.into_iter().map(|ft| url(&ft.peer_host, ft.peer_port, ft.peer_tls));
         own.chain(peer).collect()
+    }
+}
+
+/// An unmounted disk must not become an empty broker.
+fn check_store_exists(configuration: &Configuration, spot: &Spot, findings: &mut Findings) {
+    let meta = configuration.store_folder.join(&configuration.meta.file);
+    if !meta.exists() {
+        let message = format!("there is no store: {} does not exist", meta.display());
+        let remedy = "mount the folder; for the very first start add --set startup_abort_list=";
+        findings.error(spot, "store", message, remedy);
     }
 }
 

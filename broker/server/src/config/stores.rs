@@ -16,8 +16,10 @@ const META: &str = "$sys.meta";
 /// Position of [`NONFAILSAFE`] among the message stores.
 pub(super) const DEFAULT: u8 = 0;
 
-/// Message stores that may exist: a store's number is one byte, and each has files open.
-const STORES_MAX: usize = 64;
+/// Message stores that may exist: the number of a store has three bits in a stored message.
+const STORES_MAX: usize = 8;
+/// Longest name of a store's file, in bytes.
+const FILE_NAME_BYTES_MAX: usize = 64;
 
 /// Bytes kept ready by kind, where a store says nothing itself.
 #[derive(Clone, Copy, Debug)]
@@ -124,9 +126,12 @@ fn read_section(
 fn check_files(path: &Path, stores: &[StoreSpec], findings: &mut Findings) {
     let spot = Spot::new(path, 0);
     for (index, store) in stores.iter().enumerate() {
-        if store.file.contains('/') || store.file.starts_with('.') || store.file.is_empty() {
+        let is_long = store.file.len() > FILE_NAME_BYTES_MAX;
+        if is_long || store.file.contains('/') || store.file.starts_with('.') || store.file.is_empty() {
             let message = format!("'{}' is not a plain name", store.file);
-            findings.error(&spot, &store.name, message, "give a name inside the store folder, without a path");
+            let remedy =
+                format!("give a name inside the store folder, without a path, of at most {FILE_NAME_BYTES_MAX} bytes");
+            findings.error(&spot, &store.name, message, remedy);
         }
         if let Some(twin) = stores[..index].iter().find(|other| other.file == store.file) {
             let message = format!("has the file '{}' of {}", store.file, twin.name);

@@ -121,7 +121,8 @@ const FAULT_TOLERANCE: &[Parameter] = &[
         ANY_TIME,
         "60",
         "How long after its recovery a new active server keeps the state of clients that have not come back.",
-    ),
+    )
+    .accepted("clients leave no state behind that would have to be kept"),
     row(
         "ft_takeover",
         Choice(TAKEOVER_WORDS),
@@ -232,7 +233,7 @@ const START_UP: &[Parameter] = &[row(
     "startup_abort_list",
     Choices(ABORT_WORDS),
     "",
-    "What stops the start and is a warning otherwise: CONFIG_FILES a file that cannot be read, CONFIG_ERRORS an unknown name, DB_FILES a missing store. SSL and TRANSPORTS stop nothing here, since what cannot be done securely never starts.",
+    "What stops the start and is a warning otherwise: CONFIG_FILES a file that cannot be read, CONFIG_ERRORS an unknown name, DB_FILES a store folder that is missing or empty (it would become a new store). SSL and TRANSPORTS stop nothing here, since what cannot be done securely never starts.",
 )];
 
 const LIVENESS: &[Parameter] = &[

@@ -80,15 +80,16 @@ const SIZE_UNITS: &[(&[&str], f64)] = &[
     (&["gb", "gib"], 1024.0 * 1024.0 * 1024.0),
 ];
 
-/// Highest number that a double holds exactly; as nanoseconds 104 days, as bytes 8 PiB.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+/// Highest result, far from the end of 64 bits; as nanoseconds 126 years. A double rounds above 2^53, that is by less
+/// than a microsecond or by less than a kilobyte.
+const RESULT_MAX: f64 = 4e18;
 
 fn with_unit(text: &str, units: &[(&[&str], f64)]) -> Option<u64> {
     let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, unit) = (&text[..split], text[split..].trim().to_ascii_lowercase());
     let (_, factor) = units.iter().find(|(names, _)| names.contains(&unit.as_str()))?;
     let value = number.parse::<f64>().ok()? * factor;
-    (value <= EXACT_MAX).then_some(value.round() as u64)
+    (value <= RESULT_MAX).then_some(value.round() as u64)
 }
 
 /// A time: nanoseconds from seconds, with decimals or a unit as our extension.

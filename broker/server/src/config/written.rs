@@ -151,8 +151,12 @@ impl Settings {
         value::nanos(self.text(name)).expect("checked when it was set")
     }
 
+    /// A size; 0 stands for the default.
     pub(super) fn bytes(&self, name: &str) -> u64 {
-        value::bytes(self.text(name)).expect("checked when it was set")
+        match value::bytes(self.text(name)).expect("checked when it was set") {
+            0 if !self.row(name).default.is_empty() => value::bytes(self.row(name).default).expect("a sound row"),
+            bytes => bytes,
+        }
     }
 
     pub(super) fn count(&self, name: &str) -> u64 {

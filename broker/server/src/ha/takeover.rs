@@ -203,7 +203,10 @@ impl Ha {
 
     fn claim(&mut self, now: Nanos, reason: &str) {
         if self.state == State::Standby {
-            self.log(format!("Server activating on failure of '{}'", self.peer_url()));
+            self.log(match &self.config.peer_url {
+                Some(url) => format!("Server activating on failure of '{url}'"),
+                None => "Server activating: the owner of the store is gone".to_owned(),
+            });
         }
         self.seeker.restart();
         self.enter(now, State::Claiming, reason);
@@ -228,6 +231,7 @@ impl Ha {
         self.log("Server is re-entering standby mode");
         // The winner is alive: its silence is counted from now.
         self.seeker.restart_clock(now);
+        self.peer.restart_clock(now);
         self.stand_by(now, "another server claimed the store first");
         let wait = LOST_WAIT_MIN + LOST_WAIT_SPREAD * Nanos::from(self.random_byte()) / 256;
         self.seeker.is_suspicious = true;

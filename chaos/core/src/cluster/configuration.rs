@@ -81,7 +81,7 @@ ft_activation         = {activation}ms
 client_urls           = {a},{b}
 async_flush_interval  = {flush}ms
 async_unflushed_max   = {unflushed}
-segment_bytes         = {segment}
+segment_size          = {segment}
 ",
         listen = [&a, &b][node.index()],
         peer = ports.peer[node.index()],

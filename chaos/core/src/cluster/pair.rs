@@ -162,9 +162,14 @@ impl Pair {
         self.process(node).and_then(NodeProcess::exit)
     }
 
-    /// The node that says of itself that it is active, and lives.
+    /// The node that says of itself that it is active, and lives. A stopped node still says what it said last.
     pub fn active(&self) -> Option<NodeId> {
-        NodeId::BOTH.into_iter().find(|&node| self.is(node, |state| state.is_active()))
+        NodeId::BOTH.into_iter().find(|&node| self.is_active(node))
+    }
+
+    /// Whether a node says of itself that it is active, and lives.
+    pub fn is_active(&self, node: NodeId) -> bool {
+        self.is(node, |state| state.is_active())
     }
 
     /// Whether one node is active and the other standby.

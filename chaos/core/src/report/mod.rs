@@ -108,7 +108,7 @@ mod tests {
                 assert!(page.contains(&format!("<h3>{scenario}, {store} store</h3>")), "{scenario} {store}");
             }
         }
-        for number in 1..=24 {
+        for number in 1..=28 {
             assert!(page.contains(&format!("<summary>trial {number}: ")), "{number}");
         }
         assert!(page.contains("--seed 7") && page.contains("Imaginary &lt;CPU&gt; &amp; Sons"));

@@ -1,7 +1,9 @@
 //! One trial from the fresh store to the judgement: starts the pair and the load, walks the steps of the plan, measures, judges.
 //!
-//! `steps` does things to the pair; `outcome` turns what was seen into a result. Nothing here is random: the plan decides.
+//! `load` drives the clients, `steps` does things to the pair, `outcome` turns what was seen into a result, with `figures` from the ledger. Nothing here is random: the plan decides.
 
+mod figures;
+mod load;
 mod outcome;
 mod steps;
 
@@ -10,14 +12,12 @@ use crate::clock;
 use crate::cluster::{Event, Launcher, Pair};
 use crate::error::Result;
 use crate::history::History;
-use crate::plan::{LoadPlan, Plan, Step, TrialPlan};
+use crate::plan::{Plan, Step, TrialPlan};
 use crate::progress::Progress;
 use crate::result::{TrialResult, Verdict};
 use crate::scenario::Scenario;
-use loadgen::options::{Ack, Backlog, Limit, Options, Resend, Url};
-use loadgen::schedule::Rate;
+use load::Load;
 use std::path::Path;
-use std::time::Duration;
 use steps::{Evidence, Execution};
 
 /// What all trials of a run share.
@@ -36,9 +36,6 @@ pub struct Context<'a> {
     /// Told when a new phase of the trial begins.
     pub progress: &'a Progress,
 }
-
-/// Clients connect within this time of the pair's start, or the trial fails.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs one trial. An error means that the trial could not be carried out; what the pair did wrong is in the result.
 pub async fn run(context: &Context<'_>, plan: &TrialPlan, history: &mut History) -> Result<(TrialResult, Vec<Event>)> {
@@ -59,38 +56,12 @@ pub async fn run(context: &Context<'_>, plan: &TrialPlan, history: &mut History)
 }
 
 async fn execute(context: &Context<'_>, plan: &TrialPlan, pair: &mut Pair) -> Result<Evidence> {
-    let hlog = context.out.join(format!("{}.hlog", plan.file_stem()));
-    let load = loadgen::run::start(load_options(&context.plan.load, plan, pair), Some(&hlog))?;
-    load.started(CONNECT_LIMIT).await?;
+    let load = Load::start(context, plan, pair).await?;
     let mut execution = Execution::new(context, pair, load);
     for step in &plan.steps {
         execution.take(step).await?;
     }
     execution.finish().await
-}
-
-/// The load of a trial. All random choices of the generator come from the trial's seed.
-fn load_options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
-    let urls: Vec<Url> = pair.urls().iter().map(|url| url.parse().expect("the pair's URLs are well-formed")).collect();
-    Options {
-        urls,
-        addresses: vec![plan.store.address().to_owned()],
-        rate: Rate::Constant { messages: load.rate_per_s, seconds: 1 },
-        payload_bytes: load.size_bytes,
-        producers: load.producers,
-        consumers: load.consumers,
-        limit: Limit::None,
-        window: load.window,
-        credit: load.credit,
-        ack: Ack::Confirmed,
-        backlog: Backlog::CatchUp,
-        resend: Resend::Unconfirmed,
-        seed: plan.seed,
-        connect_timeout: Duration::from_millis(load.client_connect_timeout_ms),
-        idle_timeout: Duration::from_millis(load.client_idle_timeout_ms),
-        warmup: Duration::from_millis(load.warm_up_ms),
-        ..Options::default()
-    }
 }
 
 /// Whether a step of the plan is the fault itself.

@@ -1,15 +1,17 @@
 //! The steps of a plan, carried out on a pair under load.
 
-use super::{Context, is_fault};
+use super::load::Load;
+use super::{Context, figures, is_fault};
 use crate::checks::Judgement;
-use crate::clock::{self, ms_between};
+use crate::clock::{self, NS_PER_MS, ms_between};
 use crate::cluster::{Event, NodeId, Pair};
 use crate::error::{Error, Result};
 use crate::faults::{Effect, process};
 use crate::plan::Step;
 use crate::result::{FaultRecord, ProcessorShare};
+use crate::times::Steady;
 use loadgen::options::Url;
-use loadgen::run::{Finished, Handle, Snapshot};
+use loadgen::run::{Finished, Snapshot};
 use nix::unistd::Pid;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -43,7 +45,7 @@ pub(super) struct Evidence {
 pub(super) struct Execution<'a> {
     context: &'a Context<'a>,
     pair: &'a mut Pair,
-    load: Handle,
+    load: Load,
     active: NodeId,
     fault: Option<FaultRecord>,
     fault_at: Option<Instant>,
@@ -60,6 +62,10 @@ pub(super) struct Execution<'a> {
 const ROLES_LIMIT: Duration = Duration::from_secs(10);
 /// Time that a fenced server has to leave.
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
+/// What the search in the record may cut off at its ends.
+const STEADY_MARGIN: Duration = Duration::from_millis(150);
+/// Pause before the record, which has to be copied, is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How often the flow is looked at.
 const FLOW_POLL: Duration = Duration::from_millis(50);
 /// The administration answers within this time, also under load.
@@ -68,7 +74,7 @@ const ADMINISTRATION_LIMIT: Duration = Duration::from_secs(5);
 const DRAIN_QUIET: Duration = Duration::from_millis(150);
 
 impl<'a> Execution<'a> {
-    pub(super) fn new(context: &'a Context<'a>, pair: &'a mut Pair, load: Handle) -> Self {
+    pub(super) fn new(context: &'a Context<'a>, pair: &'a mut Pair, load: Load) -> Self {
         let active = pair.active().unwrap_or(NodeId::A);
         let meter = Meter::start(pair.process(active).map(|process| process.pid()));
         Self {
@@ -109,6 +115,8 @@ impl<'a> Execution<'a> {
             Step::ExpectExit { code } => self.expect_exit(*code).await,
             Step::RestartVictim => self.pair.start_node(self.active),
             Step::DelayLink { delay_ms } => self.delay_link(*delay_ms),
+            Step::ConsumerLeaves => self.load.consumer_leaves().await,
+            Step::ConsumerReturns => self.load.consumer_returns().await,
             Step::AwaitSteady => self.await_steady().await,
             Step::Drain => self.drain().await,
         }
@@ -149,7 +157,7 @@ impl<'a> Execution<'a> {
 
     fn begin_fault(&mut self, record: FaultRecord) {
         let at_ns = record.effect.as_ref().map_or_else(clock::now_ns, |effect| effect.requested_ns);
-        self.load.fault_begin(&record.name, at_ns);
+        self.load.senders().fault_begin(&record.name, at_ns);
         self.fault_at = Some(Instant::now());
         self.fault = Some(record);
     }
@@ -160,13 +168,13 @@ impl<'a> Execution<'a> {
         let Some(fault) = &mut self.fault else { return };
         let (Ok(exit), Some(effect)) = (ended, &fault.effect) else { return };
         let after_ms = ms_between(effect.effective_ns, exit.t_ns);
-        fault.evidence.push(format!("waitid: {exit}, {after_ms:.3} ms after the first proof"));
+        fault.evidence.push(format!("waitid: {exit}, {after_ms:+.3} ms from the proof in /proc"));
     }
 
     async fn await_takeover(&mut self, at_least_ms: u64) -> Result<()> {
         let limit = Duration::from_millis(self.context.plan.load.recovery_limit_ms);
         let successor = self.active.peer();
-        let taken = self.pair.await_that("a takeover", limit, |pair| pair.active() == Some(successor)).await;
+        let taken = self.pair.await_that("a takeover", limit, |pair| pair.is_active(successor)).await;
         if let Err(error) = taken {
             self.judgement.unknown(format!("no takeover: {error}"));
         }
@@ -241,32 +249,39 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Watches the flow as it is now; `ts` is computed afterwards from the record.
+    /// Waits until the flow looks steady for long enough, and then until the record says so too: it knows latencies, not only counts.
     async fn await_steady(&mut self) -> Result<()> {
         self.context.progress.phase("waiting for steady flow");
         let load = &self.context.plan.load;
         let deadline = Instant::now() + Duration::from_millis(load.recovery_limit_ms);
-        // What the search in the record cuts off at its ends, and a little more.
-        let needed = Duration::from_millis(load.steady_ms + 200);
-        let mut steady_since = None;
-        while Instant::now() < deadline {
-            if flows(&self.load.snapshot(), load) {
-                let since = *steady_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= needed {
-                    self.steady_seen = true;
-                    break;
-                }
-            } else {
-                steady_since = None;
+        let needed = Duration::from_millis(load.steady_ms) + STEADY_MARGIN;
+        let mut next_look = None;
+        while Instant::now() < deadline && !self.steady_seen {
+            let flows = flows(&self.load.snapshot(), load);
+            if flows && next_look.is_none() {
+                next_look = Some(Instant::now() + needed);
+                self.load.senders().fault_end(clock::now_ns());
+            } else if !flows && next_look.take().is_some() {
+                self.load.senders().fault_begin("not steady yet", clock::now_ns());
+            } else if next_look.is_some_and(|at| at <= Instant::now()) {
+                self.steady_seen = self.is_steady();
+                next_look = Some(Instant::now() + LOOK_AGAIN);
             }
             sleep(FLOW_POLL).await;
         }
-        self.load.fault_end(clock::now_ns() - self.steady_for_ns(steady_since));
+        self.load.senders().fault_end(clock::now_ns());
         Ok(())
     }
 
-    fn steady_for_ns(&self, since: Option<Instant>) -> u64 {
-        since.map_or(0, |since| since.elapsed().as_nanos() as u64)
+    /// Whether the record shows steady flow since the fault.
+    fn is_steady(&self) -> bool {
+        let effect = self.fault.as_ref().and_then(|fault| fault.effect.as_ref());
+        let t0_ns = effect.map_or(0, |effect| effect.effective_ns);
+        let sent = figures::sent(&self.load.sent_so_far());
+        let now_ns = clock::now_ns();
+        Steady::from_baseline(&sent, t0_ns, self.context.plan.load.steady_ms * NS_PER_MS)
+            .find(&sent, t0_ns, now_ns)
+            .is_some()
     }
 
     async fn drain(&mut self) -> Result<()> {

@@ -21,7 +21,7 @@ const REFUSED_LINKS_MAX: usize = 256;
 impl Session {
     /// Attaches a link of ours. The identifier is good for commands at once; what cannot be sent is reported as detached.
     pub(in super::super) fn attach(&mut self, attach: Attach, shared: &mut Shared) -> LinkId {
-        let id = LinkId { session: self.id, handle: self.links.free_handle() };
+        let id = self.new_link_id(shared);
         match self.try_attach(id, attach, shared) {
             Ok(()) => {}
             Err(error) => {
@@ -34,6 +34,10 @@ impl Session {
             }
         }
         id
+    }
+
+    fn new_link_id(&self, shared: &mut Shared) -> LinkId {
+        LinkId { session: self.id, handle: self.links.free_handle(), serial: shared.next_serial() }
     }
 
     fn try_attach(&mut self, id: LinkId, mut attach: Attach, shared: &mut Shared) -> Result<(), Error> {
@@ -56,7 +60,7 @@ impl Session {
     }
 
     fn put_attach(&self, attach: &Attach, handle: u32, shared: &mut Shared) -> Result<(), Error> {
-        if shared.outbox.put_frame(self.id.0, shared.frame_size_max, |out| attach.put(out, handle)) {
+        if shared.outbox.put_frame(self.id.channel, shared.frame_size_max, |out| attach.put(out, handle)) {
             return Ok(());
         }
         Err(Error::new(condition::FRAME_SIZE_TOO_SMALL, "the attach is larger than the peer's max-frame-size"))
@@ -92,8 +96,7 @@ impl Session {
 
     /// Whether a link is one that we attached and the peer has not.
     pub(in super::super) fn awaits_attach(&self, id: LinkId) -> bool {
-        let link = if id.session == self.id { self.links.get(id.handle) } else { None };
-        link.is_some_and(|link| {
+        self.links.get(id.handle).filter(|link| link.id == id).is_some_and(|link| {
             link.remote_handle.is_none() && matches!(link.state(), LinkState::AttachSent | LinkState::DetachSent)
         })
     }
@@ -109,12 +112,12 @@ impl Session {
     }
 
     fn handle_offer(&mut self, remote: u32, attach: Attach, shared: &mut Shared) -> Result<(), Fault> {
-        let handle = self.links.free_handle();
+        let id = self.new_link_id(shared);
+        let handle = id.handle;
         if handle > self.handle_max {
             let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "no handle is left to answer with");
             return Err(Fault::Session(error));
         }
-        let id = LinkId { session: self.id, handle };
         let mut link = Link::new(id, &attach, attach.role.opposite(), LinkState::Offered);
         link.note_attach(&attach);
         self.links.insert(link);
@@ -171,7 +174,7 @@ impl Session {
         let mut attach = Attach { snd_settle_mode: link.snd_settle_mode, ..Attach::default() };
         complete(&mut attach, link, shared);
         // The only long part is the name, which came in a frame of the peer: if it does not fit, the detach says enough.
-        let fits = shared.outbox.put_frame(self.id.0, shared.frame_size_max, |out| attach.put(out, handle));
+        let fits = shared.outbox.put_frame(self.id.channel, shared.frame_size_max, |out| attach.put(out, handle));
         debug_assert!(fits || attach.name.len() > 256, "a null attach is small");
     }
 
@@ -189,7 +192,7 @@ impl Session {
 
     fn put_detach(&mut self, handle: u32, closed: bool, error: Option<Error>, shared: &mut Shared) {
         self.flush(shared);
-        shared.put_detach(self.id.0, Detach { handle, closed, error });
+        shared.put_detach(self.id.channel, Detach { handle, closed, error });
         if let Some(link) = self.links.get_mut(handle) {
             link.set_state(LinkState::DetachSent);
         }

@@ -109,12 +109,12 @@ impl Session {
         if self.flow_due || refresh {
             self.flow_due = false;
             let flow = self.window.flow();
-            shared.outbox.put_small_frame(self.id.0, |out| flow.put(out));
+            shared.outbox.put_small_frame(self.id.channel, |out| flow.put(out));
         }
     }
 
     pub(super) fn put_dispositions(&mut self, shared: &mut Shared) {
-        let channel = self.id.0;
+        let channel = self.id.channel;
         for dispositions in [&mut self.dispositions, &mut self.settlements] {
             if !dispositions.is_empty() {
                 dispositions.flush(|disposition| shared.put_disposition(channel, disposition));
@@ -167,7 +167,7 @@ impl Session {
             },
         };
         let flow = Flow { handle: Some(handle), echo, ..flow };
-        shared.outbox.put_small_frame(self.id.0, |out| flow.put(out));
+        shared.outbox.put_small_frame(self.id.channel, |out| flow.put(out));
         true
     }
 }

@@ -17,7 +17,7 @@ use super::window::Window;
 use super::{Event, LinkId, SessionId};
 use crate::performative::{Begin, Error, Role};
 
-pub(super) use receiving::{Received, Walk};
+pub(super) use receiving::Walk;
 
 /// Our sessions number their deliveries from here: not as their transfers, so that the two cannot be confused unnoticed.
 const INITIAL_DELIVERY_ID: u32 = u32::MAX - 6;
@@ -127,7 +127,7 @@ impl Session {
 
     fn put_begin(&self, remote_channel: Option<u16>, shared: &mut Shared) {
         let begin = self.window.begin(remote_channel, shared.config.handle_max.min(HANDLE_MAX));
-        shared.outbox.put_small_frame(self.id.0, |out| begin.put(out));
+        shared.outbox.put_small_frame(self.id.channel, |out| begin.put(out));
     }
 
     fn note_begin(&mut self, channel: u16, begin: &Begin) {
@@ -164,7 +164,7 @@ impl Session {
     pub(super) fn end(&mut self, error: Option<&Error>, shared: &mut Shared) {
         if self.is_usable() {
             self.flush(shared);
-            shared.put_end(self.id.0, error);
+            shared.put_end(self.id.channel, error);
             self.set_state(SessionState::EndSent);
         }
     }
@@ -181,7 +181,7 @@ impl Session {
     pub(super) fn handle_end(&mut self, error: Option<Error>, shared: &mut Shared) {
         if self.state == SessionState::Mapped {
             self.flush(shared);
-            shared.put_end(self.id.0, None);
+            shared.put_end(self.id.channel, None);
         }
         self.set_state(SessionState::Unmapped);
         self.report_end(error, shared);
@@ -204,7 +204,13 @@ impl Session {
 
     /// Deliveries that we sent and that got no outcome.
     pub(super) fn unsettled_tokens(&self) -> impl Iterator<Item = (LinkId, u64)> + '_ {
-        self.unsettled.waiting().map(|(handle, token)| (LinkId { session: self.id, handle }, token))
+        self.unsettled.waiting().filter_map(|(handle, token)| Some((self.links.get(handle)?.id, token)))
+    }
+
+    /// Whether the link is one of this session and not gone.
+    #[inline]
+    pub(super) fn has_link(&self, id: LinkId) -> bool {
+        self.links.get(id.handle).is_some_and(|link| link.id == id)
     }
 
     /// Bytes waiting for the peer's window.

@@ -5,23 +5,12 @@ use alloc::boxed::Box;
 use super::super::assembly::{Assembly, check_message_size};
 use super::super::dispositions::precedes;
 use super::super::link::{LinkState, ReceiverEnd};
-use super::super::shared::{Fault, Shared};
+use super::super::shared::{Fault, Handled, Shared};
 use super::super::{Event, LinkId, Message, SessionId};
 use super::Session;
 use super::attaching::unattached;
 use crate::condition;
 use crate::performative::{Disposition, Error, Outcome, Role, SenderSettleMode, Transfer};
-
-/// What a transfer has brought.
-#[derive(Debug)]
-pub(in super::super) enum Received<'f> {
-    /// Part of a delivery, or one that nobody wants.
-    Nothing,
-    /// A message of one frame.
-    Whole(Message<'f>),
-    /// A message of several frames: tag and payload are in [`Shared::completed`].
-    Joined(Message<'f>),
-}
 
 /// A disposition on deliveries that we sent, reported one by one.
 #[derive(Debug)]
@@ -38,10 +27,10 @@ impl Session {
     #[inline]
     pub(in super::super) fn handle_transfer<'f>(
         &mut self,
-        transfer: Transfer<'f>,
+        transfer: &mut Transfer<'f>,
         payload: &'f [u8],
         shared: &mut Shared,
-    ) -> Result<Received<'f>, Fault> {
+    ) -> Result<Handled<'f>, Fault> {
         if !self.window.receive() {
             let error =
                 Error::new(condition::SESSION_WINDOW_VIOLATION, "a transfer exceeds the session's incoming window");
@@ -50,17 +39,16 @@ impl Session {
         let handle = self.links.of_remote(transfer.handle).ok_or_else(unattached)?;
         let link = self.links.get_mut(handle).ok_or_else(unattached)?;
         if link.state() == LinkState::DetachSent {
-            return Ok(Received::Nothing);
+            return Ok(Handled::Nothing);
         }
-        let settle_mode = link.snd_settle_mode;
+        let (id, settle_mode) = (link.id, link.snd_settle_mode);
         let Some(receiver) = link.receiver() else {
             let error = Error::new(condition::NOT_ALLOWED, "a transfer arrived on a link whose sender we are");
             return Err(Fault::Link(handle, error));
         };
-        let link = LinkId { session: self.id, handle };
-        let mut arrival = Arrival { link, settle_mode, receiver, received: &mut self.received };
+        let mut arrival = Arrival { link: id, settle_mode, receiver, received: &mut self.received };
         if arrival.receiver.assembly.is_some() || transfer.more {
-            return arrival.join(&transfer, payload, shared).map_err(|error| Fault::Link(handle, error));
+            return arrival.join(transfer, payload, shared).map_err(|error| Fault::Link(handle, error));
         }
         arrival.take_whole(transfer, payload, shared).map_err(|error| Fault::Link(handle, error))
     }
@@ -80,24 +68,24 @@ impl Arrival<'_> {
     #[inline]
     fn take_whole<'f>(
         &mut self,
-        transfer: Transfer<'f>,
+        transfer: &mut Transfer<'f>,
         payload: &'f [u8],
         shared: &mut Shared,
-    ) -> Result<Received<'f>, Error> {
-        let (delivery_id, tag) = self.begin(&transfer)?;
+    ) -> Result<Handled<'f>, Error> {
+        let (delivery_id, tag) = self.begin(transfer)?;
         self.note_drained(shared);
         if transfer.aborted {
-            return Ok(Received::Nothing);
+            return Ok(Handled::Nothing);
         }
         let settled = transfer.settled.unwrap_or(false);
         self.check(settled, payload.len())?;
-        Ok(Received::Whole(Message {
+        Ok(Handled::Whole(Message {
             link: self.link,
             delivery_id,
             tag,
             format: transfer.format.unwrap_or(0),
             settled,
-            state: transfer.state,
+            state: transfer.state.take(),
             payload,
         }))
     }
@@ -142,12 +130,7 @@ impl Arrival<'_> {
 
     /// A frame of a delivery of several.
     #[inline(never)]
-    fn join<'f>(
-        &mut self,
-        transfer: &Transfer<'f>,
-        payload: &[u8],
-        shared: &mut Shared,
-    ) -> Result<Received<'f>, Error> {
+    fn join<'f>(&mut self, transfer: &Transfer<'f>, payload: &[u8], shared: &mut Shared) -> Result<Handled<'f>, Error> {
         let mut assembly = match self.receiver.assembly.take() {
             Some(assembly) => assembly,
             None => {
@@ -158,19 +141,19 @@ impl Arrival<'_> {
         let joined = self.append(&mut assembly, transfer, payload, shared);
         if joined.is_ok() && transfer.more && !transfer.aborted {
             self.receiver.assembly = Some(assembly);
-            return Ok(Received::Nothing);
+            return Ok(Handled::Nothing);
         }
         shared.assemblies.release(&assembly);
         self.note_drained(shared);
         joined?;
         if transfer.aborted {
             shared.assemblies.recycle(assembly.payload);
-            return Ok(Received::Nothing);
+            return Ok(Handled::Nothing);
         }
         self.check(assembly.settled, assembly.payload.len())?;
         let message = self.message(&mut assembly);
         shared.completed = Some(assembly);
-        Ok(Received::Joined(message))
+        Ok(Handled::Joined(message))
     }
 
     fn append(
@@ -252,8 +235,9 @@ impl Session {
             if found.answered {
                 continue; // The application has the outcome already.
             }
+            let Some(link) = self.links.get(found.handle) else { continue };
             return Some(Event::Outcome {
-                link: LinkId { session: self.id, handle: found.handle },
+                link: link.id,
                 delivery_id: found.delivery_id,
                 token: found.token,
                 outcome: walk.outcome.clone(),

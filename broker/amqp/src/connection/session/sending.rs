@@ -52,7 +52,7 @@ impl Session {
         if self.backlog.is_empty() {
             while self.window.outgoing_left() > 0 && !parcel.is_done(progress) {
                 self.window.send();
-                parcel.put_frame(&mut shared.outbox, self.id.0, shared.frame_size_max, &mut progress);
+                parcel.put_frame(&mut shared.outbox, self.id.channel, shared.frame_size_max, &mut progress);
             }
         }
         if !parcel.is_done(progress) {
@@ -110,7 +110,7 @@ impl Session {
             let (handle, before, first) = (front.handle, front.bytes_left(), !front.progress.begun);
             let mut progress = front.progress;
             let parcel = front.parcel();
-            parcel.put_frame(&mut shared.outbox, self.id.0, shared.frame_size_max, &mut progress);
+            parcel.put_frame(&mut shared.outbox, self.id.channel, shared.frame_size_max, &mut progress);
             let done = parcel.is_done(progress);
             front.progress = progress;
             self.backlog_bytes -= before - front.bytes_left();

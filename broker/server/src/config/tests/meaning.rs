@@ -11,7 +11,7 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(configuration.store_folder, folder.path("datastore"));
     assert_eq!((configuration.ft.is_none(), configuration.authorization), (true, false));
     assert_eq!((configuration.ft_heartbeat_ns, configuration.ft_activation_ns), (3_000_000_000, 10_000_000_000));
-    assert_eq!((configuration.segment_bytes, configuration.message_bytes_max), (64 << 20, 32 << 20));
+    assert_eq!((configuration.segment_bytes, configuration.message_bytes_max), (64 << 20, (32 << 20) - 4096));
     assert_eq!(configuration.async_flush_interval_ns, 10_000_000);
     assert_eq!(configuration.logfile, None);
     assert_eq!(configuration.users.len(), 1, "the administrator");
@@ -42,12 +42,12 @@ fn the_shipped_stores_exist() {
 fn a_pair() {
     let configuration = Folder::new(
         "server=PAIR\nlisten=tcp://127.0.0.1:7222\nlisten=tcp://[::1]:7223\nft_active=tcp://other:7224\n\
-         ft_heartbeat=0.1\nft_activation=250ms\nft_reconnect_timeout=5\nft_takeover=link\n",
+         ft_heartbeat=0.1\nft_activation=250ms\nft_takeover=link\n",
     )
     .clean();
     let ft = configuration.ft.unwrap();
     assert_eq!((&ft.peer_url[..], &ft.peer_host[..], ft.peer_port), ("tcp://other:7224", "other", 7224));
-    assert_eq!((ft.heartbeat_ns, ft.activation_ns, ft.reconnect_timeout_ns), (100_000_000, 250_000_000, 5_000_000_000));
+    assert_eq!((ft.heartbeat_ns, ft.activation_ns), (100_000_000, 250_000_000));
     assert!(ft.takeover_by_link);
     assert_eq!(configuration.listens.len(), 2);
     assert_eq!(configuration.failover_list, ["amqp://127.0.0.1:7222", "amqp://other:7224"]);
@@ -82,6 +82,12 @@ fn paths_are_relative_to_the_file() {
     let configuration = folder.clean();
     assert_eq!(configuration.store_folder, folder.path("here"));
     assert_eq!(configuration.logfile, Some(PathBuf::from("/var/log/there")));
+}
+
+#[test]
+fn a_size_of_nothing_is_the_default() {
+    let configuration = Folder::new("segment_size=0\nasync_unflushed_max=0\n").clean();
+    assert_eq!((configuration.segment_bytes, configuration.async_unflushed_max), (64 << 20, 8 << 20));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests of the configuration, by example: a file, and what comes of it.
 
+mod garbage;
 mod meaning;
 mod pages;
 mod problems;

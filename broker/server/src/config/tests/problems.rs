@@ -105,7 +105,7 @@ fn the_pair_is_checked() {
 fn messages_fit_segments() {
     check(
         "max_client_msg_size = 40MB\n",
-        "tibemsd.conf:1: error: max_client_msg_size: is more than half of segment_size (67108864 bytes) (lower it, or \
+        "tibemsd.conf:1: error: max_client_msg_size: is more than fits in half a segment (33550336 bytes) (lower it, or \
          raise segment_size)\n",
     );
 }
@@ -132,6 +132,18 @@ fn files_that_cannot_be_read() {
     assert_eq!(errors.len(), 1);
     let errors = load(&folder.path("tibemsd.json"), &[], false).unwrap_err();
     assert_eq!(errors[0].message, "JSON configurations are not read");
+}
+
+#[test]
+fn a_missing_store_can_stop_the_start() {
+    let folder = Folder::new("store = s\nstartup_abort_list = DB_FILES\n");
+    assert_eq!(
+        folder.remarks(false).replace(&folder.path("").display().to_string(), ""),
+        "tibemsd.conf:1: error: store: there is no store: s/meta.db does not exist (mount the folder; for the very \
+         first start add --set startup_abort_list=)\n"
+    );
+    std::fs::create_dir_all(folder.path("s/meta.db")).unwrap();
+    folder.clean();
 }
 
 #[test]

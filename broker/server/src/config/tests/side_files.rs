@@ -140,12 +140,15 @@ fn stores_with_problems() {
     );
     check_stores(
         "[x]\nfile=../x\n",
-        "stores.conf: error: x: '../x' is not a plain name (give a name inside the store folder, without a path)\n",
+        "stores.conf: error: x: '../x' is not a plain name (give a name inside the store folder, without a path, of at \
+         most 64 bytes)\n",
     );
     check_stores(
         "[x]\nfile=meta.db\n",
         "stores.conf: error: x: has the file 'meta.db' of $sys.meta (give each store a file of its own)\n",
     );
+    let many: String = (0..7).map(|number| format!("[s{number}]\nfile=f{number}\n")).collect();
+    check_stores(&many, "stores.conf:13: error: s6: is one store too many; 8 are possible (use fewer stores)\n");
     check_stores(
         "[$sys.other]\nfile=o\n",
         "stores.conf:1: error: $sys.other: is not a name for a store (names that begin with $sys. are the server's: \

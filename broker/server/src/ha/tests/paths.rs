@@ -320,6 +320,14 @@ fn a_lost_claim_leads_back() {
 }
 
 #[test]
+fn the_winner_of_a_claim_is_not_robbed() {
+    let mut rig = Rig::new(HaConfig { takeover_by_link: true, ..config(true) });
+    rig.tell(Input::Start).tell(Input::LinkDown { reason: "refused".into() }).pass(2 * ACTIVATION).lock(true);
+    rig.tell(Input::ClaimLost).pass(110 * MS).lock(false);
+    assert_eq!(rig.ha.state(), State::Standby, "the winner has as long as any other owner to be heard");
+}
+
+#[test]
 fn the_peers_claim_stops_ours() {
     let mut rig = Rig::new(config(true));
     rig.tell(Input::Start).tell(Input::LinkUp).peer(State::ConnectingPeer, 0).pass(20 * MS);

@@ -1,0 +1,204 @@
+//! The load of a trial: producers and consumer in one run of the generator, or in two with the same mark, where the consumer
+//! shall leave and return.
+
+use super::Context;
+use crate::cluster::Pair;
+use crate::error::Result;
+use crate::plan::{LoadPlan, Step, TrialPlan};
+use loadgen::ledger::{ConsumerLog, Ledger};
+use loadgen::options::{Ack, Backlog, Limit, Options, Resend, Url};
+use loadgen::run::{Finished, Handle, Snapshot};
+use loadgen::schedule::Rate;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Clients connect within this time, or the trial cannot be carried out.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A load under way.
+#[derive(Debug)]
+pub(super) struct Load {
+    senders: Handle,
+    consumer: Consumer,
+}
+
+/// Where the consumer is.
+#[derive(Debug)]
+enum Consumer {
+    /// In the same run as the producers.
+    Joined,
+    /// In runs of its own, one after the other.
+    Apart { options: Box<Options>, present: Option<Handle>, past: Vec<Ledger> },
+}
+
+impl Load {
+    /// Starts the clients and waits until all of them are connected and the schedule has begun.
+    pub(super) async fn start(context: &Context<'_>, plan: &TrialPlan, pair: &Pair) -> Result<Self> {
+        let hlog = context.out.join(format!("{}.hlog", plan.file_stem()));
+        let mut options = options(&context.plan.load, plan, pair);
+        let mut consumer = Consumer::Joined;
+        if plan.steps.contains(&Step::ConsumerLeaves) {
+            let mut apart = Options { producers: 0, ..options.clone() };
+            options.consumers = 0;
+            // The same mark, or the consumer would take the messages for those of a stranger.
+            (options.run, apart.run) = (Some(plan.seed | 1), Some(plan.seed | 1));
+            let present = Some(started(apart.clone()).await?);
+            consumer = Consumer::Apart { options: Box::new(apart), present, past: Vec::new() };
+        }
+        let senders = loadgen::run::start(options, Some(&hlog))?;
+        senders.started(CONNECT_LIMIT).await?;
+        Ok(Self { senders, consumer })
+    }
+
+    /// The run of the producers.
+    pub(super) fn senders(&self) -> &Handle {
+        &self.senders
+    }
+
+    fn receivers(&self) -> Option<&Handle> {
+        match &self.consumer {
+            Consumer::Joined => Some(&self.senders),
+            Consumer::Apart { present, .. } => present.as_ref(),
+        }
+    }
+
+    /// The consumer closes its connection; what it had not acknowledged goes back to the queue.
+    pub(super) async fn consumer_leaves(&mut self) -> Result<()> {
+        if let Consumer::Apart { present, past, .. } = &mut self.consumer
+            && let Some(handle) = present.take()
+        {
+            past.push(handle.finish().await?.ledger);
+        }
+        Ok(())
+    }
+
+    /// The consumer connects again.
+    pub(super) async fn consumer_returns(&mut self) -> Result<()> {
+        if let Consumer::Apart { options, present, .. } = &mut self.consumer {
+            *present = Some(started(options.as_ref().clone()).await?);
+        }
+        Ok(())
+    }
+
+    /// Producers and links as they are now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let consumers_connected = self.receivers().map_or(0, |handle| handle.snapshot().consumers_connected);
+        Snapshot { consumers_connected, ..self.senders.snapshot() }
+    }
+
+    /// The producers' record so far.
+    pub(super) fn sent_so_far(&self) -> Arc<Ledger> {
+        self.senders.ledger()
+    }
+
+    /// Stops the schedule and waits for the answers; true if all came.
+    pub(super) async fn stop_sending(&self, limit: Duration) -> bool {
+        self.senders.stop_sending(limit).await
+    }
+
+    /// Waits until the queue is empty; true if it is.
+    pub(super) async fn drain(&self, quiet: Duration, limit: Duration) -> bool {
+        match self.receivers() {
+            Some(handle) => handle.drain(quiet, limit).await,
+            None => false,
+        }
+    }
+
+    /// Ends all clients. The consumer's runs become one record, as if it had only lost its connection.
+    pub(super) async fn finish(mut self) -> Result<Finished> {
+        self.consumer_leaves().await?;
+        let mut finished = self.senders.finish().await?;
+        if let Consumer::Apart { past, .. } = self.consumer {
+            finished.ledger.consumers = join(past);
+        }
+        Ok(finished)
+    }
+}
+
+async fn started(options: Options) -> Result<Handle> {
+    let handle = loadgen::run::start(options, None)?;
+    handle.started(CONNECT_LIMIT).await?;
+    Ok(handle)
+}
+
+/// Appends the records of each consumer's later runs to those of its first.
+fn join(runs: Vec<Ledger>) -> Vec<ConsumerLog> {
+    let mut joined: Vec<ConsumerLog> = Vec::new();
+    for log in runs.into_iter().flat_map(|ledger| ledger.consumers) {
+        let Some(before) = joined.iter_mut().find(|before| before.consumer == log.consumer) else {
+            joined.push(log);
+            continue;
+        };
+        let offset = before.connections.len() as u32;
+        before.connections.extend(log.connections);
+        for delivery in log.deliveries.iter() {
+            let connection = delivery.connection + offset;
+            before.deliveries.push(loadgen::ledger::Delivery { connection, ..*delivery });
+        }
+        before.alien += log.alien;
+        before.corrupt += log.corrupt;
+    }
+    joined
+}
+
+/// All random choices of the generator come from the trial's seed.
+fn options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
+    let urls: Vec<Url> = pair.urls().iter().map(|url| url.parse().expect("the pair's URLs are well-formed")).collect();
+    Options {
+        urls,
+        addresses: vec![plan.store.address().to_owned()],
+        rate: Rate::Constant { messages: load.rate_per_s, seconds: 1 },
+        payload_bytes: load.size_bytes,
+        producers: load.producers,
+        consumers: load.consumers,
+        limit: Limit::None,
+        window: load.window,
+        credit: load.credit,
+        ack: Ack::Confirmed,
+        backlog: Backlog::CatchUp,
+        resend: Resend::Unconfirmed,
+        seed: plan.seed,
+        connect_timeout: Duration::from_millis(load.client_connect_timeout_ms),
+        idle_timeout: Duration::from_millis(load.client_idle_timeout_ms),
+        warmup: Duration::from_millis(load.warm_up_ms),
+        ..Options::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loadgen::ledger::{Connection, Delivery};
+
+    fn run(consumer: u32, server: &str, sequences: &[u64]) -> Ledger {
+        let connection = Connection { server: server.to_owned(), opened_ns: 1, closed_ns: 2, reason: String::new() };
+        let delivery = |&sequence: &u64| Delivery {
+            sequence,
+            arrival_ns: 0,
+            acknowledged_ns: 0,
+            producer: 0,
+            connection: 0,
+            attempt: 0,
+            redelivered: false,
+        };
+        let log = ConsumerLog {
+            consumer,
+            connections: vec![connection],
+            deliveries: sequences.iter().map(delivery).collect(),
+            alien: 1,
+            ..ConsumerLog::default()
+        };
+        Ledger { consumers: vec![log], ..Ledger::default() }
+    }
+
+    #[test]
+    fn runs_of_one_consumer_become_one_record_with_both_connections() {
+        let joined = join(vec![run(0, "a", &[1, 2]), run(0, "b", &[3]), run(1, "a", &[4])]);
+        assert_eq!(joined.len(), 2);
+        let deliveries: Vec<(u64, u32)> =
+            joined[0].deliveries.iter().map(|one| (one.sequence, one.connection)).collect();
+        assert_eq!(deliveries, [(1, 0), (2, 0), (3, 1)]);
+        assert_eq!(joined[0].connections[1].server, "b");
+        assert_eq!((joined[0].alien, joined[1].alien), (2, 1));
+    }
+}
