@@ -126,6 +126,17 @@ struct Entered {
     segment_bytes: u64,
 }
 
+/// A place that does not continue the journal, and what lies behind it here and in the next segment.
+struct Stop {
+    seen: BatchSeen,
+    path: PathBuf,
+    at: u64,
+    /// The file is shorter than its header says.
+    is_short: bool,
+    here: Ahead,
+    there: Ahead,
+}
+
 /// Where reading goes on.
 enum Step {
     Batch(BatchHeader),
@@ -302,21 +313,23 @@ impl<V: Visit> Scanner<V> {
             }
             _ => Ahead::default(),
         };
-        let path = reader.file.path().to_owned();
-        self.leave_place(piece, seen, (path, at), here, (next, there)).await
+        let is_short = reader.file.opened_len() < *segment_bytes;
+        let stop = Stop { seen, path: reader.file.path().to_owned(), at, is_short, here, there };
+        self.stopped(piece, stop, next).await
     }
 
     /// The place does not continue the journal: is that its end, or damage?
-    async fn leave_place(
+    async fn stopped(
         &mut self,
         piece: &Piece,
-        seen: BatchSeen,
-        (path, at): (PathBuf, u64),
-        here: Ahead,
-        (next, there): (Option<Result<Entered, StoreError>>, Ahead),
+        stop: Stop,
+        next: Option<Result<Entered, StoreError>>,
     ) -> Result<Step, StoreError> {
+        let Stop { seen, path, at, is_short, here, there } = stop;
         let claimed = self.durable_through.max(here.durable_through).max(there.durable_through);
-        let proof = if piece.end.is_some() || claimed >= self.expected { Proof::Durable } else { Proof::Nothing };
+        // A segment has its full length before it has its name.
+        let is_proved = piece.end.is_some() || claimed >= self.expected || is_short;
+        let proof = if is_proved { Proof::Durable } else { Proof::Nothing };
         let next = match next {
             Some(Err(error)) => {
                 // A name or header that must be there is not, whatever the batch looks like.

@@ -1,1 +1,0 @@
-//! The lane by itself, without a disk.
