@@ -128,7 +128,9 @@ fn a_server_can_open_and_close_at_once() {
     let failed = (Value::symbol(condition::CONNECTION_ESTABLISHMENT_FAILED), Value::Bool(true));
     pair.server.open(Open { properties: vec![failed], ..Open::default() });
     let error = Error::new(condition::CONNECTION_FORCED, "standby").with("network-host", "elsewhere");
+    assert!(!pair.server.is_finished());
     pair.server.close(Some(error.clone()));
+    assert!(pair.server.is_finished(), "some clients do not answer a close with an error");
     pair.forget();
     pair.run();
     assert_eq!(pair.at_client.events, [Seen::Other(Event::Open), Seen::Other(Event::Close { error: Some(error) })]);

@@ -278,13 +278,12 @@ fn a_conversation_of_a_client() {
     let head = bytes("00 53 75 a0 02");
     let body = Bytes::from_static(b"hi");
     let delivery = Delivery { token: 1, tag: b"t", settled: false, format: 0, state: None, head: &head, body };
-    assert_eq!(client.send(link, delivery), Ok(0xffff_fff9));
-    let transfer = "00000020 02 00 0000 00 53 14 c0 0c 05 43 70 fffffff9 a0 01 't' 43 42 00 53 75 a0 02 'hi'";
+    assert_eq!(client.send(link, delivery), Ok(0));
+    let transfer = "00000020 02 00 0000 00 53 14 c0 0c 05 43 70 00000000 a0 01 't' 43 42 00 53 75 a0 02 'hi'";
     assert_eq!(sent(&mut client), bytes(transfer));
 
-    let disposition = bytes("{ 02 00 0007 00 53 15 c0 ( 05 41 70 fffffff9 40 41 00 53 24 45 ) }");
-    let outcome =
-        Event::Outcome { link, delivery_id: 0xffff_fff9, token: 1, outcome: Some(Outcome::Accepted), settled: true };
+    let disposition = bytes("{ 02 00 0007 00 53 15 c0 ( 05 41 70 00000000 40 41 00 53 24 45 ) }");
+    let outcome = Event::Outcome { link, delivery_id: 0, token: 1, outcome: Some(Outcome::Accepted), settled: true };
     assert_eq!(client.next_event(0, &mut &disposition[..]), Some(outcome));
 
     client.detach(link, true, None);

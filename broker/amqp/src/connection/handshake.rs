@@ -211,6 +211,7 @@ impl Core {
                 self.flush();
                 self.shared.put_close(error);
                 self.idle.set_phase(self.shared.config.limits.handshake_timeout_ms);
+                self.discarding = error.is_some();
                 self.set_state(State::CloseSent);
             }
             State::OpenDecision => {

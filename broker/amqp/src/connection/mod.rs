@@ -157,7 +157,7 @@ impl Connection {
 
     /// When `handle_timeout` wants to be called; may change with every call.
     pub fn poll_timeout(&self) -> Option<Nanos> {
-        if self.is_finished() { None } else { self.core.idle.next() }
+        if self.core.state() == State::Closed { None } else { self.core.idle.next() }
     }
 
     /// Heartbeats and idle expiry; expiry is reported by `next_event`.
@@ -165,9 +165,13 @@ impl Connection {
         self.core.handle_timeout(now);
     }
 
-    /// True when nothing more will be sent or accepted: flush the output, then close the socket.
+    /// True when nothing more has to be said: flush the output, then close the socket (its sending half first, so that the
+    /// peer reads what was said last).
+    ///
+    /// After a close with an error the peer's answer is not waited for: python-qpid-proton does not send it but waits for the
+    /// end of the socket to go on to another server. If it comes all the same, it is reported.
     pub fn is_finished(&self) -> bool {
-        self.core.state() == State::Closed
+        self.core.state() == State::Closed || self.core.discarding
     }
 
     /// The peer's open, once it has arrived.

@@ -23,6 +23,8 @@ const CONTROL_BYTES_MAX: usize = 4 << 20;
 pub(super) struct Core {
     pub(super) side: Side,
     state: State,
+    /// Our close was sent with an error: the socket can be closed without the peer's answer.
+    pub(super) discarding: bool,
     /// Our open was sent or queued.
     pub(super) open_sent: bool,
     pub(super) peer: Option<Open>,
@@ -41,6 +43,7 @@ impl Core {
         Self {
             side,
             state: State::Header,
+            discarding: false,
             open_sent: false,
             peer: None,
             sasl_request: None,

@@ -19,8 +19,9 @@ use crate::performative::{Begin, Error, Role};
 
 pub(super) use receiving::Walk;
 
-/// Our sessions number their deliveries from here: not as their transfers, so that the two cannot be confused unnoticed.
-const INITIAL_DELIVERY_ID: u32 = u32::MAX - 6;
+/// Our sessions number their deliveries from here: not as their transfers, so that the two cannot be confused unnoticed, and not
+/// near the wrap as the other counters, because rhea (3.0.5) takes 2^32 for the number after the last.
+const INITIAL_DELIVERY_ID: u32 = 0;
 
 /// How far a session has got.
 ///
