@@ -24,8 +24,11 @@ use std::rc::Rc;
 /// The smallest buffer for a batch; the next one doubles when it proves too small and halves when it proves too large.
 const BATCH_BYTES_MIN: usize = 16 << 10;
 
-/// Once no further segment can be had, messages leave this share of the last one to acknowledgements.
+/// While no further segment is ready, messages leave this share of the last one to acknowledgements.
 const RESERVE_SHARE: u64 = 8;
+
+/// The same once the disk is full: only acknowledgements can make space again, each perhaps in a block of its own.
+const RESERVE_SHARE_LAST: u64 = 2;
 
 /// Definitions of destinations may take this share of a segment, since each segment repeats them.
 const DEFINITIONS_SHARE: u64 = 4;
@@ -194,11 +197,16 @@ impl Lane {
         let offset = self.open.as_ref().map_or(self.offset as usize, |batch| batch.offset as usize);
         let used = self.open.as_ref().map_or(BATCH_HEADER_BYTES, Batch::len);
         let end = (offset + used + record_bytes).next_multiple_of(BLOCK_SIZE) as u64;
-        let limit = match claim {
-            Claim::Message => self.segment_bytes - self.segment_bytes / RESERVE_SHARE,
-            Claim::Reserve => self.segment_bytes,
+        let next_stands = self.standing.contains_key(&(self.sequence + 1));
+        let is_last = self.is_disk_full && self.spares.is_empty() && !self.is_adopting;
+        let share = if is_last { RESERVE_SHARE_LAST } else { RESERVE_SHARE };
+        let limit = self.segment_bytes - self.segment_bytes / share;
+        let fits = match claim {
+            Claim::Message => next_stands && (end <= limit || self.can_roll() && !is_last),
+            // It may wait in memory for the segment after the next one.
+            Claim::Reserve => next_stands || end <= self.segment_bytes,
         };
-        match (self.can_roll() || end <= limit, self.is_disk_full) {
+        match (fits, self.is_disk_full) {
             (true, _) => Ok(()),
             (false, true) => Err(Refused::Full),
             (false, false) => Err(Refused::Throttled),
@@ -515,9 +523,12 @@ impl Lane {
     /// The number of the oldest segment that must stay; `None`: all must.
     pub(crate) fn dead_before(&self) -> Option<u32> {
         // Batches that are not written yet lie in the current segment or just before it.
-        let needed =
-            self.ready.iter().map(|batch| batch.segment).chain(self.in_flight.iter().map(|flight| flight.segment));
-        self.segments.dead_before(needed.chain(self.current).min().unwrap_or(u32::MAX))
+        let needed = self.ready.iter().map(|batch| batch.segment);
+        let needed = needed.chain(self.in_flight.iter().map(|flight| flight.segment)).chain(self.current).min();
+        let needed = needed.unwrap_or(u32::MAX);
+        // A reader that starts at a segment expects the next one: until that stands, it must start one earlier.
+        let is_usable = self.standing.contains_key(&(self.sequence + 1));
+        self.segments.dead_before(if is_usable { needed } else { needed.saturating_sub(1) })
     }
 
     /// Forgets the segments before `stays`; returns their paths.

@@ -6,7 +6,7 @@ use crate::MessageKey;
 use crate::api::{Location, RecoveredMessage};
 use crate::format::Record;
 use crate::scan::Visit;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 struct Message {
@@ -69,6 +69,13 @@ impl Live {
 
     pub(crate) fn destinations(&self) -> impl Iterator<Item = (u32, &str)> {
         self.destinations.iter().map(|(id, name)| (*id, name.as_str()))
+    }
+
+    /// Ids that live messages go to although damage took their names.
+    pub(crate) fn nameless(&self) -> BTreeSet<u32> {
+        let live = self.messages.iter().filter(|message| message.is_live);
+        let ids = live.flat_map(|message| message.more_destinations.iter().chain([&message.destination]));
+        ids.filter(|id| !self.destinations.contains_key(id)).copied().collect()
     }
 
     /// What the server is told of store `store`.

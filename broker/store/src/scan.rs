@@ -131,7 +131,7 @@ struct Stop {
     seen: BatchSeen,
     path: PathBuf,
     at: u64,
-    /// The file is shorter than its header says.
+    /// The file, or the next one, is shorter than its header says.
     is_short: bool,
     here: Ahead,
     there: Ahead,
@@ -290,31 +290,33 @@ impl<V: Visit> Scanner<V> {
             true => Some(self.enter(piece, identity.sequence + 1).await?),
             false => None,
         };
-        if let Some(Ok(next)) = &mut next
-            && next
-                .reader
-                .classify(&next.identity, u64::from(FIRST_BATCH_OFFSET), self.expected)
-                .await
-                .map_err(reading())?
-                .0
-                == BatchSeen::Next
-        {
-            return Ok(next_segment(next));
+        let first = u64::from(FIRST_BATCH_OFFSET);
+        let mut seen_there = BatchSeen::Zero;
+        if let Some(Ok(next)) = &mut next {
+            let classified = next.reader.classify(&next.identity, first, self.expected).await;
+            seen_there = classified.map_err(reading())?.0;
+            if seen_there == BatchSeen::Next {
+                return Ok(next_segment(next));
+            }
         }
         let behind = if seen == BatchSeen::Ahead { at } else { at + BLOCK_SIZE as u64 };
         let here = reader.look_ahead(identity, behind, *segment_bytes, self.expected + 1).await.map_err(reading())?;
+        let minimum = self.expected + 1;
         let there = match &mut next {
-            Some(Ok(next)) => {
-                let from = u64::from(FIRST_BATCH_OFFSET);
-                next.reader
-                    .look_ahead(&next.identity, from, CHUNK_BYTES as u64, self.expected + 1)
-                    .await
-                    .map_err(reading())?
-            }
-            _ => Ahead::default(),
+            Some(Ok(next)) => next.reader.look_ahead(&next.identity, first, CHUNK_BYTES as u64, minimum).await,
+            _ => Ok(Ahead::default()),
         };
-        let is_short = reader.file.opened_len() < *segment_bytes;
-        let stop = Stop { seen, path: reader.file.path().to_owned(), at, is_short, here, there };
+        let there = there.map_err(reading())?;
+        let is_next_short = matches!(&next, Some(Ok(next)) if next.reader.file.opened_len() < next.segment_bytes);
+        let is_short = reader.file.opened_len() < *segment_bytes || is_next_short;
+        let (path, at) = match &next {
+            // Nothing more here and something there: what does not read is the first batch of the next segment.
+            Some(Ok(next)) if seen == BatchSeen::Zero && here.next.is_none() && seen_there == BatchSeen::Damaged => {
+                (next.reader.file.path(), first)
+            }
+            _ => (reader.file.path(), at),
+        };
+        let stop = Stop { seen, path: path.to_owned(), at, is_short, here, there };
         self.stopped(piece, stop, next).await
     }
 

@@ -75,7 +75,14 @@ impl Takeover {
             file: shared.names.lanes()[usize::from(identity.number)].clone(),
         };
         copy(&mut lane, &mut inherited).map_err(too_small)?;
-        let Inherited { scanned, live, pieces } = inherited;
+        let Inherited { scanned, mut live, pieces } = inherited;
+        for id in live.nameless() {
+            let name = format!("lost.name.{id}");
+            self.recovered
+                .notes
+                .push(format!("{}: the name of a destination is lost, it is called {name}", lane.name()));
+            live.defined(id, &name);
+        }
         for (id, name) in live.destinations() {
             lane.define(id, name).map_err(too_small)?;
         }
