@@ -45,15 +45,18 @@ class Case(MessagingHandler):
     def on_start(self, event):
         self.started = time.monotonic()
         self.timer = event.container.schedule(SECONDS_MAX, self)
-        self.connection = event.container.connect(
-            urls=self.options.url.split(","),
-            user=self.options.user,
-            password=self.options.password,
-            allowed_mechs="PLAIN",
-            allow_insecure_mechs=True,
-            **self.connect_arguments,
-        )
+        self.connection = event.container.connect(urls=self.options.url.split(","), **self.arguments())
         self.begin(event)
+
+    def arguments(self):
+        """How every connection of the case is made."""
+        return {
+            "user": self.options.user,
+            "password": self.options.password,
+            "allowed_mechs": "PLAIN",
+            "allow_insecure_mechs": True,
+            **self.connect_arguments,
+        }
 
     def begin(self, event):
         raise NotImplementedError
@@ -336,17 +339,30 @@ class Wake(MessagingHandler):
 
 
 class Reach(Send):
-    """Given the standby's URL first, reaches the active and gets a message confirmed there."""
+    """Given the standby's URL first, reaches the active and gets messages confirmed there.
+
+    Proton's own list of URLs does not serve here: after any `open` of a peer it starts again at the first one, and
+    after `amqp:connection:forced` it stops reading, so that it does not see the end of the socket either (0.40). An
+    application follows the name of the active in the refusal, as below, or takes the next URL itself.
+    """
 
     def begin(self, event):
         super().begin(event)
         self.refusals = 0
 
-    def on_disconnected(self, event):
+    def on_connection_remote_close(self, event):
+        condition = event.connection.remote_condition
+        if self.finished or not condition or condition.name != "amqp:connection:forced":
+            return
         self.refusals += 1
-
-    def on_transport_error(self, event):
-        """A standby may end the connection before it is open; proton then goes on to the next URL by itself."""
+        active = f"amqp://{condition.info['network-host']}:{int(condition.info['port'])}"
+        if not event.connection.remote_properties.get("amqp:connection-establishment-failed"):
+            return self.fail("the refusing open does not say amqp:connection-establishment-failed")
+        if active not in self.options.url.split(","):
+            return self.fail(f"the refusal names {active}, which is not in the list")
+        event.connection.close()
+        self.connection = event.container.connect(active, **self.arguments())
+        self.sender = event.container.create_sender(self.connection, self.address)
 
     def progress(self):
         return f"{super().progress()}, {self.refusals} refusals on the way"
