@@ -34,6 +34,9 @@ pub struct LoadPlan {
     pub steady_ms: u64,
     /// Longest wait for a recovery after the fault; beyond it the trial is right-censored, ms.
     pub recovery_limit_ms: u64,
+    /// Longest wait for the latency to be back where it was while messages flow again; beyond it the time to steady flow is
+    /// right-censored, ms.
+    pub latency_limit_ms: u64,
     /// Longest wait for the queue to run dry after the last send, ms.
     pub drain_limit_ms: u64,
 }
@@ -46,12 +49,13 @@ impl Default for LoadPlan {
             producers: 4,
             consumers: 1,
             client_idle_timeout_ms: 500,
-            client_connect_timeout_ms: 500,
+            client_connect_timeout_ms: 250,
             window: 2000,
             credit: 1000,
             warm_up_ms: 2000,
             steady_ms: 2000,
             recovery_limit_ms: 15_000,
+            latency_limit_ms: 4000,
             drain_limit_ms: 15_000,
         }
     }

@@ -1,7 +1,7 @@
 //! What a person sees while a run goes on: a live line on a terminal, one plain line for each trial elsewhere.
 
 use crate::plan::{Plan, TrialPlan};
-use crate::result::TrialResult;
+use crate::result::{Observed, TrialResult};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -64,10 +64,10 @@ impl Progress {
 
 /// One line that says what a trial gave.
 fn trial_line(trial: &TrialResult, trials: usize) -> String {
-    let failover = match (trial.times_ms.failover, trial.censored_ms) {
-        (Some(failover), _) => format!("failover {failover:7.1} ms"),
-        (None, Some(limit)) => format!("failover > {limit:.0} ms"),
-        (None, None) => "no takeover        ".to_owned(),
+    let failover = match trial.failover() {
+        Some(Observed::At(failover)) => format!("failover {failover:7.1} ms"),
+        Some(Observed::Beyond(limit)) => format!("failover > {limit:5.0} ms"),
+        None => "no takeover        ".to_owned(),
     };
     let messages = &trial.messages;
     let mut line = format!(

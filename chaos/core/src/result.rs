@@ -234,7 +234,7 @@ pub struct TrialResult {
     pub instants_ms: Instants,
     /// Durations.
     pub times_ms: Times,
-    /// Set when there was no recovery within this many milliseconds: failover and RTO are then at least that long.
+    /// Set when there was no recovery while the trial lasted, this many milliseconds: the times that are absent are at least that long.
     pub censored_ms: Option<f64>,
     /// What the new active server recovered.
     pub store_recovered: Option<StoreRecovered>,
@@ -306,12 +306,43 @@ impl TrialResult {
         format!("trial-{:02}-{}-{}", self.number, self.scenario, self.store)
     }
 
-    /// Whether the fault was a failover in which a time can be missing because it took too long, rather than one that has none.
-    fn censorable(&self, time: impl Fn(&Times) -> Option<f64>) -> Option<Option<f64>> {
-        match (time(&self.times_ms), self.censored_ms) {
-            (Some(value), _) => Some(Some(value)),
-            (None, Some(_)) => Some(None),
-            (None, None) => None,
+    /// The failover time; absent where no failover is expected, and where it was not observed at all.
+    pub fn failover(&self) -> Option<Observed> {
+        if self.scenario.expects_takeover() { self.observed(self.times_ms.failover) } else { None }
+    }
+
+    /// The time to steady flow; absent where it was not observed at all.
+    pub fn rto(&self) -> Option<Observed> {
+        self.observed(self.times_ms.rto)
+    }
+
+    fn observed(&self, ms: Option<f64>) -> Option<Observed> {
+        ms.map(Observed::At).or(self.censored_ms.map(Observed::Beyond))
+    }
+}
+
+/// A time that was reached, or for which only a lower bound is known, ms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Observed {
+    /// Reached after this time.
+    At(f64),
+    /// Not reached in this time.
+    Beyond(f64),
+}
+
+impl Observed {
+    /// The time, for positions in plots.
+    pub fn ms(self) -> f64 {
+        match self {
+            Self::At(ms) | Self::Beyond(ms) => ms,
+        }
+    }
+
+    /// The value, unless it is censored.
+    pub fn reached(self) -> Option<f64> {
+        match self {
+            Self::At(ms) => Some(ms),
+            Self::Beyond(_) => None,
         }
     }
 }
@@ -443,8 +474,8 @@ fn summarize_cell(scenario: Scenario, store: StoreSetting, cell: &[&TrialResult]
         let values: Vec<Option<f64>> = cell.iter().map(|trial| time(&trial.times_ms)).filter(Option::is_some).collect();
         spread(&values)
     };
-    let censorable = |time: fn(&Times) -> Option<f64>| {
-        let values: Vec<Option<f64>> = cell.iter().filter_map(|trial| trial.censorable(time)).collect();
+    let censorable = |time: fn(&TrialResult) -> Option<Observed>| {
+        let values: Vec<Option<f64>> = cell.iter().filter_map(|trial| time(trial)).map(Observed::reached).collect();
         spread(&values)
     };
     SummaryRow {
@@ -458,11 +489,11 @@ fn summarize_cell(scenario: Scenario, store: StoreSetting, cell: &[&TrialResult]
         duplicated: sum(|messages| messages.duplicated),
         duplicated_wrongly: sum(|messages| messages.redelivered_unflagged + messages.resurrected),
         unexpected: sum(|messages| messages.unexpected),
-        failover_ms: censorable(|times| times.failover),
+        failover_ms: censorable(TrialResult::failover),
         store_recovery_ms: observed(|times| times.store_recovery),
         detection_ms: observed(|times| times.detection),
         claim_ms: observed(|times| times.claim),
         reattach_ms: observed(|times| times.reattach),
-        rto_ms: censorable(|times| times.rto),
+        rto_ms: censorable(TrialResult::rto),
     }
 }

@@ -6,7 +6,7 @@ use super::theme::{self, BLUE, Dash, GREEN, Line, PURPLE, VERMILION, Width};
 use super::{Data, Picture};
 use crate::clock::ms_between;
 use crate::error::Result;
-use crate::result::{RunResult, SummaryRow, TrialResult, Verdict};
+use crate::result::{Observed, RunResult, SummaryRow, TrialResult, Verdict};
 use crate::scenario::{Scenario, StoreSetting};
 use crate::statistics::Spread;
 
@@ -256,11 +256,11 @@ fn timeline(data: &Data, trial: &TrialResult, open: bool, pictures: &mut Vec<Pic
 }
 
 fn failover_words(trial: &TrialResult) -> String {
-    match (trial.times_ms.failover, trial.censored_ms) {
-        (Some(failover), _) => format!("failover {}", duration(failover)),
-        (None, Some(limit)) => format!("no failover within {}", duration(limit)),
-        (None, None) if trial.takeover => "takeover, not measured".to_owned(),
-        (None, None) => "no takeover".to_owned(),
+    match trial.failover() {
+        Some(Observed::At(failover)) => format!("failover {}", duration(failover)),
+        Some(Observed::Beyond(limit)) => format!("no failover within {}", duration(limit)),
+        None if trial.takeover => "takeover, not measured".to_owned(),
+        None => "no takeover".to_owned(),
     }
 }
 
@@ -323,10 +323,14 @@ fn trials(result: &RunResult) -> String {
 
 fn trial_row(trial: &TrialResult) -> String {
     let optional = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), duration);
+    let observed = |time: Option<Observed>| match time {
+        Some(Observed::Beyond(limit)) => format!("> {}", duration(limit)),
+        other => optional(other.map(Observed::ms)),
+    };
     let messages = &trial.messages;
     let numbers = [
-        optional(trial.times_ms.failover),
-        optional(trial.times_ms.rto),
+        observed(trial.failover()),
+        observed(trial.rto()),
         optional(trial.unavailable_ms.publish),
         messages.attempted.to_string(),
         messages.confirmed.to_string(),

@@ -104,8 +104,11 @@ impl<'a> Conclusion<'a> {
             measured = times::measure(&reference, &self.evidence.events, &self.evidence.load.ledger);
         }
         let steady_ns = self.steady_ns(measured.instants_ms.tf.unwrap_or(0.0));
+        if steady_ns.is_none() {
+            self.judge_unsteady();
+        }
         if self.plan.scenario.expects_takeover() {
-            self.judge_failover(&measured, steady_ns.is_some());
+            self.judge_failover(&measured);
         } else {
             self.judge_no_takeover();
         }
@@ -119,22 +122,45 @@ impl<'a> Conclusion<'a> {
     /// Steady flow does not begin before the first confirm, even where an outage is too short to show in percentiles.
     fn steady_ns(&self, tf_ms: f64) -> Option<u64> {
         let from_ns = self.t0_ns + (tf_ms * NS_PER_MS as f64) as u64;
-        let steady = Steady::from_baseline(&self.sent, self.t0_ns, self.context.plan.load.steady_ms * NS_PER_MS);
-        let end_ns = self.sent.iter().map(|one| one.intended_ns).max().unwrap_or(from_ns);
-        steady.find(&self.sent, from_ns, end_ns).filter(|_| self.evidence.steady_seen)
+        self.steady().find(&self.sent, from_ns, self.sent_until_ns())
     }
 
-    fn judge_failover(&mut self, measured: &Measured, steady: bool) {
-        let limit_ms = self.context.plan.load.recovery_limit_ms;
+    fn steady(&self) -> Steady {
+        Steady::from_baseline(&self.sent, self.t0_ns, self.context.plan.load.steady_ms * NS_PER_MS)
+    }
+
+    fn sent_until_ns(&self) -> u64 {
+        self.sent.iter().map(|one| one.intended_ns).max().unwrap_or(self.t0_ns)
+    }
+
+    /// Messages that flow again, but slowly, are a long recovery; messages that do not flow are none at all.
+    fn judge_unsteady(&mut self) {
+        let until_ns = self.sent_until_ns();
+        let observed_ms = ms_between(self.t0_ns, until_ns).max(0.0);
+        self.trial.censored_ms = Some(observed_ms);
+        let limit = self.steady();
+        let flow = Steady { p99_ns_max: u64::MAX, ..limit };
+        match flow.find(&self.sent, self.t0_ns, until_ns) {
+            Some(flow_ns) => self.trial.observations.push(format!(
+                "95 % of the offered rate came back after {:.0} ms, but p99 stayed above {} ms for the {observed_ms:.0} ms that were \
+                 observed: the time to steady flow is right-censored",
+                ms_between(self.t0_ns, flow_ns),
+                limit.p99_ns_max / NS_PER_MS
+            )),
+            None => self.judgement.unknown(format!("no steady flow in the {observed_ms:.0} ms after the fault: right-censored")),
+        }
+    }
+
+    fn judge_failover(&mut self, measured: &Measured) {
         for sentence in &measured.disorder {
             self.judgement.unknown(format!("the phases are out of order: {sentence}"));
         }
-        if measured.instants_ms.tf.is_none() || !steady {
-            self.trial.censored_ms = Some(limit_ms as f64);
-            let no_confirm = measured.instants_ms.tf.is_none();
-            let what = if no_confirm { "confirm by a new active server" } else { "steady flow" };
+        if measured.instants_ms.tf.is_none() {
+            let observed_ms = ms_between(self.t0_ns, self.sent_until_ns()).max(0.0);
+            self.trial.censored_ms = Some(observed_ms);
+            let words = "no confirm by a new active server in the";
             self.judgement
-                .unknown(format!("no {what} within {limit_ms} ms of the fault: the times are right-censored"));
+                .unknown(format!("{words} {observed_ms:.0} ms after the fault: the times are right-censored"));
         }
         if !measured.missing.is_empty() {
             self.trial.observations.push(format!("not observable: {}", measured.missing.join("; ")));

@@ -27,8 +27,6 @@ pub(super) struct Evidence {
     pub(super) fault: Option<FaultRecord>,
     /// The node that was active before the fault, and its successor.
     pub(super) active: NodeId,
-    /// Whether the flow was seen to be steady before the limit.
-    pub(super) steady_seen: bool,
     /// When sending stopped.
     pub(super) stopped_ns: u64,
     /// Whether the queue was emptied.
@@ -49,7 +47,7 @@ pub(super) struct Execution<'a> {
     active: NodeId,
     fault: Option<FaultRecord>,
     fault_at: Option<Instant>,
-    steady_seen: bool,
+    is_steady: bool,
     stopped_ns: u64,
     drained: bool,
     judgement: Judgement,
@@ -84,7 +82,7 @@ impl<'a> Execution<'a> {
             active,
             fault: None,
             fault_at: None,
-            steady_seen: false,
+            is_steady: false,
             stopped_ns: 0,
             drained: false,
             judgement: Judgement::default(),
@@ -249,24 +247,28 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Waits until the flow looks steady for long enough, and then until the record says so too: it knows latencies, not only counts.
+    /// Waits until messages flow, and then until the record shows steady flow: it knows latencies, not only counts.
     async fn await_steady(&mut self) -> Result<()> {
         self.context.progress.phase("waiting for steady flow");
         let load = &self.context.plan.load;
-        let deadline = Instant::now() + Duration::from_millis(load.recovery_limit_ms);
         let needed = Duration::from_millis(load.steady_ms) + STEADY_MARGIN;
-        let mut next_look = None;
-        while Instant::now() < deadline && !self.steady_seen {
+        let mut deadline = Instant::now() + Duration::from_millis(load.recovery_limit_ms);
+        let mut next_look = self.fault_at.map(|fault_at| fault_at + needed);
+        let mut is_flowing = false;
+        while Instant::now() < deadline && !self.is_steady {
             let flows = flows(&self.load.snapshot(), load);
-            if flows && next_look.is_none() {
-                next_look = Some(Instant::now() + needed);
+            if flows && !is_flowing {
                 self.load.senders().fault_end(clock::now_ns());
-            } else if !flows && next_look.take().is_some() {
+                next_look = next_look.or_else(|| Some(Instant::now() + needed));
+                deadline = deadline.min(Instant::now() + needed + Duration::from_millis(load.latency_limit_ms));
+            } else if !flows && is_flowing {
                 self.load.senders().fault_begin("not steady yet", clock::now_ns());
-            } else if next_look.is_some_and(|at| at <= Instant::now()) {
-                self.steady_seen = self.is_steady();
+                next_look = None;
+            } else if flows && next_look.is_some_and(|at| at <= Instant::now()) {
+                self.is_steady = self.is_steady_by_record();
                 next_look = Some(Instant::now() + LOOK_AGAIN);
             }
+            is_flowing = flows;
             sleep(FLOW_POLL).await;
         }
         self.load.senders().fault_end(clock::now_ns());
@@ -274,7 +276,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Whether the record shows steady flow since the fault.
-    fn is_steady(&self) -> bool {
+    fn is_steady_by_record(&self) -> bool {
         let effect = self.fault.as_ref().and_then(|fault| fault.effect.as_ref());
         let t0_ns = effect.map_or(0, |effect| effect.effective_ns);
         let sent = figures::sent(&self.load.sent_so_far());
@@ -310,7 +312,6 @@ impl<'a> Execution<'a> {
             events,
             fault: self.fault,
             active: self.active,
-            steady_seen: self.steady_seen,
             stopped_ns: self.stopped_ns,
             drained: self.drained,
             judgement: self.judgement,

@@ -4,7 +4,7 @@ use super::{Frame, x_axis, x_title};
 use crate::error::Result;
 use crate::report::theme::{Area, Axis, BLUE, Colour, Drawn, GRID, INK, ORANGE, VERMILION, Width};
 use crate::report::theme::{anchored, draw, ms_mark};
-use crate::result::{RunResult, SummaryRow, TrialResult};
+use crate::result::{Observed, RunResult, SummaryRow, TrialResult};
 use crate::scenario::StoreSetting;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -29,7 +29,7 @@ fn paint(area: &Area<'_>, result: &RunResult, rows: &[&SummaryRow], width: Width
         top: 10,
         bottom: 10 + rows.len() as i32 * ROW_PX,
     };
-    let values: Vec<f64> = result.trials.iter().filter_map(value).collect();
+    let values: Vec<f64> = result.trials.iter().filter_map(TrialResult::failover).map(Observed::ms).collect();
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(1.0, f64::max);
     let x = Axis::logarithmic(low * 0.8..high * 1.25, frame.left, frame.right);
@@ -59,10 +59,6 @@ fn paint(area: &Area<'_>, result: &RunResult, rows: &[&SummaryRow], width: Width
     Ok(())
 }
 
-fn value(trial: &TrialResult) -> Option<f64> {
-    trial.times_ms.failover.or(trial.censored_ms)
-}
-
 fn paint_median(area: &Area<'_>, row: &SummaryRow, x: &Axis, middle: i32) -> Drawn {
     if let Some([Some(low), high]) = row.failover_ms.ci95 {
         let end = high.map_or(x.px(f64::MAX), |high| x.px(high));
@@ -78,14 +74,14 @@ fn paint_median(area: &Area<'_>, row: &SummaryRow, x: &Axis, middle: i32) -> Dra
 /// A filled circle, or an open one with an arrow where only a lower bound is known.
 fn paint_point(area: &Area<'_>, trial: &TrialResult, x: &Axis, y: i32) -> Drawn {
     let colour = store_colour(trial.store);
-    match (trial.times_ms.failover, trial.censored_ms) {
-        (Some(failover), _) => area.draw(&Circle::new((x.px(failover), y), 5, colour.solid().filled()))?,
-        (None, Some(limit)) => {
+    match trial.failover() {
+        Some(Observed::At(failover)) => area.draw(&Circle::new((x.px(failover), y), 5, colour.solid().filled()))?,
+        Some(Observed::Beyond(limit)) => {
             let at = x.px(limit);
             area.draw(&Circle::new((at, y), 5, VERMILION.solid().stroke_width(2)))?;
             area.draw(&PathElement::new(vec![(at + 5, y), (at + 18, y)], VERMILION.solid().stroke_width(2)))?;
         }
-        (None, None) => {}
+        None => {}
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::report::theme::{
     Area, Axis, BLUE, Colour, Dash, Drawn, GREEN, INK, Line, MUTED, ORANGE, PURPLE, VERMILION, Width,
 };
 use crate::report::theme::{anchored, count_mark, draw, legend, ms_mark, stroke, trimmed};
-use crate::result::TrialResult;
+use crate::result::{Observed, TrialResult};
 use crate::series::{BUCKET_MS, Bucket};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -73,7 +73,7 @@ fn band(area: &Area<'_>, trial: &TrialResult, frame: Frame, x: &Axis, width: Wid
     let Some(fault) = &trial.fault else { return Ok(()) };
     let t0_ns = fault.effect.as_ref().map_or(0, |effect| effect.effective_ns);
     let healed_ms = fault.healed_ns.map(|t_ns| crate::clock::ms_between(t0_ns, t_ns));
-    let end_ms = healed_ms.or(trial.times_ms.failover).or(trial.censored_ms).unwrap_or(0.0);
+    let end_ms = healed_ms.or(trial.failover().map(Observed::ms)).unwrap_or(0.0);
     let (begin, end) = (x.px(0.0), x.px(end_ms / 1000.0).max(x.px(0.0) + 2));
     area.draw(&Rectangle::new([(begin, frame.top), (end, frame.bottom)], VERMILION.faint(0.14).filled()))?;
     area.draw(&PathElement::new(vec![(begin, frame.top), (begin, frame.bottom)], VERMILION.solid()))?;

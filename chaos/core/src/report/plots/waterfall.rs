@@ -4,7 +4,7 @@ use super::{Frame, x_axis, x_title};
 use crate::error::Result;
 use crate::report::theme::{Area, Axis, BLUE, Colour, Drawn, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILION, Width};
 use crate::report::theme::{anchored, draw, ms_mark, text_px};
-use crate::result::{Instants, TrialResult};
+use crate::result::{Instants, Observed, TrialResult};
 use crate::scenario::{Scenario, StoreSetting};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -30,9 +30,7 @@ pub(in crate::report) fn waterfall(
     let rows: Vec<&TrialResult> = StoreSetting::ALL
         .into_iter()
         .flat_map(|store| trials.iter().copied().filter(move |trial| trial.store == store))
-        .filter(|trial| {
-            trial.scenario == scenario && (trial.times_ms.failover.is_some() || trial.censored_ms.is_some())
-        })
+        .filter(|trial| trial.scenario == scenario && trial.failover().is_some())
         .collect();
     if rows.is_empty() {
         return Ok(None);
@@ -53,7 +51,7 @@ fn paint(area: &Area<'_>, rows: &[&TrialResult], width: Width, legend_rows: i32)
         top,
         bottom: top + rows.len() as i32 * ROW_PX,
     };
-    let highest = rows.iter().filter_map(|trial| trial.times_ms.failover.or(trial.censored_ms)).fold(1.0, f64::max);
+    let highest = rows.iter().filter_map(|trial| trial.failover()).map(Observed::ms).fold(1.0, f64::max);
     let x = Axis::linear(0.0..highest, frame.left, frame.right);
     paint_legend(area, width)?;
     x_axis(area, width, frame, &x, ms_mark)?;
@@ -76,10 +74,10 @@ fn paint_row(area: &Area<'_>, trial: &TrialResult, x: &Axis, middle: i32, width:
         area.draw(&Rectangle::new([(begin, middle - 8), (end, middle + 8)], colour.solid().filled()))?;
         begin = end;
     }
-    let (words, colour) = match (trial.times_ms.failover, trial.censored_ms) {
-        (Some(failover), _) => (ms_mark((failover * 10.0).round() / 10.0), INK),
-        (None, Some(limit)) => (format!("> {}", ms_mark(limit)), VERMILION),
-        (None, None) => return Ok(()),
+    let (words, colour) = match trial.failover() {
+        Some(Observed::At(failover)) => (ms_mark((failover * 10.0).round() / 10.0), INK),
+        Some(Observed::Beyond(limit)) => (format!("> {}", ms_mark(limit.round())), VERMILION),
+        None => return Ok(()),
     };
     Ok(area.draw(&Text::new(words, (begin + 6, middle), anchored(width, colour, HPos::Left, VPos::Center)))?)
 }
