@@ -1,7 +1,7 @@
 //! report.html: one page without a network, a script or another file, verdict first.
 
 use super::plots::{self, Curve, PHASES};
-use super::text::{NOT_EXERCISED, duration, interval, not_exercised, of_spread};
+use super::text::{NOT_EXERCISED, count, duration, interval, not_exercised, of_spread};
 use super::theme::{self, BLUE, Dash, GREEN, Line, PURPLE, VERMILION, Width};
 use super::{Data, Picture};
 use crate::clock::ms_between;
@@ -51,6 +51,7 @@ fn tag(verdict: Verdict) -> String {
 fn head(result: &RunResult) -> String {
     let (confirmed, lost) = total(result, |_| true);
     let (sync_confirmed, sync_lost) = total(result, |trial| trial.store == StoreSetting::Sync);
+    let [confirmed, lost, sync_confirmed, sync_lost] = [confirmed, lost, sync_confirmed, sync_lost].map(count);
     let words = match result.verdict {
         Verdict::Pass => "Every promise held in every trial, and every fault was seen to take effect.",
         Verdict::Violated => "A promise was broken. The reasons are below.",
@@ -132,7 +133,7 @@ fn empty_cell(scenario: Scenario, store: StoreSetting) -> String {
 fn cell(row: &SummaryRow) -> String {
     let wrongly = match row.duplicated_wrongly {
         0 => String::new(),
-        count => format!(" ({count} unmarked or acknowledged before)"),
+        wrong => format!(" ({wrong} unmarked or acknowledged before)"),
     };
     let most = if row.lost > 0 { format!("<br>at most {} in one trial", row.lost_max) } else { String::new() };
     format!(
@@ -141,12 +142,12 @@ fn cell(row: &SummaryRow) -> String {
         verdict = row.verdict,
         store = row.store,
         scenario = row.scenario,
-        lost = row.lost,
-        confirmed = row.confirmed,
+        lost = count(row.lost),
+        confirmed = count(row.confirmed),
         tag = tag(row.verdict),
         n = row.trials,
-        duplicated = row.duplicated,
-        unexpected = row.unexpected,
+        duplicated = count(row.duplicated),
+        unexpected = count(row.unexpected),
     )
 }
 
@@ -332,13 +333,13 @@ fn trial_row(trial: &TrialResult) -> String {
         observed(trial.failover()),
         observed(trial.rto()),
         optional(trial.unavailable_ms.publish),
-        messages.attempted.to_string(),
-        messages.confirmed.to_string(),
-        messages.in_doubt.to_string(),
-        messages.delivered.to_string(),
-        messages.lost.to_string(),
-        messages.recovered.to_string(),
-        messages.duplicated.to_string(),
+        count(messages.attempted),
+        count(messages.confirmed),
+        count(messages.in_doubt),
+        count(messages.delivered),
+        count(messages.lost),
+        count(messages.recovered),
+        count(messages.duplicated),
         duration(trial.response_ms.before.p99),
     ];
     let numbers = numbers.map(|value| format!("<td>{value}</td>")).concat();

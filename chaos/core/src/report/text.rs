@@ -18,6 +18,16 @@ pub(super) fn duration(ms: f64) -> String {
     }
 }
 
+/// A count with its thousands apart: `559,837`.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let (head, tail) = digits.split_at(first);
+    let groups = tail.as_bytes().chunks(3).map(|group| String::from_utf8_lossy(group).into_owned());
+    let head = (!head.is_empty()).then(|| head.to_owned());
+    head.into_iter().chain(groups).collect::<Vec<_>>().join(",")
+}
+
 /// A value of a spread: absent means censored where there are trials, and nothing where there are none.
 pub(super) fn of_spread(spread: &Spread, value: Option<f64>) -> String {
     match value {
@@ -117,7 +127,8 @@ fn loss_matrix(result: &RunResult) -> String {
 }
 
 fn matrix_cell(row: &SummaryRow) -> String {
-    format!("{} / {} ({}, n = {}, duplicates {})", row.lost, row.confirmed, row.verdict, row.trials, row.duplicated)
+    let [lost, confirmed, duplicated] = [row.lost, row.confirmed, row.duplicated].map(count);
+    format!("{lost} / {confirmed} ({}, n = {}, duplicates {duplicated})", row.verdict, row.trials)
 }
 
 fn times_row(row: &SummaryRow) -> String {
@@ -183,12 +194,18 @@ mod tests {
     }
 
     #[test]
+    fn thousands_are_set_apart() {
+        let pairs = [(0, "0"), (999, "999"), (1000, "1,000"), (559_837, "559,837"), (1_234_567, "1,234,567")];
+        assert!(pairs.iter().all(|(number, expected)| count(*number) == *expected));
+    }
+
+    #[test]
     fn an_empty_cell_says_that_it_was_not_run() {
         let mut result = synthetic::run();
         result.summary.retain(|row| row.scenario != Scenario::SlowSync);
         let text = markdown(&result);
         assert_eq!(text.matches("not run").count(), 2, "{text}");
-        assert!(text.contains("0 / 120000 (pass, n = 6"), "{text}");
+        assert!(text.contains("0 / 120,000 (pass, n = 6"), "{text}");
     }
 
     #[test]

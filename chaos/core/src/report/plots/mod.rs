@@ -42,7 +42,7 @@ fn x_axis(area: &Area<'_>, width: Width, frame: Frame, axis: &Axis, mark: fn(f64
 
 /// Lines along the frame with their marks left of it.
 fn y_axis(area: &Area<'_>, width: Width, frame: Frame, axis: &Axis, mark: fn(f64) -> String) -> Drawn {
-    for value in axis.marks(((frame.bottom - frame.top) / 28).max(2) as usize) {
+    for value in axis.marks(((frame.bottom - frame.top) / 28).max(3) as usize) {
         let y = axis.px(value);
         area.draw(&PathElement::new(vec![(frame.left, y), (frame.right, y)], GRID.solid()))?;
         area.draw(&Text::new(mark(value), (frame.left - 6, y), anchored(width, MUTED, HPos::Right, VPos::Center)))?;
