@@ -136,6 +136,7 @@ fn a_server_can_open_and_close_at_once() {
     assert_eq!(pair.at_client.events, [Seen::Other(Event::Open), Seen::Other(Event::Close { error: Some(error) })]);
     let refusal = pair.client.peer().and_then(|open| open.property(condition::CONNECTION_ESTABLISHMENT_FAILED));
     assert_eq!(refusal, Some(&Value::Bool(true)));
+    assert!(pair.client.peer().and_then(|open| open.idle_timeout_ms).is_some_and(|milliseconds| milliseconds < 1000));
     assert!(pair.client.is_finished() && pair.server.is_finished());
 }
 

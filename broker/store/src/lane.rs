@@ -435,7 +435,7 @@ impl Lane {
                 if let Some(batch) = &self.open
                     && batch.len() < batch.capacity() / 4
                 {
-                    self.buffer_bytes = (batch.capacity() / 2).max(BATCH_BYTES_MIN);
+                    self.buffer_bytes = (batch.capacity() / 2).next_multiple_of(BLOCK_SIZE).max(BATCH_BYTES_MIN);
                 }
                 self.close_batch();
             }

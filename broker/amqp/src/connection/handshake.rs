@@ -19,6 +19,11 @@ const HEADER_SASL: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
 /// Frames that we send are not larger than this, whatever the peer accepts, so that links of a session take turns.
 const FRAME_SIZE_SENT_MAX: u32 = 1 << 20;
 
+/// What a client that is turned away is told as our idle time-out, in milliseconds. python-qpid-proton does not read after a
+/// close with amqp:connection:forced, so that only writing tells it that the socket is gone and that it may go on to another
+/// server: the heartbeats that it sends for this make it write soon.
+const REFUSED_IDLE_TIMEOUT_MS: u32 = 400;
+
 /// Which end this is.
 #[derive(Debug)]
 pub(super) enum Side {
@@ -170,6 +175,9 @@ impl Core {
         open.channel_max = config.channel_max;
         // Half of what we enforce, so that a peer that sends at the last moment is not cut off.
         open.idle_timeout_ms = (config.idle_timeout_ms > 0).then_some((config.idle_timeout_ms / 2).max(1));
+        if open.property(condition::CONNECTION_ESTABLISHMENT_FAILED).is_some() {
+            open.idle_timeout_ms = Some(REFUSED_IDLE_TIMEOUT_MS);
+        }
         if open.container_id.is_empty() {
             open.container_id.clone_from(&config.container_id);
         }

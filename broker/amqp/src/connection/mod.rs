@@ -192,7 +192,9 @@ impl Connection {
 
     /// Client: at the start. Server: the answer to `Open`. May be followed by `close` at once.
     ///
-    /// An empty container-id and a client's absent hostname are taken from the configuration, as are all limits.
+    /// An empty container-id and a client's absent hostname are taken from the configuration, as are all limits. One with the
+    /// property amqp:connection-establishment-failed announces a close and makes the client send heartbeats in quick succession,
+    /// by which it finds the end of the socket.
     pub fn open(&mut self, open: Open) {
         self.core.open(open);
     }
