@@ -1,4 +1,4 @@
-//! Taking an epoch: rules 6 and 7 of the write-then-check protocol (docs/decisions, "Epochs").
+//! Taking an epoch: rules 6 and 7 of docs/FORMATS.md.
 //!
 //! Owns the order of steps from the spare files to the linked owner record, and the walk that claims the slots of
 //! older epochs before it reads what they wrote. Whoever holds `owner.N` is the only one who may ever serve as N.

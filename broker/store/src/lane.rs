@@ -194,9 +194,7 @@ impl Lane {
     }
 
     fn fits(&self, record_bytes: usize, claim: Claim) -> Result<(), Refused> {
-        let offset = self.open.as_ref().map_or(self.offset as usize, |batch| batch.offset as usize);
-        let used = self.open.as_ref().map_or(BATCH_HEADER_BYTES, Batch::len);
-        let end = (offset + used + record_bytes).next_multiple_of(BLOCK_SIZE) as u64;
+        let end = self.end_with(record_bytes);
         let next_stands = self.standing.contains_key(&(self.sequence + 1));
         let is_last = self.is_disk_full && self.spares.is_empty() && !self.is_adopting;
         let share = if is_last { RESERVE_SHARE_LAST } else { RESERVE_SHARE };
@@ -213,21 +211,37 @@ impl Lane {
         }
     }
 
+    /// Whether the open batch takes the record.
+    fn takes(&self, batch: &Batch, record_bytes: usize) -> bool {
+        batch.has_room(record_bytes) && batch.len() + record_bytes <= self.shared.config.batch_bytes_max
+    }
+
+    /// Where in the segment the lane would end with one more record, in bytes.
+    fn end_with(&self, record_bytes: usize) -> u64 {
+        let alone = (BATCH_HEADER_BYTES + record_bytes + RECORD_ALIGNMENT).next_multiple_of(BLOCK_SIZE);
+        let (offset, bytes) = match &self.open {
+            Some(batch) if self.takes(batch, record_bytes) => {
+                (batch.offset, (batch.len() + record_bytes + RECORD_ALIGNMENT).next_multiple_of(BLOCK_SIZE))
+            }
+            Some(batch) => (batch.offset, batch.padded_len() + alone),
+            None => (self.offset, alone),
+        };
+        u64::from(offset) + bytes as u64
+    }
+
     /// Makes sure that the open batch takes `record_bytes` more.
     fn make_room(&mut self, record_bytes: usize, claim: Claim) -> Result<(), Refused> {
         self.fits(record_bytes, claim)?;
         let batch_bytes_max = self.shared.config.batch_bytes_max;
         match &self.open {
-            Some(batch) if batch.has_room(record_bytes) && batch.len() + record_bytes <= batch_bytes_max => {
-                return Ok(());
-            }
+            Some(batch) if self.takes(batch, record_bytes) => return Ok(()),
             Some(batch) => {
                 self.buffer_bytes = (batch.capacity() * 2).min(batch_bytes_max.next_multiple_of(BLOCK_SIZE));
                 self.close_batch();
             }
             None => {}
         }
-        if self.current.is_none() || !self.fits_segment(record_bytes) {
+        if self.current.is_none() || self.end_with(record_bytes) > self.segment_bytes {
             self.enter_segment();
         }
         if self.open.as_ref().is_none_or(|batch| !batch.has_room(record_bytes)) {
@@ -235,12 +249,6 @@ impl Lane {
             self.open_batch(record_bytes);
         }
         Ok(())
-    }
-
-    fn fits_segment(&self, record_bytes: usize) -> bool {
-        let end =
-            self.offset as usize + (BATCH_HEADER_BYTES + record_bytes + RECORD_ALIGNMENT).next_multiple_of(BLOCK_SIZE);
-        end as u64 <= self.segment_bytes
     }
 
     /// Goes on in the next segment, which stands ready or is about to, and repeats the definitions there.
@@ -374,6 +382,9 @@ impl Lane {
         assert!(lsn >= self.next_lsn);
         if lsn > self.next_lsn {
             self.close_batch();
+            if !self.is_dirty() {
+                self.durable = lsn - 1;
+            }
             self.next_lsn = lsn;
         }
     }

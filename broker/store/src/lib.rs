@@ -1,6 +1,7 @@
 //! Journal, group commit, epochs and recovery of the broker: pure. Disk requests come out, completions go in.
 //!
-//! Start at [`Store`]. The byte layout is in `format` and docs/FORMATS.md and nowhere else.
+//! Start at [`Store`]. The byte layout is in `format` and docs/FORMATS.md and nowhere else; "rule N" in a comment is one
+//! of the rules of epochs there.
 //! No clock, thread, file, socket or randomness of its own: time and disk results are arguments.
 
 #![forbid(unsafe_code)]

@@ -59,6 +59,12 @@ impl Standby {
         self.next_look
     }
 
+    /// Tries again at once to make what could not be made before.
+    pub(crate) fn retry_spares(&mut self) {
+        self.spare_error = None;
+        self.maker.retry_now();
+    }
+
     /// Tries the newest owner's lock as soon as it is known.
     pub(crate) fn ask_lock(&mut self) {
         self.is_lock_asked = true;
@@ -130,6 +136,8 @@ impl Standby {
                 Some(Made::DiskFull { error, .. } | Made::Failed(error)) => {
                     events.push(Event::Note(format!("no spare segment: {error}")));
                     self.spare_error = Some(error);
+                    // The folder itself may have gone.
+                    self.has_folders = false;
                 }
                 None => return Ok(()),
             }

@@ -187,6 +187,7 @@ impl Store {
         if matches!(self.phase, Phase::Idle | Phase::Watching) {
             self.become_phase(Phase::Preparing);
             self.claim_after = self.told_epoch;
+            self.standby.retry_spares();
             // Who owns the store is looked up anew: a claim of an epoch that is taken already is wasted work.
             self.standby.look(now);
             self.run();
