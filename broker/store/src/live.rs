@@ -28,10 +28,16 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn published(&mut self, lsn: u64, location: Location, key: MessageKey, destinations: &[u32]) {
+    pub(crate) fn published(
+        &mut self,
+        lsn: u64,
+        location: Location,
+        key: MessageKey,
+        mut destinations: impl Iterator<Item = u32>,
+    ) {
         assert!(self.messages.last().is_none_or(|last| last.lsn < lsn), "records come in order");
-        let Some((destination, more)) = destinations.split_first() else { return };
-        let (destination, more_destinations) = (*destination, more.to_vec());
+        let Some(destination) = destinations.next() else { return };
+        let more_destinations = destinations.collect();
         self.messages.push(Message { lsn, location, key, destination, more_destinations, is_live: true });
     }
 
@@ -93,7 +99,7 @@ impl Visit for Live {
         match record {
             Record::Publish { key, destinations, payload_offset, payload } => {
                 let location = Location { segment, offset: offset + payload_offset, len: payload.len() as u32 };
-                self.published(lsn, location, key, &destinations);
+                self.published(lsn, location, key, destinations.iter());
             }
             Record::Acknowledge(ranges) => {
                 ranges.iter().for_each(|(first, last)| self.acknowledged(*first, *last, |_| {}))
@@ -114,7 +120,7 @@ mod tests {
             lsn,
             Location { segment: lsn as u32 / 10, offset: 4096, len: 1 },
             MessageKey::default(),
-            &[1, 2],
+            [1, 2].into_iter(),
         );
     }
 

@@ -7,7 +7,9 @@ use crate::decide::BatchSeen;
 use crate::format::{BATCH_HEADER_BYTES, BatchHeader, SegmentIdentity};
 use crate::port::{File, Ticket, data};
 use crate::shared::CHUNK_BYTES;
+use bytes::{Bytes, BytesMut};
 use disk::{BLOCK_SIZE, DiskError};
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 /// Chunks that are read ahead.
@@ -20,11 +22,20 @@ pub(crate) struct Reader {
     limit: u64,
     in_flight: VecDeque<(usize, Ticket)>,
     next_read: u64,
-    buffer: Vec<u8>,
-    /// Offset in the file of the first byte of `buffer`.
+    /// What arrived and is not behind us yet, in order; whole chunks, so that a batch within one is not copied.
+    chunks: VecDeque<Bytes>,
+    /// Offset in the file of the first byte of `chunks`, and behind the last.
     base: u64,
+    end: u64,
     /// Bytes that arrived.
     pub(crate) bytes_read: u64,
+}
+
+/// A valid batch: its header, and all its bytes.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) header: BatchHeader,
+    pub(crate) bytes: Bytes,
 }
 
 /// What lies behind a place that does not continue the journal.
@@ -40,21 +51,22 @@ impl Reader {
     /// Reads `file` up to `limit` bytes.
     pub(crate) fn new(file: File, limit: u64) -> Self {
         let limit = limit.min(file.opened_len());
-        Self { file, limit, in_flight: VecDeque::new(), next_read: 0, buffer: Vec::new(), base: 0, bytes_read: 0 }
+        let (in_flight, chunks) = (VecDeque::new(), VecDeque::new());
+        Self { file, limit, in_flight, next_read: 0, chunks, base: 0, end: 0, bytes_read: 0 }
     }
 
     /// Goes on reading at `offset`, which may lie before what was read.
     pub(crate) fn restart(&mut self, offset: u64) {
         self.in_flight.clear();
-        self.buffer.clear();
-        self.base = offset;
-        self.next_read = offset;
+        self.chunks.clear();
+        (self.base, self.end, self.next_read) = (offset, offset, offset);
     }
 
     /// The bytes at `offset`, which goes back only by `restart`; `None` beyond the end.
-    pub(crate) async fn bytes(&mut self, offset: u64, len: usize) -> Result<Option<&[u8]>, DiskError> {
+    pub(crate) async fn bytes(&mut self, offset: u64, len: usize) -> Result<Option<Bytes>, DiskError> {
+        assert!(offset >= self.base, "a segment is read forwards");
         self.forget(offset);
-        while self.base + (self.buffer.len() as u64) < offset + len as u64 {
+        while self.end < offset + len as u64 {
             if offset + len as u64 > self.limit {
                 return Ok(None);
             }
@@ -62,14 +74,35 @@ impl Reader {
             let Some((asked, ticket)) = self.in_flight.pop_front() else { return Ok(None) };
             let bytes = data(ticket.await?)?;
             self.bytes_read += bytes.len() as u64;
-            self.buffer.extend_from_slice(&bytes);
+            self.end += bytes.len() as u64;
             if bytes.len() < asked {
-                self.limit = self.base + self.buffer.len() as u64;
+                self.limit = self.end;
                 self.in_flight.clear();
             }
+            self.chunks.push_back(bytes);
         }
-        let start = (offset - self.base) as usize;
-        Ok(Some(&self.buffer[start..start + len]))
+        Ok(Some(self.cut((offset - self.base) as usize, len)))
+    }
+
+    /// `len` bytes from `start` of the chunks: a part of one, or put together from several.
+    fn cut(&self, mut start: usize, len: usize) -> Bytes {
+        let mut parts = BytesMut::new();
+        for chunk in &self.chunks {
+            if start >= chunk.len() {
+                start -= chunk.len();
+                continue;
+            }
+            if parts.is_empty() && start + len <= chunk.len() {
+                return chunk.slice(start..start + len);
+            }
+            let wanted = (len - parts.len()).min(chunk.len() - start);
+            parts.extend_from_slice(&chunk[start..start + wanted]);
+            start = 0;
+            if parts.len() == len {
+                break;
+            }
+        }
+        parts.freeze()
     }
 
     fn read_ahead(&mut self) {
@@ -82,12 +115,10 @@ impl Reader {
         }
     }
 
-    /// Drops what lies before `offset`, now and then.
+    /// Drops the chunks that end before `offset`.
     fn forget(&mut self, offset: u64) {
-        let dead = offset.saturating_sub(self.base) as usize;
-        if dead > CHUNK_BYTES && dead <= self.buffer.len() {
-            self.buffer.drain(..dead);
-            self.base = offset;
+        while self.chunks.front().is_some_and(|chunk| self.base + chunk.len() as u64 <= offset) {
+            self.base += self.chunks.pop_front().map_or(0, |chunk| chunk.len() as u64);
         }
     }
 
@@ -97,23 +128,22 @@ impl Reader {
         identity: &SegmentIdentity,
         offset: u64,
         expected: u64,
-    ) -> Result<(BatchSeen, Option<BatchHeader>), DiskError> {
+    ) -> Result<(BatchSeen, Option<Found>), DiskError> {
         let Some(block) = self.bytes(offset, BLOCK_SIZE).await? else { return Ok((BatchSeen::Damaged, None)) };
         let Some(header) = BatchHeader::peek(identity, &block[..BATCH_HEADER_BYTES]) else {
             let is_zero = block.iter().all(|byte| *byte == 0);
             return Ok((if is_zero { BatchSeen::Zero } else { BatchSeen::Damaged }, None));
         };
-        let whole = match self.bytes(offset, header.length as usize).await? {
-            Some(batch) => BatchHeader::is_whole(identity, batch),
-            None => false,
+        let batch = self.bytes(offset, header.length as usize).await?;
+        let Some(bytes) = batch.filter(|batch| BatchHeader::is_whole(identity, batch)) else {
+            return Ok((BatchSeen::Damaged, None));
         };
         let seen = match header.first_lsn.cmp(&expected) {
-            _ if !whole => return Ok((BatchSeen::Damaged, None)),
-            std::cmp::Ordering::Less => BatchSeen::Behind,
-            std::cmp::Ordering::Equal => BatchSeen::Next,
-            std::cmp::Ordering::Greater => BatchSeen::Ahead,
+            Ordering::Less => BatchSeen::Behind,
+            Ordering::Equal => BatchSeen::Next,
+            Ordering::Greater => BatchSeen::Ahead,
         };
-        Ok((seen, Some(header)))
+        Ok((seen, Some(Found { header, bytes })))
     }
 
     /// Searches valid batches from `offset` to `end`. `minimum`: only those count as the next one that start there or later.
@@ -127,8 +157,8 @@ impl Reader {
         let mut ahead = Ahead::default();
         let mut at = offset;
         while at < end.min(self.limit) {
-            let (_, header) = self.classify(identity, at, minimum).await?;
-            let Some(header) = header else {
+            let (_, found) = self.classify(identity, at, minimum).await?;
+            let Some(Found { header, .. }) = found else {
                 at += BLOCK_SIZE as u64;
                 continue;
             };

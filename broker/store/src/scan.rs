@@ -15,8 +15,9 @@ use crate::format::{
     SegmentIdentity, read_record,
 };
 use crate::port::File;
-use crate::reader::{Ahead, Reader};
+use crate::reader::{Ahead, Found, Reader};
 use crate::shared::{CHUNK_BYTES, Shared, while_doing};
+use bytes::Bytes;
 use disk::{BLOCK_SIZE, OpenMode};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -59,7 +60,7 @@ pub(crate) struct FoundSegment {
 #[derive(Debug)]
 pub(crate) struct Held {
     header: BatchHeader,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     place: Place,
 }
 
@@ -139,7 +140,7 @@ struct Stop {
 
 /// Where reading goes on.
 enum Step {
-    Batch(BatchHeader),
+    Batch(Found),
     Segment(Entered),
     /// To a valid batch behind damage: in the next segment if given, at this offset.
     Skip(Option<Entered>, u64),
@@ -184,9 +185,10 @@ impl<V: Visit> Scanner<V> {
                 break;
             }
             match self.step(&mut entered, &piece, offset).await? {
-                Step::Batch(header) => {
-                    self.accept(&mut entered, &piece, offset, header).await?;
-                    offset += header.padded_bytes();
+                Step::Batch(found) => {
+                    let padded_bytes = found.header.padded_bytes();
+                    self.accept(&entered, &piece, offset, found)?;
+                    offset += padded_bytes;
                 }
                 Step::Segment(next) => {
                     self.leave(&entered);
@@ -244,7 +246,8 @@ impl<V: Visit> Scanner<V> {
         let limit = piece.end.filter(|end| end.sequence == sequence).map_or(u64::MAX, |end| u64::from(end.offset));
         let mut reader = Reader::new(file, limit);
         let block = reader.bytes(0, BLOCK_SIZE).await.map_err(while_doing("reading a segment"))?;
-        let (seen, segment_bytes) = match block.map_or(Err(BlockError::Damaged), SegmentHeader::decode) {
+        let (seen, segment_bytes) = match block.map_or(Err(BlockError::Damaged), |block| SegmentHeader::decode(&block))
+        {
             Ok(header) if header.identity == identity => (HeaderSeen::Expected, header.segment_bytes),
             Ok(_) => (HeaderSeen::Foreign, 0),
             Err(BlockError::Damaged) => (HeaderSeen::Damaged, 0),
@@ -278,13 +281,13 @@ impl<V: Visit> Scanner<V> {
         let Entered { reader, identity, segment_bytes } = entered;
         let at = u64::from(offset);
         let is_full = at >= *segment_bytes;
-        let (seen, header) = if is_full {
+        let (seen, found) = if is_full {
             (BatchSeen::Zero, None)
         } else {
             reader.classify(identity, at, self.expected).await.map_err(reading())?
         };
-        if let (BatchSeen::Next, Some(header)) = (seen, header) {
-            return Ok(Step::Batch(header));
+        if let (BatchSeen::Next, Some(found)) = (seen, found) {
+            return Ok(Step::Batch(found));
         }
         let mut next = match piece.end.is_none_or(|end| identity.sequence < end.sequence) {
             true => Some(self.enter(piece, identity.sequence + 1).await?),
@@ -418,27 +421,16 @@ impl<V: Visit> Scanner<V> {
     }
 
     /// Takes a batch that continues the journal.
-    async fn accept(
-        &mut self,
-        entered: &mut Entered,
-        piece: &Piece,
-        offset: u32,
-        header: BatchHeader,
-    ) -> Result<(), StoreError> {
+    fn accept(&mut self, entered: &Entered, piece: &Piece, offset: u32, found: Found) -> Result<(), StoreError> {
+        let Found { header, bytes } = found;
         let file = entered.reader.file.clone();
-        let bytes = entered
-            .reader
-            .bytes(u64::from(offset), header.length as usize)
-            .await
-            .map_err(while_doing("reading a segment"))?;
-        let bytes = bytes.expect("the batch was read just now");
         let place =
             Place { piece: *piece, sequence: entered.identity.sequence, offset, path: file.path().to_owned(), file };
         self.expected = header.next_lsn();
         if piece.end.is_some() || !self.plan.holds_tail {
-            return self.visit(&place, &header, bytes);
+            return self.visit(&place, &header, &bytes);
         }
-        self.result.held.push_back(Held { header, bytes: bytes.to_vec(), place });
+        self.result.held.push_back(Held { header, bytes, place });
         self.durable_through = self.durable_through.max(header.durable_through);
         while self.result.held.front().is_some_and(|held| held.header.next_lsn() <= self.durable_through + 1) {
             let Some(held) = self.result.held.pop_front() else { break };

@@ -146,8 +146,9 @@ fn copy(lane: &mut Lane, inherited: &mut Inherited) -> Result<(), Refused> {
 fn copy_record(lane: &mut Lane, live: &mut Live, lsn: u64, record: Record<'_>) -> Result<(), Refused> {
     let copied = match record {
         Record::Publish { key, destinations, payload, .. } => {
-            let appended = lane.copy_publish(&destinations, key, payload)?;
-            live.published(appended.lsn, appended.location, key, &destinations);
+            let ids: Vec<u32> = destinations.iter().collect();
+            let appended = lane.copy_publish(&ids, key, payload)?;
+            live.published(appended.lsn, appended.location, key, ids.into_iter());
             appended.lsn
         }
         Record::Acknowledge(ranges) => {

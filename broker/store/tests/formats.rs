@@ -250,7 +250,13 @@ fn what_is_written_reads_back() {
         assert_eq!(read_record(&bytes), Some((expected, bytes.len())), "{name}");
     };
     let payload_offset = (PUBLISH_FIXED_BYTES + 8 + PAYLOAD_CHECKSUM_BYTES) as u32;
-    read("Publish", Record::Publish { key: KEY, destinations: vec![1, 2], payload_offset, payload: b"payload" });
+    match read_record(&sample("Publish")) {
+        Some((Record::Publish { key, destinations, payload_offset: offset, payload }, _)) => {
+            assert_eq!((key, offset, payload), (KEY, payload_offset, &b"payload"[..]));
+            assert_eq!(destinations.iter().collect::<Vec<_>>(), [1, 2]);
+        }
+        other => panic!("{other:?}"),
+    }
     read("Acknowledge", Record::Acknowledge(vec![(3, 4), (6, 6)]));
     read("Destination", Record::Destination { id: 0x0102_0304, name: "orders" });
     read("SEAL", Record::Seal(seal()));

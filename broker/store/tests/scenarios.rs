@@ -274,6 +274,36 @@ fn a_message_of_eight_mebibytes_is_kept_and_one_beyond_half_a_segment_refused() 
 }
 
 #[test]
+fn segments_of_many_chunks_come_back_whole() {
+    let config = Config {
+        segment_bytes: 8 << 20,
+        batch_bytes_max: 1 << 20,
+        sync_unflushed_max: 8 << 20,
+        async_unflushed_max: 8 << 20,
+        ..config()
+    };
+    let mut world = World::new(1, 1, config);
+    world.client_is_active = false;
+    let serving = expect(world.until_serving(), "start");
+    for _ in 0..200 {
+        for store in 0..2 {
+            fill(&mut world, serving, store, 7_001, 50);
+        }
+        expect(world.run_for(MS / 4), "work");
+    }
+    expect(world.settle(), "settle");
+    let expected: Vec<_> = (0..2).map(|store| world.model.live_ids(1, store)).collect();
+    assert!(expected.iter().all(|live| live.len() > 3_000), "several segments are full");
+    world.client_is_active = false;
+    world.crash();
+    // Whatever comes back is read, too.
+    let index = expect(world.settle(), "recovery");
+    let epoch = world.nodes[index].as_ref().expect("a node").epoch;
+    let found: Vec<_> = (0..2).map(|store| world.model.live_ids(epoch, store)).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn an_owner_that_cannot_read_its_slot_gives_up_in_time() {
     let (mut world, _) = busy(1, 1);
     world.client_is_active = false;

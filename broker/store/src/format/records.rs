@@ -129,6 +129,18 @@ pub struct Unlink {
     pub first_lsn: u64,
 }
 
+/// Ids of destinations, as they lie in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destinations<'a>(&'a [u8]);
+
+impl Destinations<'_> {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        let mut fields = Fields(self.0);
+        std::iter::from_fn(move || fields.u32())
+    }
+}
+
 /// A record, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record<'a> {
@@ -136,8 +148,8 @@ pub enum Record<'a> {
     Publish {
         /// As published.
         key: MessageKey,
-        /// Where it goes, four bytes each.
-        destinations: Vec<u32>,
+        /// Where it goes.
+        destinations: Destinations<'a>,
         /// Offset of the payload from the start of the record.
         payload_offset: u32,
         /// The message's bytes.
@@ -301,7 +313,7 @@ fn read_body<'a>(kind: u8, mut body: Fields<'a>, whole: &'a [u8]) -> Option<Reco
 fn read_publish<'a>(mut body: Fields<'a>, whole: &'a [u8]) -> Option<Record<'a>> {
     let expires_at_ms = body.u64()?;
     let (priority, flags, count) = (body.u8()?, body.u8()?, body.u16()?);
-    let destinations = (0..count).map(|_| body.u32()).collect::<Option<Vec<_>>>()?;
+    let destinations = Destinations(body.bytes(4 * usize::from(count))?);
     let _checksum = body.u32()?;
     let payload_offset = (whole.len() - body.0.len()) as u32;
     Some(Record::Publish {
