@@ -58,7 +58,7 @@ Examples:
 
 Exit codes: 0 pass, 1 violated, 2 unknown, 254 usage, 255 internal.")]
 struct RunArguments {
-    /// The servers, tried in this order: amqp://[user[:password]@]host[:port],...
+    /// The servers, tried in this order: `amqp://[user[:password]@]host[:port],...`
     #[arg(long = "url", value_name = "URLS", value_delimiter = ',', required = true, help_heading = "Where")]
     urls: Vec<Url>,
     /// The queues: client number n uses queue n modulo their count

@@ -27,7 +27,7 @@ pub struct StoreConfig {
     pub minimum_bytes: u64,
 }
 
-/// What a [`Store`] is made from.
+/// What a [`crate::Store`] is made from.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Absolute path of the folder that holds all stores.

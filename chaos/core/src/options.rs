@@ -1,4 +1,4 @@
-//! The command line: as typed. What it means is decided in [`crate::plan`] and [`crate::run`].
+//! The command line: as typed. What it means is decided in [`crate::plan`] and `crate::run`.
 
 use crate::scenario::{Scenario, StoreSetting, Suite};
 use clap::{Args, Parser, Subcommand};

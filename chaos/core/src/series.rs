@@ -100,7 +100,7 @@ pub fn write(path: &Path, buckets: &[Bucket]) -> Result<()> {
     std::fs::write(path, text).at(path)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub fn read(path: &Path) -> Result<Vec<Bucket>> {
     let text = std::fs::read_to_string(path).at(path)?;
     let mut lines = text.lines();
