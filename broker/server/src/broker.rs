@@ -20,7 +20,7 @@ use engine::ConsumerId;
 use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// How long a server that leaves waits for its last words to be sent.
 const FAREWELL: Nanos = 500_000_000;
@@ -123,6 +123,8 @@ pub struct Broker {
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
     addresses: HashMap<ConnectionId, SocketAddr>,
+    /// Clients sent away lately, by address and container-id, and when.
+    pub(crate) turned_away: HashMap<(Option<IpAddr>, String), Nanos>,
     listeners: Vec<ListenerId>,
     events: VecDeque<Event>,
     /// A clean stop is under way: nothing is taken in.
@@ -163,6 +165,7 @@ impl Broker {
             peer_address: parts.peer_address,
             peer_links: Vec::new(),
             addresses: HashMap::new(),
+            turned_away: HashMap::new(),
             listeners: parts.listeners,
             events: VecDeque::new(),
             stopping: false,
@@ -321,6 +324,11 @@ impl Broker {
         self.addresses.remove(&id);
     }
 
+    /// Where a connection comes from.
+    pub(crate) fn address_of(&self, id: ConnectionId) -> Option<IpAddr> {
+        self.addresses.get(&id).map(SocketAddr::ip)
+    }
+
     /// A connection, as the log names it.
     pub(crate) fn peer_name(&self, connection: &Connection) -> String {
         let address = self.connections.by_socket(connection.socket).and_then(|id| self.addresses.get(&id));
@@ -366,6 +374,11 @@ impl Broker {
 
     fn finish_connection(&mut self, now: Nanos, id: ConnectionId) {
         let Some(mut connection) = self.connections.take(id) else { return };
+        if connection.abandoned {
+            self.connections.restore(id, connection);
+            self.close_socket(id);
+            return;
+        }
         let was_finishing = connection.is_finishing();
         connection.transmit(now, &mut self.reactor);
         connection.arm_timer(&mut self.reactor, Timer::Connection(id).to_token());

@@ -86,6 +86,8 @@ pub(crate) struct Connection {
     pub(crate) unread: BytesMut,
     /// Its deliveries are held back until the peer reads.
     pub(crate) congested: bool,
+    /// To be closed without another word.
+    pub(crate) abandoned: bool,
     /// We began it (the FT link towards the peer).
     pub(crate) outgoing: bool,
     sending: bool,
@@ -133,6 +135,7 @@ impl Connection {
             stalled: false,
             unread: BytesMut::new(),
             congested: false,
+            abandoned: false,
             outgoing,
             // Nothing may be sent before the connection stands.
             sending: outgoing,

@@ -14,6 +14,10 @@ pub(crate) const ADMIN_CAPABILITY: &str = "understudy:admin";
 /// Desired by the other server of a pair.
 pub(crate) const PEER_CAPABILITY: &str = "understudy:ft";
 
+/// How long a client that was turned away is remembered, in nanoseconds, and how many are.
+const TURNED_AWAY_MEMORY: Nanos = 10_000_000_000;
+const TURNED_AWAY_MAX: usize = 10_000;
+
 impl Broker {
     /// The peer's open has arrived.
     pub(crate) fn opened(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection) {
@@ -33,7 +37,7 @@ impl Broker {
                     connection.become_stage(Stage::Waiting);
                     self.waiting.push(id);
                 }
-                Audience::Refuse => self.send_away(connection),
+                Audience::Refuse => self.send_away(now, id, connection),
             }
         }
     }
@@ -56,7 +60,7 @@ impl Broker {
             if connection.stage() == Stage::Waiting {
                 match self.audience {
                     Audience::Serve => self.serve(&mut connection),
-                    Audience::Refuse => self.send_away(&mut connection),
+                    Audience::Refuse => self.send_away(now, id, &mut connection),
                     Audience::Wait => self.waiting.push(id),
                 }
             }
@@ -78,10 +82,20 @@ impl Broker {
     }
 
     /// Turns a client away in the form that failover clients understand: an open that announces the close, then the close
-    /// that names the active server.
-    fn send_away(&mut self, connection: &mut Connection) {
-        let error = self.not_active_error("this server is on standby");
-        self.refuse(connection, error);
+    /// that names the active server. python-qpid-proton takes any open for success and begins its list of URLs anew, so
+    /// that it would come back here for ever: a client that comes back soon is ended without an open, and goes on.
+    fn send_away(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection) {
+        let container = connection.protocol.peer().map(|open| open.container_id.clone()).unwrap_or_default();
+        if self.turned_away.len() >= TURNED_AWAY_MAX {
+            self.turned_away.clear();
+        }
+        let before = self.turned_away.insert((self.address_of(id), container), now);
+        if before.is_some_and(|before| now < before + TURNED_AWAY_MEMORY) {
+            connection.abandoned = true;
+        } else {
+            let error = self.not_active_error("this server is on standby");
+            self.refuse(connection, error);
+        }
     }
 
     fn refuse(&mut self, connection: &mut Connection, error: amqp::Error) {
