@@ -133,3 +133,62 @@ impl Check {
         (self.in_flight.is_none() && self.unknown_since.is_some()).then_some(self.next_try)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::{Port, tests::opened};
+
+    fn zeros() -> Result<Outcome, DiskError> {
+        Ok(Outcome::Data(Bytes::from_static(&[0; BLOCK_SIZE])))
+    }
+
+    fn failed(kind: ErrorKind) -> Result<Outcome, DiskError> {
+        Err(DiskError { kind, message: String::new() })
+    }
+
+    fn check() -> Check {
+        Check::new(opened(&Port::default(), "/slot.2"), 2)
+    }
+
+    #[test]
+    fn only_what_was_durable_before_the_read_is_confirmed() {
+        let mut check = check();
+        assert!(check.start(10, &[5, 7], 1_000).is_some());
+        assert!(check.start(11, &[6, 9], 1_000).is_none(), "one read at a time");
+        assert_eq!(check.answered(12, zeros(), 1), Verdict::Unclaimed(vec![5, 7]));
+        assert!(check.start(13, &[5, 7], 1_000).is_none(), "nothing new, not idle for long");
+        assert!(check.start(13, &[6, 7], 1_000).is_some());
+        assert_eq!(check.answered(14, zeros(), 1), Verdict::Unclaimed(vec![6, 7]));
+        assert!(check.start(1_000, &[6, 7], 1_000).is_some(), "an idle owner looks, too");
+    }
+
+    #[test]
+    fn only_a_block_of_zeros_is_unclaimed() {
+        let claimed = [
+            Ok(Outcome::Data(Bytes::from_static(&[0; BLOCK_SIZE - 1]))),
+            Ok(Outcome::Data(Bytes::from_iter((0..BLOCK_SIZE).map(|index| u8::from(index == 4000))))),
+            failed(ErrorKind::NotFound),
+            failed(ErrorKind::StaleNetworkFileHandle),
+        ];
+        for answer in claimed {
+            let mut check = check();
+            check.start(0, &[1, 1], 0);
+            assert_eq!(check.answered(1, answer, 1), Verdict::Claimed);
+        }
+    }
+
+    #[test]
+    fn an_unreadable_slot_is_retried_and_given_up_after_the_limit_seen_twice() {
+        let mut check = check();
+        check.start(0, &[1, 1], 0);
+        assert_eq!(check.answered(10, failed(ErrorKind::TimedOut), 5), Verdict::Unknown);
+        assert_eq!(check.retry_at(), Some(15));
+        assert!(check.start(14, &[2, 2], 0).is_none() && check.start(15, &[2, 2], 0).is_some());
+        assert!(!check.is_overdue(99, 100, 20));
+        assert!(!check.is_overdue(100, 100, 20), "a pause may have hidden the answer");
+        assert!(check.is_overdue(120, 100, 20));
+        check.answered(121, zeros(), 5);
+        assert!(!check.is_overdue(1_000, 100, 20) && check.retry_at().is_none());
+    }
+}

@@ -5,6 +5,9 @@
 //! It does not make segments (`spares`), does not check ownership (`check`) and decides nothing about time except
 //! when an async store writes.
 
+#[cfg(test)]
+mod tests;
+
 use crate::api::{Appended, Body, Location, MessageKey, Mode, Refused};
 use crate::batch::{ACKNOWLEDGE_BYTES, Batch};
 use crate::cache::Cache;

@@ -250,3 +250,51 @@ pub(crate) fn data(outcome: Outcome) -> Result<bytes::Bytes, DiskError> {
         _ => unreachable!("a read answers with data"),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::task::Task;
+
+    /// An open file, for tests of what uses one.
+    pub(crate) fn opened(port: &Port, path: &str) -> File {
+        let port_of_task = port.clone();
+        let path = PathBuf::from(path);
+        let mut task = Task::new(async move { port_of_task.open(path, OpenMode::Read).await });
+        assert!(task.poll().is_none());
+        let request = port.poll().expect("an open is asked for");
+        port.route(DiskDone { id: request.id, result: Ok(Outcome::Opened { direct: true, len: 1 << 20 }) });
+        task.poll().expect("the answer is there").expect("it is good")
+    }
+
+    #[test]
+    fn the_last_clone_of_a_file_closes_it() {
+        let port = Port::default();
+        let file = opened(&port, "/a");
+        let clone = file.clone();
+        drop(file);
+        assert!(port.poll().is_none());
+        let id = clone.id();
+        drop(clone);
+        assert!(matches!(port.poll().map(|request| request.op), Some(DiskOp::Close { file }) if file == id));
+    }
+
+    #[test]
+    fn answers_go_to_who_waits_and_nothing_is_asked_after_the_end() {
+        let port = Port::default();
+        let id = port.submit(Purpose::Check, DiskOp::List { path: "/a".into() });
+        assert!(matches!(
+            port.route(DiskDone { id, result: Ok(Outcome::Done) }),
+            Routed::Purpose(Purpose::Check, Ok(_))
+        ));
+        assert!(matches!(port.route(DiskDone { id, result: Ok(Outcome::Done) }), Routed::Nobody));
+        let ticket = port.start(DiskOp::List { path: "/b".into() });
+        drop(ticket);
+        port.poll();
+        let forgotten = port.poll().map(|request| request.id).expect("the request itself is not forgotten");
+        assert!(matches!(port.route(DiskDone { id: forgotten, result: Ok(Outcome::Done) }), Routed::Nobody));
+        port.close();
+        port.submit(Purpose::Check, DiskOp::List { path: "/a".into() });
+        assert!(port.poll().is_none());
+    }
+}
