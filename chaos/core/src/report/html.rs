@@ -135,7 +135,7 @@ fn cell(row: &SummaryRow) -> String {
         0 => String::new(),
         wrong => format!(" ({wrong} unmarked or acknowledged before)"),
     };
-    let most = if row.lost > 0 { format!("<br>at most {} in one trial", row.lost_max) } else { String::new() };
+    let most = if row.lost > 0 { format!("<br>at most {} in one trial", count(row.lost_max)) } else { String::new() };
     format!(
         "<div class=\"cell {verdict}\"><span class=\"label\">{store} store, {scenario}</span>\
          <span class=\"big\">{lost} / {confirmed}</span>{tag}, n = {n}{most}<br>{duplicated} duplicates{wrongly}<br>{unexpected} unexpected</div>",
@@ -302,7 +302,8 @@ fn percentile_table(curves: &[Curve<'_>]) -> String {
         let cells = values.map(|ms| {
             if curve.histogram.is_empty() { "<td>-</td>".to_owned() } else { format!("<td>{}</td>", duration(ms)) }
         });
-        table += &format!("<tr><td>{}</td><td>{}</td>{}</tr>", curve.name, curve.histogram.len(), cells.concat());
+        table +=
+            &format!("<tr><td>{}</td><td>{}</td>{}</tr>", curve.name, count(curve.histogram.len()), cells.concat());
     }
     table + "</table></div>\n"
 }

@@ -34,11 +34,8 @@ fn paint(area: &Area<'_>, curves: &[Curve<'_>], width: Width) -> Drawn {
     let x = Axis::linear(0.0..depth, frame.left, frame.right);
     let ms = |value_ns: u64| value_ns as f64 / 1e6;
     let high = curves.iter().map(|curve| ms(curve.histogram.max())).fold(1.0, f64::max);
-    let low = curves
-        .iter()
-        .filter(|curve| !curve.histogram.is_empty())
-        .map(|curve| ms(curve.histogram.value_at_quantile(0.01)))
-        .fold(high, f64::min);
+    // The fastest of all say little, and would push the rest together.
+    let low = drawn(curves).map(|curve| ms(curve.histogram.value_at_quantile(0.5)) / 10.0).fold(high, f64::min);
     let y = Axis::logarithmic(low * 0.8..high * 1.2, frame.bottom, frame.top);
     y_axis(area, width, frame, &y, ms_mark)?;
     caption(area, width, frame, "latency")?;
@@ -48,7 +45,7 @@ fn paint(area: &Area<'_>, curves: &[Curve<'_>], width: Width) -> Drawn {
         area.draw(&Text::new(words, (px, frame.bottom + 6), anchored(width, MUTED, HPos::Center, VPos::Top)))?;
     }
     x_title(area, width, frame, "share of the messages that were faster")?;
-    for curve in curves.iter().filter(|curve| !curve.histogram.is_empty()) {
+    for curve in drawn(curves) {
         let steps = (-(1.0 / curve.histogram.len().max(1) as f64).log10() * 40.0) as i32;
         let point = |step: i32| {
             let nines = f64::from(step) / 40.0;
@@ -57,4 +54,8 @@ fn paint(area: &Area<'_>, curves: &[Curve<'_>], width: Width) -> Drawn {
         stroke(area, &(0..=steps).map(point).collect::<Vec<_>>(), curve.line)?;
     }
     Ok(())
+}
+
+fn drawn<'a, 'c>(curves: &'a [Curve<'c>]) -> impl Iterator<Item = &'a Curve<'c>> {
+    curves.iter().filter(|curve| !curve.histogram.is_empty())
 }
