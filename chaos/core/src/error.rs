@@ -111,8 +111,8 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// Somebody asked the run to end.
-    #[error("interrupted")]
-    Interrupted,
+    #[error("interrupted by {0}; the nodes are ended and their folders removed")]
+    Interrupted(&'static str),
 }
 
 impl Error {

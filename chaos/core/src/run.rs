@@ -100,7 +100,7 @@ fn run(suite: Suite, options: &RunOptions) -> Result<i32> {
     let result = runtime.block_on(async {
         tokio::select! {
             result = run_trials(&setting) => result,
-            () = interrupted() => Err(Error::Interrupted),
+            signal = interrupted() => Err(Error::Interrupted(signal)),
         }
     });
     let result = result.inspect_err(|_| cleanup::sweep())?;
@@ -112,13 +112,13 @@ fn run(suite: Suite, options: &RunOptions) -> Result<i32> {
 }
 
 /// Ctrl-C, or the end that a supervisor asks for.
-async fn interrupted() {
+async fn interrupted() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
             tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
             }
         }
         // Without handlers the signals end the process at once; the kernel then ends the nodes.
@@ -270,7 +270,7 @@ async fn run_trial(
             events.append(&trial, said)?;
             Ok(trial)
         }
-        Err(error @ (Error::File { .. } | Error::Interrupted)) => Err(error),
+        Err(error @ Error::File { .. }) => Err(error),
         Err(error) => {
             let mut trial = TrialResult::unjudged(plan);
             if error.is_environment() {
