@@ -15,7 +15,8 @@ fn world(seed: u64) -> (World, Faults) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut config = config();
     config.writes_in_flight_max = random.usize(1..=4);
-    config.batch_bytes_max = [8 << 10, 12 << 10, 16 << 10][random.usize(0..3)];
+    (config.segment_bytes, config.batch_bytes_max) =
+        [(128 << 10, 8 << 10), (128 << 10, 12 << 10), (128 << 10, 16 << 10), (512 << 10, 60 << 10)][random.usize(0..4)];
     config.cache_bytes_max = [0, 16 << 10, 1 << 20][random.usize(0..3)];
     config.stores[0].minimum_bytes = [0, 512 << 10][random.usize(0..2)];
     let slow = SimConfig {
