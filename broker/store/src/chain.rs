@@ -114,8 +114,9 @@ async fn list(shared: &Rc<Shared>, folder: &Path) -> Result<Vec<String>, StoreEr
     }
 }
 
-/// A name that the first claim of a new store would not have left behind: the folder is something else, or a store
-/// that lost its chain.
+/// A name that the first claims of a new store would not have left behind: the folder is something else, or a store
+/// that lost its chain. A claim of epoch 2 may have begun when a power loss took the name of `owner.1`; `slot.1` is
+/// made only after that name is durable.
 async fn foreign(shared: &Rc<Shared>) -> Result<Option<String>, StoreError> {
     for name in list(shared, shared.names.folder()).await? {
         if !shared.names.lanes().contains(&name) {
@@ -125,7 +126,7 @@ async fn foreign(shared: &Rc<Shared>) -> Result<Option<String>, StoreError> {
     for lane in shared.names.lanes() {
         for name in list(shared, &shared.names.lane(lane)).await? {
             match Name::parse(&name) {
-                Name::Temporary { .. } | Name::Segment { epoch: 1, .. } | Name::Slot { epoch: 2 } => {}
+                Name::Temporary { .. } | Name::Segment { epoch: 1 | 2, .. } | Name::Slot { epoch: 2 | 3 } => {}
                 _ => return Ok(Some(format!("{lane}/{name}"))),
             }
         }

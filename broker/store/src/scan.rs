@@ -138,6 +138,14 @@ struct Stop {
     there: Ahead,
 }
 
+/// What a look at a place gave.
+enum Look {
+    /// The journal goes on.
+    Go(Step),
+    /// It does not, here; and the next segment, if there should be one.
+    Stop(Stop, Option<Result<Entered, StoreError>>),
+}
+
 /// Where reading goes on.
 enum Step {
     Batch(Found),
@@ -277,6 +285,31 @@ impl<V: Visit> Scanner<V> {
 
     /// Decides about the place `offset`.
     async fn step(&mut self, entered: &mut Entered, piece: &Piece, offset: u32) -> Result<Step, StoreError> {
+        let mut look = self.look(entered, piece, offset).await?;
+        if let Look::Stop(stop, _) = &look
+            && piece.end.is_none()
+            && self.is_proved(piece, stop)
+        {
+            // An owner that does not know yet that it was replaced writes while we read. What a batch claims to be
+            // durable is there by now, so it counts as damage only if it is still not there.
+            entered.reader.restart(u64::from(offset));
+            look = self.look(entered, piece, offset).await?;
+        }
+        match look {
+            Look::Go(step) => Ok(step),
+            Look::Stop(stop, next) => self.stopped(piece, stop, next).await,
+        }
+    }
+
+    /// Whether anything shows that the place was durable once.
+    fn is_proved(&self, piece: &Piece, stop: &Stop) -> bool {
+        let claimed = self.durable_through.max(stop.here.durable_through).max(stop.there.durable_through);
+        // A segment has its full length before it has its name.
+        piece.end.is_some() || claimed >= self.expected || stop.is_short
+    }
+
+    /// Looks at the place `offset`, at what lies behind it, and at the next segment.
+    async fn look(&mut self, entered: &mut Entered, piece: &Piece, offset: u32) -> Result<Look, StoreError> {
         let reading = || while_doing("reading a segment");
         let Entered { reader, identity, segment_bytes } = entered;
         let at = u64::from(offset);
@@ -287,7 +320,7 @@ impl<V: Visit> Scanner<V> {
             reader.classify(identity, at, self.expected).await.map_err(reading())?
         };
         if let (BatchSeen::Next, Some(found)) = (seen, found) {
-            return Ok(Step::Batch(found));
+            return Ok(Look::Go(Step::Batch(found)));
         }
         let mut next = match piece.end.is_none_or(|end| identity.sequence < end.sequence) {
             true => Some(self.enter(piece, identity.sequence + 1).await?),
@@ -299,7 +332,7 @@ impl<V: Visit> Scanner<V> {
             let classified = next.reader.classify(&next.identity, first, self.expected).await;
             seen_there = classified.map_err(reading())?.0;
             if seen_there == BatchSeen::Next {
-                return Ok(next_segment(next));
+                return Ok(Look::Go(next_segment(next)));
             }
         }
         let behind = if seen == BatchSeen::Ahead { at } else { at + BLOCK_SIZE as u64 };
@@ -320,7 +353,7 @@ impl<V: Visit> Scanner<V> {
             _ => (reader.file.path(), at),
         };
         let stop = Stop { seen, path: path.to_owned(), at, is_short, here, there };
-        self.stopped(piece, stop, next).await
+        Ok(Look::Stop(stop, next))
     }
 
     /// The place does not continue the journal: is that its end, or damage?
@@ -330,11 +363,8 @@ impl<V: Visit> Scanner<V> {
         stop: Stop,
         next: Option<Result<Entered, StoreError>>,
     ) -> Result<Step, StoreError> {
-        let Stop { seen, path, at, is_short, here, there } = stop;
-        let claimed = self.durable_through.max(here.durable_through).max(there.durable_through);
-        // A segment has its full length before it has its name.
-        let is_proved = piece.end.is_some() || claimed >= self.expected || is_short;
-        let proof = if is_proved { Proof::Durable } else { Proof::Nothing };
+        let proof = if self.is_proved(piece, &stop) { Proof::Durable } else { Proof::Nothing };
+        let Stop { seen, path, at, here, there, .. } = stop;
         let next = match next {
             Some(Err(error)) => {
                 // A name or header that must be there is not, whatever the batch looks like.

@@ -77,6 +77,21 @@ fn what_is_confirmed_is_recovered() {
     );
 }
 
+/// Seeds that found something, and what.
+const FOUND: [(u64, &str); 3] = [
+    (5, "a sweeper let go of a temporary file's lock before it had unlinked it"),
+    (9_001_141, "a power loss took owner.1 when a claim of epoch 2 had begun, and the folder was refused"),
+    (7_000_823, "what a replaced owner wrote while it was being read looked like damage"),
+];
+
+#[test]
+fn what_was_found_once_stays_mended() {
+    for (seed, story) in FOUND {
+        println!("{seed}: {story}");
+        check(seed);
+    }
+}
+
 /// The property must fail within this many seeds when it is broken on purpose.
 const MUTANT_SEEDS: u64 = 60;
 
