@@ -407,6 +407,7 @@ impl Broker {
             store::Event::Confirmable { store, through } => self.confirmable(store, through),
             store::Event::Room { .. } => self.resume_stalled(now, true),
             store::Event::Body { store, location, result } => self.body_arrived(now, (store, location), result),
+            store::Event::Backlog { .. } => self.exchange.load_all(),
             store::Event::Fenced { by_epoch } => self.ha.handle(now, Input::Fenced { by_epoch }),
             store::Event::Poisoned(error) => self.ha.handle(now, Input::Poisoned { reason: error.to_string() }),
             store::Event::Stopped => self.leave(now, 0, "this server is stopping"),
@@ -418,6 +419,7 @@ impl Broker {
         for remark in self.exchange.recover(recovered) {
             self.log.line(remark);
         }
+        self.exchange.load_all();
         for note in &recovered.notes {
             self.log.line(note.clone());
         }

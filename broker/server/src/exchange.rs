@@ -12,7 +12,7 @@ use bytes::Bytes;
 use engine::{DeliveryToken, Engine, Entry, Place, QueueId, Settle, StoreId, Visibility};
 use reactor::Nanos;
 use std::collections::{HashMap, VecDeque};
-use store::{Body, Location, MessageKey, Recovered, Store};
+use store::{Backlog, Body, Location, MessageKey, Recovered, RecoveredDestination, Store};
 
 /// Entry flag of the server: the message is persistent.
 const DURABLE: u8 = 0x10;
@@ -54,6 +54,8 @@ pub(crate) struct Exchange {
     sync: Vec<bool>,
     destinations: Vec<HashMap<QueueId, u32>>,
     destinations_next: Vec<u32>,
+    /// The queues of recovered destinations, by store and number.
+    recovered: HashMap<(u8, u32), QueueId>,
     lsn_last: Vec<u64>,
     /// Publishers that wait for their confirmation.
     pub(crate) publishes: Confirms<(ConnectionId, ReceivedDelivery)>,
@@ -74,6 +76,7 @@ impl Exchange {
             sync,
             destinations: vec![HashMap::new(); stores],
             destinations_next: vec![0; stores],
+            recovered: HashMap::new(),
             lsn_last: vec![0; stores],
             publishes: Confirms::new(stores),
             removals: Confirms::new(stores),
@@ -209,11 +212,10 @@ impl Exchange {
         }
     }
 
-    /// Fills the queues from what the store found. Returns remarks for the operator.
+    /// Makes the queues that the store found. Their messages follow by [`Exchange::load`]. Returns remarks for the operator.
     pub(crate) fn recover(&mut self, recovered: &Recovered) -> Vec<String> {
         let mut remarks = Vec::new();
-        let mut queues: HashMap<(u8, u32), QueueId> = HashMap::new();
-        for (store, id, name) in &recovered.destinations {
+        for RecoveredDestination { store, id, name, .. } in &recovered.destinations {
             let index = usize::from(*store);
             let (queue, known) = self.engine.restore(name);
             if !known {
@@ -221,12 +223,25 @@ impl Exchange {
                     "Queue '{name}' holds stored messages, but no line of queues.conf allows it: kept until it is empty"
                 ));
             }
-            queues.insert((*store, *id), queue);
+            self.recovered.insert((*store, *id), queue);
             self.destinations[index].insert(queue, *id);
             self.destinations_next[index] = self.destinations_next[index].max(id + 1);
         }
-        for message in &recovered.messages_list {
-            let queue = queues[&(message.store, message.destination)];
+        remarks
+    }
+
+    /// Fills the queues with what can be had now of what the stores found.
+    pub(crate) fn load_all(&mut self) {
+        for store in 0..self.sync.len() {
+            while self.load(store as u8, usize::MAX) {}
+        }
+    }
+
+    /// Fills the queues with a part of what the store found. False: all that can be had now was taken.
+    fn load(&mut self, store: u8, limit: usize) -> bool {
+        let Backlog::Part { messages, .. } = self.store.backlog(store, limit) else { return false };
+        for message in &messages {
+            let queue = self.recovered[&(message.store, message.destination)];
             let entry = Entry {
                 lsn: message.lsn,
                 expires_at_ms: message.key.expires_at_ms,
@@ -239,7 +254,7 @@ impl Exchange {
             let last = &mut self.lsn_last[usize::from(message.store)];
             *last = (*last).max(message.lsn);
         }
-        remarks
+        true
     }
 
     /// What became durable and checked.

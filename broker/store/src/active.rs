@@ -4,7 +4,7 @@
 //! serving is: copies durable, SEAL durable, check passed (rule 9). Each child has its own file; this one routes.
 
 use crate::StoreError;
-use crate::api::{Appended, Body, Event, Location, MessageKey, Mode, Recovered, Refused};
+use crate::api::{Appended, Backlog, Body, Event, Location, MessageKey, Mode, Recovered, Refused};
 use crate::bodies::Bodies;
 use crate::check::{Check, Verdict};
 use crate::claim::Taken;
@@ -205,6 +205,19 @@ impl Active {
     pub(crate) fn body(&mut self, store: u8, location: Location) -> Body {
         let index = usize::from(store) + 1;
         self.bodies.get(&self.shared.port, index, &mut self.takeover.lanes[index], location)
+    }
+
+    /// The next part of what was recovered.
+    pub(crate) fn backlog(&mut self, store: u8, limit: usize) -> Backlog {
+        let Some(backlog) = self.takeover.backlogs.get_mut(usize::from(store)) else { return Backlog::Complete };
+        if backlog.is_empty() {
+            return Backlog::Complete;
+        }
+        let messages: Vec<_> = backlog.drain(..limit.min(backlog.len())).collect();
+        let is_last = backlog.is_empty();
+        let destinations = self.lane(store).destinations().filter(|_| is_last);
+        let finished = destinations.map(|(id, _)| id).collect();
+        Backlog::Part { messages, finished }
     }
 
     pub(crate) fn confirmable(&self, store: u8) -> u64 {

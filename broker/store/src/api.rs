@@ -207,6 +207,35 @@ pub struct RecoveredMessage {
     pub key: MessageKey,
 }
 
+/// A destination that recovery found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredDestination {
+    /// Index of the store.
+    pub store: u8,
+    /// As it was defined.
+    pub id: u32,
+    /// As it was defined.
+    pub name: String,
+    /// Live messages may lie in it: new ones wait behind them until [`Backlog::Part`] says that it is finished.
+    pub has_backlog: bool,
+}
+
+/// What [`crate::Store::backlog`] hands over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// The next live messages in order of their sequence numbers.
+    Part {
+        /// As many as were asked for at most, and perhaps none.
+        messages: Vec<RecoveredMessage>,
+        /// Destinations to which no more follow.
+        finished: Vec<u32>,
+    },
+    /// The next ones are being read; [`Event::Backlog`] follows.
+    Pending,
+    /// All were handed over.
+    Complete,
+}
+
 /// What a claim found.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
@@ -214,14 +243,12 @@ pub struct Recovered {
     pub epoch: u64,
     /// Bytes read from the journal.
     pub bytes: u64,
-    /// Live messages.
+    /// Live messages; [`crate::Store::backlog`] hands them over.
     pub messages: u64,
     /// Segments read.
     pub segments: u64,
-    /// Defined destinations: (store, id, name).
-    pub destinations: Vec<(u8, u32, String)>,
-    /// Live messages, per store in order of their sequence numbers.
-    pub messages_list: Vec<RecoveredMessage>,
+    /// Defined destinations.
+    pub destinations: Vec<RecoveredDestination>,
     /// For the operator's log: what was cut, dropped or quarantined.
     pub notes: Vec<String>,
 }
@@ -266,6 +293,11 @@ pub enum Event {
     },
     /// A store that refused with [`Refused::Throttled`] or [`Refused::Full`] admits again.
     Room {
+        /// Index of the store.
+        store: u8,
+    },
+    /// More of what recovery found can be had from [`crate::Store::backlog`].
+    Backlog {
         /// Index of the store.
         store: u8,
     },

@@ -37,8 +37,8 @@ mod takeover;
 mod task;
 
 pub use api::{
-    Appended, Body, Config, ConfigError, Event, Location, MessageKey, Mode, Recovered, RecoveredMessage, Refused,
-    StoreConfig,
+    Appended, Backlog, Body, Config, ConfigError, Event, Location, MessageKey, Mode, Recovered, RecoveredDestination,
+    RecoveredMessage, Refused, StoreConfig,
 };
 pub use error::StoreError;
 pub use store::Store;

@@ -14,7 +14,7 @@ use crate::shared::{Shared, while_doing};
 use crate::standby::Standby;
 use crate::takeover::Takeover;
 use crate::task::Task;
-use crate::{Appended, Body, Config, Event, Location, MessageKey, Refused, StoreError};
+use crate::{Appended, Backlog, Body, Config, Event, Location, MessageKey, Refused, StoreError};
 use bytes::BytesMut;
 use disk::{BLOCK_SIZE, DiskDone, DiskError, DiskRequest, Nanos, Outcome};
 use std::collections::VecDeque;
@@ -258,6 +258,15 @@ impl Store {
         match &mut self.phase {
             Phase::Active(active) => active.body(store, location),
             _ => Body::Pending,
+        }
+    }
+
+    /// Hands over what recovery found, oldest first and `limit` messages at most: to be called until it is complete,
+    /// beside other work. Messages are acknowledged and read only after they were handed over.
+    pub fn backlog(&mut self, store: u8, limit: usize) -> Backlog {
+        match &mut self.phase {
+            Phase::Active(active) => active.backlog(store, limit),
+            _ => Backlog::Complete,
         }
     }
 

@@ -4,7 +4,7 @@
 //! the SEAL. Writing both, in that order, and checking are `active`'s business.
 
 use crate::StoreError;
-use crate::api::{Recovered, Refused};
+use crate::api::{Recovered, RecoveredDestination, RecoveredMessage, Refused};
 use crate::claim::Taken;
 use crate::format::{self, BATCH_HEADER_BYTES, Gap, Piece, RANGE_BYTES, RECORD_HEADER_BYTES, Record, Seal, SealedLane};
 use crate::lane::{Lane, LaneIdentity};
@@ -13,6 +13,7 @@ use crate::port::File;
 use crate::recover::Inherited;
 use crate::segments::{Segment, Segments};
 use crate::shared::Shared;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// What a lane inherited that the SEAL must name.
@@ -28,6 +29,8 @@ struct Inheritance {
 pub(crate) struct Takeover {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) recovered: Recovered,
+    /// Live messages that the caller has not taken over yet, by store.
+    pub(crate) backlogs: Vec<VecDeque<RecoveredMessage>>,
     inheritances: Vec<Inheritance>,
     epoch: u64,
 }
@@ -40,7 +43,8 @@ impl Takeover {
             |number| LaneIdentity { store_id: taken.record.store_id, epoch, attempt: taken.record.attempt, number };
         let metadata = Lane::new(shared, identity(0), 1, Segments::default(), standing.next().unwrap_or_default());
         let recovered = Recovered { epoch, ..Recovered::default() };
-        let mut takeover = Self { lanes: vec![metadata], recovered, inheritances: Vec::new(), epoch };
+        let mut takeover =
+            Self { lanes: vec![metadata], recovered, backlogs: Vec::new(), inheritances: Vec::new(), epoch };
         for ((number, inherited), standing) in (1..).zip(inherited).zip(standing) {
             takeover.add(shared, identity(number), inherited, standing)?;
         }
@@ -95,12 +99,18 @@ impl Takeover {
     }
 
     fn report(&mut self, store: u8, lane: &Lane, live: Live, scanned: &crate::scan::Scanned) {
+        let backlog: VecDeque<RecoveredMessage> = live.recovered(store).collect();
         let recovered = &mut self.recovered;
         recovered.bytes += scanned.bytes_read;
         recovered.segments += scanned.segments_read;
-        recovered.messages += live.count();
-        recovered.destinations.extend(lane.destinations().map(|(id, name)| (store, id, name.to_owned())));
-        recovered.messages_list.extend(live.recovered(store));
+        recovered.messages += backlog.len() as u64;
+        recovered.destinations.extend(lane.destinations().map(|(id, name)| RecoveredDestination {
+            store,
+            id,
+            name: name.to_owned(),
+            has_backlog: backlog.iter().any(|message| message.destination == id),
+        }));
+        self.backlogs.push(backlog);
     }
 
     /// Declares the ends of all older epochs. To be called when all that was copied is durable.

@@ -13,7 +13,10 @@ use disk::sim::{Session, SimConfig, SimDisk};
 use disk::{DiskDone, DiskOp, FileId, Nanos, OpenMode, Outcome};
 use model::{Model, Violation, payload};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use store::{Body, Config, Event, Location, MessageKey, Mode, Refused, Store, StoreConfig};
+use store::{
+    Backlog, Body, Config, Event, Location, MessageKey, Mode, RecoveredDestination, RecoveredMessage, Refused, Store,
+    StoreConfig,
+};
 
 pub(crate) const MS: Nanos = 1_000_000;
 
@@ -76,7 +79,10 @@ pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) session: Session,
     pub(crate) epoch: u64,
+    /// Serves, and all that was recovered is known.
     pub(crate) is_serving: bool,
+    /// What was recovered, as far as it is known, by store, and which stores were handed over.
+    loading: Option<(store::Recovered, [(Vec<RecoveredMessage>, bool); 2])>,
     pub(crate) paused_until: Option<Nanos>,
     inbox: VecDeque<DiskDone>,
     slots: BTreeSet<FileId>,
@@ -155,6 +161,7 @@ impl World {
             session,
             epoch: 0,
             is_serving: false,
+            loading: None,
             paused_until: None,
             inbox: VecDeque::new(),
             slots: BTreeSet::new(),
@@ -243,6 +250,7 @@ impl World {
             node.store.handle_timeout(now);
         }
         self.events(index)?;
+        self.load(index)?;
         self.decide(index);
         if self.client_is_active {
             self.client(index);
@@ -264,11 +272,16 @@ impl World {
             let Some(event) = node.store.poll_event() else { break };
             match event {
                 Event::Owner { epoch, heartbeat } => node.owner = Some(((epoch, heartbeat), self.now)),
-                Event::Lock { free, .. } if free && !node.is_serving => node.store.claim(self.now),
+                Event::Lock { free, .. } if free && node.epoch == 0 => node.store.claim(self.now),
                 Event::Lock { .. } | Event::Claimed { .. } => {}
                 Event::Room { .. } => node.rooms += 1,
                 Event::ClaimLost { .. } => node.next_probe = self.now + self.random.u64(MS..10 * MS),
-                Event::Serving(recovered) => self.serve(index, recovered)?,
+                Event::Serving(recovered) => {
+                    node.epoch = recovered.epoch;
+                    node.loading = Some((recovered, Default::default()));
+                }
+                Event::Backlog { .. } => {}
+                Event::Confirmable { .. } if !node.is_serving => {}
                 Event::Confirmable { store, through } => self.model.confirmed(node.epoch, store, through)?,
                 Event::Body { store, location, result } => {
                     let Some(id) = node.reading.remove(&(store, location)) else { continue };
@@ -297,26 +310,54 @@ impl World {
         Ok(())
     }
 
-    fn serve(&mut self, index: usize, recovered: store::Recovered) -> Result<(), Violation> {
+    /// Takes over what was recovered, a part in each turn. Clients have to wait until all is known, since the model
+    /// has to know what an epoch began with.
+    fn load(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(node) = &mut self.nodes[index] else { return Ok(()) };
+        let Some((_, stores)) = &mut node.loading else { return Ok(()) };
+        for (store, (messages, is_complete)) in (0..).zip(stores.iter_mut()) {
+            while !*is_complete {
+                match node.store.backlog(store, self.random.usize(1..200)) {
+                    Backlog::Part { messages: part, .. } => messages.extend(part),
+                    Backlog::Complete => *is_complete = true,
+                    Backlog::Pending => break,
+                }
+                if self.random.u8(0..8) == 0 {
+                    break;
+                }
+            }
+        }
+        if stores.iter().all(|(_, is_complete)| *is_complete)
+            && let Some((recovered, stores)) = node.loading.take()
+        {
+            self.serve(index, recovered, stores.map(|(messages, _)| messages))?;
+        }
+        Ok(())
+    }
+
+    fn serve(
+        &mut self,
+        index: usize,
+        recovered: store::Recovered,
+        stores: [Vec<RecoveredMessage>; 2],
+    ) -> Result<(), Violation> {
         let Some(node) = &mut self.nodes[index] else { return Ok(()) };
         self.takeovers += 1;
         node.is_serving = true;
-        node.epoch = recovered.epoch;
         node.notes.extend(recovered.notes.clone());
-        for store in 0..2u8 {
-            let names = recovered.destinations.iter().filter(|(of, _, _)| *of == store);
-            for (_, id, name) in names.clone() {
-                if *name != destination(*id) {
-                    return Err(Violation(format!("destination {id} is called {name}")));
+        for (store, messages) in (0..2u8).zip(&stores) {
+            let names = recovered.destinations.iter().filter(|found| found.store == store);
+            for RecoveredDestination { id, name, has_backlog, .. } in names.clone() {
+                let has_messages = messages.iter().any(|message| message.destination == *id);
+                if *name != destination(*id) || has_messages && !has_backlog {
+                    return Err(Violation(format!("destination {id} is called {name}, backlog: {has_backlog}")));
                 }
             }
             node.defined[usize::from(store)] = names.count() as u32;
-            let messages: Vec<_> =
-                recovered.messages_list.iter().filter(|message| message.store == store).copied().collect();
-            let live = self.model.recovered(recovered.epoch, store, &messages)?;
+            let live = self.model.recovered(recovered.epoch, store, messages)?;
             node.live[usize::from(store)] = live;
         }
-        if recovered.messages != recovered.messages_list.len() as u64 {
+        if recovered.messages != stores.iter().map(|messages| messages.len() as u64).sum::<u64>() {
             return Err(Violation("the number of recovered messages is wrong".into()));
         }
         // Whatever is live can be read.
@@ -331,7 +372,7 @@ impl World {
     /// What the HA machine of a server would do, roughly.
     fn decide(&mut self, index: usize) {
         let Some(node) = &mut self.nodes[index] else { return };
-        if node.is_serving || self.now < node.next_probe {
+        if node.is_serving || node.loading.is_some() || self.now < node.next_probe {
             return;
         }
         let Some(((epoch, _), since)) = node.owner else { return };
@@ -400,7 +441,7 @@ impl World {
             if pause {
                 node.paused_until = Some(self.now + pause_for);
             }
-            if claim && !pause && !node.is_serving {
+            if claim && !pause && node.epoch == 0 {
                 node.store.claim(self.now);
             }
             if stop && !pause && node.is_serving {
