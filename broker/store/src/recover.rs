@@ -7,7 +7,7 @@ use crate::StoreError;
 use crate::claim::Sealed;
 use crate::format::{Gap, Piece, SealedLane, Unlink};
 use crate::live::Live;
-use crate::scan::{Plan, Scanned, scan};
+use crate::scan::{Plan, Scanned, Visit, scan};
 use crate::shared::Shared;
 use crate::task::{Task, all};
 use std::rc::Rc;
@@ -45,7 +45,11 @@ pub(crate) async fn inherit(shared: Rc<Shared>, sealed: Option<Sealed>) -> Resul
     let lanes: Vec<String> = ours.chain(others).collect();
     let tasks = lanes.iter().map(|lane| Task::new(read(shared.clone(), sealed.clone(), lane.clone())));
     let mut found = all(tasks.collect()).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let others = found.split_off(shared.names.lanes().len() - 1);
+    let mut others = found.split_off(shared.names.lanes().len() - 1);
+    for Inherited { scanned, live, .. } in &mut others {
+        // Nobody will copy what was held back, but it counts. Where it lies does not matter any more.
+        scanned.held.iter().for_each(|held| held.records(|lsn, record| live.record(lsn, record, 0, 0)));
+    }
     let unconfigured = lanes[found.len()..].iter().zip(&others).find(|(_, lane)| lane.live.count() > 0);
     match unconfigured {
         Some((file, lane)) => Err(StoreError::NotConfigured { file: file.clone(), messages: lane.live.count() }),
