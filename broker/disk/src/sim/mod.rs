@@ -357,6 +357,14 @@ impl SimDisk {
         true
     }
 
+    /// Puts a file with `bytes` where there was none, with its folders, behind everybody's back and durably.
+    pub fn put(&mut self, path: &Path, bytes: &[u8]) {
+        assert!(self.names.put(path, InodeId(self.next_inode)), "{} is taken", path.display());
+        self.inodes.insert(InodeId(self.next_inode), Inode::from_bytes(bytes));
+        self.next_inode += 1;
+        self.collect();
+    }
+
     /// Removes a name behind everybody's back, durably. False: no such name.
     pub fn remove(&mut self, path: &Path) -> bool {
         let removed = self.names.forget(path);

@@ -64,6 +64,18 @@ impl Names {
         self.seen.remove(path)
     }
 
+    /// Gives a file a name, with the folders above it, so that no crash takes it; false when the name cannot be had.
+    pub(super) fn put(&mut self, path: &Path, inode: InodeId) -> bool {
+        if self.get(path).is_some() || !self.create_directories(path.parent().unwrap_or(Path::new("/"))) {
+            return false;
+        }
+        self.insert(path, Name::File(inode));
+        for part in path.ancestors() {
+            self.durable.extend(self.seen.get_key_value(part).map(|(path, name)| (path.clone(), *name)));
+        }
+        true
+    }
+
     /// Removes a name so that no crash brings it back.
     pub(super) fn forget(&mut self, path: &Path) -> bool {
         self.durable.remove(path);
