@@ -4,12 +4,15 @@
 //! in it. When the format version is raised, `cargo test -p store --test golden -- --ignored` writes the next pair with
 //! the code of that day; commit it and never write it again.
 
-use disk::sim::{Session, SimConfig, SimDisk};
-use disk::{BLOCK_SIZE, DiskOp, DiskRequest, Nanos};
-use std::collections::{BTreeMap, VecDeque};
+mod harness;
+
+use disk::sim::{SimConfig, SimDisk};
+use disk::{BLOCK_SIZE, DiskOp};
+use harness::process::{Found, Process};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use store::{Body, Config, Event, Location, MessageKey, Mode, Recovered, Store, StoreConfig, format};
+use store::{Config, Event, Location, MessageKey, Mode, StoreConfig, format};
 
 const FOLDER: &str = "/golden";
 
@@ -99,114 +102,18 @@ fn number<T: std::str::FromStr>(text: &str) -> T {
     text.parse().unwrap_or_else(|_| panic!("{text} is no number of this size"))
 }
 
-/// A store on a simulated disk, worked by hand.
-struct Process {
-    disk: SimDisk,
-    now: Nanos,
-    store: Store,
-    session: Session,
-    /// Journal writes are kept here instead of being carried out.
-    held: Option<Vec<DiskRequest>>,
-    events: VecDeque<Event>,
-}
-
-impl Process {
-    /// Starts the `number`-th process on `disk` and lets it claim the store.
-    fn start(mut disk: SimDisk, number: u128) -> Self {
-        let session = disk.attach();
-        let mut store = Store::new(config(), number << 96 | 0x5eed, disk::sim::aligned);
-        store.claim(0);
-        Self { disk, now: 0, store, session, held: None, events: VecDeque::new() }
-    }
-
-    fn serving(disk: SimDisk, number: u128) -> (Self, Recovered) {
-        let mut process = Self::start(disk, number);
-        match process.until(|event| matches!(event, Event::Serving(_))) {
-            Event::Serving(recovered) => (process, recovered),
-            other => unreachable!("{other:?}"),
-        }
-    }
-
-    fn submit(&mut self) {
-        self.store.flush(self.now);
-        while let Some(request) = self.store.poll_disk() {
-            match (&request.op, &mut self.held) {
-                (DiskOp::Write { offset: 4096.., .. }, Some(held)) => held.push(request),
-                _ => self.disk.submit(self.now, self.session, request),
-            }
-        }
-    }
-
-    fn step(&mut self) {
-        self.submit();
-        let next = self.disk.poll_timeout().into_iter().chain(self.store.poll_timeout()).min();
-        self.now = next.expect("something is going on").max(self.now + 1);
-        while let Some((session, done)) = self.disk.poll(self.now) {
-            assert_eq!(session, self.session);
-            self.store.handle_disk(self.now, done);
-        }
-        if self.store.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.store.handle_timeout(self.now);
-        }
-        while let Some(event) = self.store.poll_event() {
-            self.events.push_back(event);
-        }
-    }
-
-    /// Goes on until something is told.
-    fn until(&mut self, is_awaited: impl Fn(&Event) -> bool) -> Event {
-        for _ in 0..100_000 {
-            if let Some(at) = self.events.iter().position(&is_awaited) {
-                return self.events.remove(at).expect("it is there");
-            }
-            self.step();
-        }
-        panic!("what was awaited does not come; {:?}", self.events);
-    }
-
-    fn confirmed(&mut self, store: u8, lsn: u64) {
-        while self.store.confirmable(store) < lsn {
-            self.step();
-        }
-    }
-
-    /// Lets everything happen that goes on by itself: sweeping, unlinking, spares.
-    fn rest(&mut self) {
-        let until = self.now + 400_000_000;
-        while self.now < until {
-            self.step();
-        }
-    }
-
-    fn killed(mut self) -> SimDisk {
-        self.disk.kill(self.session);
-        let late = self.disk.poll_timeout().map_or(self.now, |at| at + 1_000_000_000);
-        while self.disk.poll(late).is_some() {}
-        self.disk
-    }
-
-    fn body(&mut self, store: u8, location: Location) -> String {
-        let bytes = match self.store.body(store, location) {
-            Body::Ready(bytes) => bytes,
-            Body::Pending => {
-                let is_awaited = |event: &Event| matches!(event, Event::Body { location: of, .. } if *of == location);
-                match self.until(is_awaited) {
-                    Event::Body { result, .. } => result.expect("the body reads"),
-                    other => unreachable!("{other:?}"),
-                }
-            }
-        };
-        String::from_utf8(bytes.to_vec()).expect("golden payloads are text")
-    }
+fn serving(disk: SimDisk, number: u128) -> (Process, Found) {
+    Process::serving(disk, config(), number).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What a claimant finds on `disk`.
 fn found(disk: SimDisk, number: u128) -> (Expected, Vec<String>) {
-    let (mut process, recovered) = Process::serving(disk, number);
+    let (_, Found { recovered, messages }) = serving(disk, number);
     let mut found = Expected { epoch: recovered.epoch, ..Expected::default() };
-    found.destinations = recovered.destinations.into_iter().map(|(store, id, name)| ((store, id), name)).collect();
-    for message in recovered.messages_list {
-        let payload = process.body(message.store, message.location);
+    found.destinations = recovered.destinations.into_iter().map(|of| ((of.store, of.id), of.name)).collect();
+    for (message, bytes) in messages {
+        let bytes = bytes.unwrap_or_else(|error| panic!("{error}"));
+        let payload = String::from_utf8(bytes).expect("golden payloads are text");
         let entry = found.messages.entry((message.store, message.lsn));
         let listed = entry.or_insert(Message { destinations: Vec::new(), key: message.key, payload });
         listed.destinations.push(message.destination);
@@ -344,8 +251,8 @@ impl Writer {
 
     /// Another process takes the store over after this one died.
     fn next_epoch(self, number: u128, disk: impl FnOnce(Process) -> SimDisk) -> Self {
-        let (process, recovered) = Process::serving(disk(self.process), number);
-        let locations = recovered.messages_list.iter().map(|message| ((message.store, message.lsn), message.location));
+        let (process, Found { recovered, messages }) = serving(disk(self.process), number);
+        let locations = messages.iter().map(|(message, _)| ((message.store, message.lsn), message.location));
         let expected = Expected { epoch: recovered.epoch, ..self.expected };
         Self { locations: locations.collect(), process, expected }
     }
@@ -401,7 +308,7 @@ fn tail(writer: &mut Writer) {
 fn write_the_golden_store() {
     let folder = golden().join(format!("v{}", format::FORMAT_VERSION));
     assert!(!folder.exists(), "{}: a golden store is written once", folder.display());
-    let (process, _) = Process::serving(SimDisk::new(1, SimConfig::default()), 1);
+    let (process, _) = serving(SimDisk::new(1, SimConfig::default()), 1);
     let mut writer =
         Writer { process, expected: Expected { epoch: 1, ..Expected::default() }, locations: BTreeMap::new() };
     // Epoch 1: three segments, the first one dead and gone, a clean stop.
@@ -439,7 +346,7 @@ fn write_the_golden_store() {
     writer.process.rest();
     tail(&mut writer);
     // Epoch 4: claimed, never sealed.
-    let mut claimant = Process::start(writer.process.killed(), 4);
+    let mut claimant = Process::start(writer.process.killed(), config(), 4);
     claimant.until(|event| matches!(event, Event::Claimed { .. }));
     let disk = claimant.killed();
     let expected = Expected { epoch: 5, ..writer.expected };

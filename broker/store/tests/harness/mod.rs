@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod model;
+pub(crate) mod process;
 
 use disk::sim::{Session, SimConfig, SimDisk};
 use disk::{DiskDone, DiskOp, FileId, Nanos, OpenMode, Outcome};

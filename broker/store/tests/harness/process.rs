@@ -1,0 +1,140 @@
+//! One process with a store on a simulated disk of its own, worked by hand: for tests that choose each step.
+
+use disk::sim::{Session, SimDisk};
+use disk::{DiskOp, DiskRequest, Nanos};
+use std::collections::VecDeque;
+use store::{Backlog, Body, Config, Event, Location, Recovered, RecoveredMessage, Store, StoreError};
+
+pub(crate) struct Process {
+    pub(crate) disk: SimDisk,
+    pub(crate) now: Nanos,
+    pub(crate) store: Store,
+    pub(crate) session: Session,
+    /// Journal writes are kept here instead of being carried out.
+    pub(crate) held: Option<Vec<DiskRequest>>,
+    events: VecDeque<Event>,
+}
+
+/// What a claimant found.
+pub(crate) struct Found {
+    pub(crate) recovered: Recovered,
+    /// All live messages with their bytes.
+    pub(crate) messages: Vec<(RecoveredMessage, Result<Vec<u8>, StoreError>)>,
+}
+
+impl Process {
+    /// Starts the `number`-th process on `disk` and lets it claim the store.
+    pub(crate) fn start(mut disk: SimDisk, config: Config, number: u128) -> Self {
+        let session = disk.attach();
+        let mut store = Store::new(config, number << 96 | 0x5eed, disk::sim::aligned);
+        store.claim(0);
+        Self { disk, now: 0, store, session, held: None, events: VecDeque::new() }
+    }
+
+    /// Starts one that serves, or says why it does not.
+    pub(crate) fn serving(disk: SimDisk, config: Config, number: u128) -> Result<(Self, Found), StoreError> {
+        let stores = config.stores.len() as u8;
+        let mut process = Self::start(disk, config, number);
+        let is_end = |event: &Event| {
+            matches!(event, Event::Serving(_) | Event::RecoveryFailed(_) | Event::Poisoned(_) | Event::Fenced { .. })
+        };
+        let recovered = match process.until(is_end) {
+            Event::Serving(recovered) => recovered,
+            Event::RecoveryFailed(error) | Event::Poisoned(error) => return Err(error),
+            other => panic!("{other:?} without another process"),
+        };
+        let mut messages = Vec::new();
+        for store in 0..stores {
+            for message in process.backlog(store) {
+                let bytes = process.body(store, message.location);
+                messages.push((message, bytes));
+            }
+        }
+        assert_eq!(recovered.messages, messages.len() as u64);
+        Ok((process, Found { recovered, messages }))
+    }
+
+    fn backlog(&mut self, store: u8) -> Vec<RecoveredMessage> {
+        let mut all = Vec::new();
+        loop {
+            match self.store.backlog(store, 100) {
+                Backlog::Part { messages, .. } => all.extend(messages),
+                Backlog::Pending => self.step(),
+                Backlog::Complete => return all,
+            }
+        }
+    }
+
+    pub(crate) fn submit(&mut self) {
+        self.store.flush(self.now);
+        while let Some(request) = self.store.poll_disk() {
+            match (&request.op, &mut self.held) {
+                (DiskOp::Write { offset: 4096.., .. }, Some(held)) => held.push(request),
+                _ => self.disk.submit(self.now, self.session, request),
+            }
+        }
+    }
+
+    pub(crate) fn step(&mut self) {
+        self.submit();
+        let next = self.disk.poll_timeout().into_iter().chain(self.store.poll_timeout()).min();
+        self.now = next.expect("something is going on").max(self.now + 1);
+        while let Some((session, done)) = self.disk.poll(self.now) {
+            if session == self.session {
+                self.store.handle_disk(self.now, done);
+            }
+        }
+        if self.store.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.store.handle_timeout(self.now);
+        }
+        while let Some(event) = self.store.poll_event() {
+            self.events.push_back(event);
+        }
+    }
+
+    /// Goes on until something is told.
+    pub(crate) fn until(&mut self, is_awaited: impl Fn(&Event) -> bool) -> Event {
+        for _ in 0..100_000 {
+            if let Some(at) = self.events.iter().position(&is_awaited) {
+                return self.events.remove(at).expect("it is there");
+            }
+            self.step();
+        }
+        panic!("what was awaited does not come; {:?}", self.events);
+    }
+
+    pub(crate) fn confirmed(&mut self, store: u8, lsn: u64) {
+        while self.store.confirmable(store) < lsn {
+            self.step();
+        }
+    }
+
+    /// Lets everything happen that goes on by itself: sweeping, unlinking, spares.
+    pub(crate) fn rest(&mut self) {
+        let until = self.now + 400_000_000;
+        while self.now < until {
+            self.step();
+        }
+    }
+
+    pub(crate) fn killed(mut self) -> SimDisk {
+        self.disk.kill(self.session);
+        let late = self.disk.poll_timeout().map_or(self.now, |at| at + 1_000_000_000);
+        while self.disk.poll(late).is_some() {}
+        self.disk
+    }
+
+    pub(crate) fn body(&mut self, store: u8, location: Location) -> Result<Vec<u8>, StoreError> {
+        let result = match self.store.body(store, location) {
+            Body::Ready(bytes) => Ok(bytes),
+            Body::Pending => {
+                let is_awaited = |event: &Event| matches!(event, Event::Body { store: from, location: of, .. } if (*from, *of) == (store, location));
+                match self.until(is_awaited) {
+                    Event::Body { result, .. } => result,
+                    other => unreachable!("{other:?}"),
+                }
+            }
+        };
+        result.map(|bytes| bytes.to_vec())
+    }
+}
