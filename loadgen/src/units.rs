@@ -9,7 +9,7 @@ pub enum UnitError {
     #[error("`{0}` is not a time: write a number with us, ms, s, m or h, such as 250ms")]
     Duration(String),
     /// Not a size.
-    #[error("`{0}` is not a size: write a number of bytes, or one with KB, KiB, MB or MiB, such as 1KiB")]
+    #[error("`{0}` is not a size: write a number of bytes, or one with KB, KiB, MB, MiB, GB or GiB, such as 1KiB")]
     Bytes(String),
 }
 
@@ -31,11 +31,20 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     if seconds > 366.0 * 86_400.0 { Err(wrong()) } else { Ok(Duration::from_nanos((seconds * 1e9).round() as u64)) }
 }
 
-/// Reads a size such as `16`, `1KiB` or `2MB`, at most 1 GiB.
+/// Reads the size of a message such as `16`, `1KiB` or `2MB`, at most 1 GiB.
 ///
 /// # Errors
 /// No number, an unknown unit, or too much.
 pub fn parse_bytes(text: &str) -> Result<usize, UnitError> {
+    let bytes = parse_size(text)?;
+    if bytes > 1 << 30 { Err(UnitError::Bytes(text.to_owned())) } else { Ok(bytes as usize) }
+}
+
+/// Reads a size of many messages such as `10MiB`, `1GiB` or `10GB`, at most 1 PiB.
+///
+/// # Errors
+/// No number, an unknown unit, or too much.
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let wrong = || UnitError::Bytes(text.to_owned());
     let (number, unit) = split(text).ok_or_else(wrong)?;
     let factor = match unit.to_ascii_lowercase().as_str() {
@@ -44,10 +53,13 @@ pub fn parse_bytes(text: &str) -> Result<usize, UnitError> {
         "kib" => 1024.0,
         "m" | "mb" => 1e6,
         "mib" => 1024.0 * 1024.0,
+        "g" | "gb" => 1e9,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
         _ => return Err(wrong()),
     };
     let bytes = number * factor;
-    if bytes.fract() != 0.0 || bytes > f64::from(1 << 30) { Err(wrong()) } else { Ok(bytes as usize) }
+    // Below 2^53 every whole number is exact.
+    if bytes.fract() != 0.0 || bytes > (1_u64 << 50) as f64 { Err(wrong()) } else { Ok(bytes as u64) }
 }
 
 /// A number without sign or exponent, and what follows it.
@@ -80,8 +92,12 @@ mod tests {
         for (text, bytes) in [("16", 16), ("1KiB", 1024), ("1.5KiB", 1536), ("64KB", 64_000), ("2MiB", 2 << 20)] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
-        for wrong in ["", "KiB", "1.5", "1TB", "2000MiB", "-5"] {
+        for wrong in ["", "KiB", "1.5", "1TB", "2000MiB", "2GiB", "-5"] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }
+        for (text, bytes) in [("10MiB", 10 << 20), ("10GiB", 10 << 30), ("2GB", 2_000_000_000)] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        assert!(parse_size("0.3b").is_err() && parse_size("2000000GiB").is_err());
     }
 }

@@ -67,12 +67,7 @@ impl Judgement {
 
     /// Takes over the load generator's verdict.
     pub fn include(&mut self, messages: &loadgen::verdict::Verdict) {
-        let verdict = match messages.verdict {
-            Ruling::Pass => Verdict::Pass,
-            Ruling::Unknown => Verdict::Unknown,
-            Ruling::Violated => Verdict::Violated,
-        };
-        self.verdict = self.verdict.max(verdict);
+        self.verdict = self.verdict.max(verdict(messages));
         self.reasons.extend(messages.reasons.iter().cloned());
     }
 
@@ -85,6 +80,15 @@ impl Judgement {
                 "all producers together lost {lost} bytes, more than the {max} of async_unflushed_max"
             ));
         }
+    }
+}
+
+/// The load generator's ruling in the words of this harness.
+pub fn verdict(messages: &loadgen::verdict::Verdict) -> Verdict {
+    match messages.verdict {
+        Ruling::Pass => Verdict::Pass,
+        Ruling::Unknown => Verdict::Unknown,
+        Ruling::Violated => Verdict::Violated,
     }
 }
 

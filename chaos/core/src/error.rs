@@ -75,6 +75,14 @@ pub enum Error {
     /// The load generator could not start or end.
     #[error("load: {0}")]
     Load(#[from] loadgen::run::RunError),
+    /// A backlog could not be built up in its time.
+    #[error("of {messages} messages of the backlog, only {confirmed} were confirmed in time")]
+    Fill {
+        /// Messages that were wanted.
+        messages: u64,
+        /// Messages that the broker confirmed.
+        confirmed: u64,
+    },
     /// A node did not answer on its administration address.
     #[error("administration: {0}")]
     Administration(#[from] loadgen::admin::AdminError),

@@ -154,6 +154,8 @@ mod tests {
             trials: Some(1),
             only: vec![],
             stores: vec![],
+            backlogs: vec![],
+            standbys: vec![],
             load: LoadPlan::default(),
         };
         let plan = expand(&request);

@@ -1,7 +1,7 @@
 //! The command line: as typed. What it means is decided in [`crate::plan`] and `crate::run`.
 
-use crate::scenario::{Scenario, StoreSetting, Suite};
-use clap::{Args, Parser, Subcommand};
+use crate::scenario::{Scenario, Standby, StoreSetting, Suite};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Starts a broker pair, breaks it under load, and reports what the failover cost.
@@ -60,15 +60,52 @@ pub struct RunOptions {
     /// Only these store settings, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SETTING")]
     pub store: Vec<StoreSetting>,
+    /// Kill above backlogs of these sizes, such as 10MiB,1GiB, separated by commas [default: the suite's].
+    #[arg(long, value_parser = loadgen::units::parse_size, value_delimiter = ',', value_name = "SIZE")]
+    pub backlog: Vec<u64>,
+    /// Whether the standby of a backlog follows the journal [default: both].
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub standby: Option<StandbyChoice>,
     /// Test this broker's program instead of the broker that is linked into this one.
     #[arg(long, value_name = "PATH")]
     pub broker: Option<PathBuf>,
-    /// Offered load, messages per second over all producers [default: 20000].
+    /// Offered load, messages per second over all producers [default: the suite's: 20000, above backlogs 2000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub rate: Option<u64>,
     /// Keep the folders of the nodes (configuration, logs, store) in the result folder.
     #[arg(long)]
     pub keep: bool,
+}
+
+/// Which standbys are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StandbyChoice {
+    /// One that follows the journal of the active server.
+    Hot,
+    /// One that reads the store when it takes over.
+    Cold,
+    /// Each in turn.
+    Both,
+}
+
+impl StandbyChoice {
+    /// The kinds that are meant.
+    pub fn kinds(self) -> &'static [Standby] {
+        match self {
+            Self::Hot => &[Standby::Hot],
+            Self::Cold => &[Standby::Cold],
+            Self::Both => &Standby::ALL,
+        }
+    }
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Cold => "cold",
+            Self::Both => "both",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +134,14 @@ mod tests {
     }
 
     #[test]
+    fn backlogs_are_sizes() {
+        let options = parse("chaos run backlog --backlog 10MiB,1GiB --standby hot --trials 2").expect("valid");
+        let Some(Command::Run { suite: Suite::Backlog, options }) = options.command else { panic!("it is a run") };
+        assert_eq!(options.backlog, [10 << 20, 1 << 30]);
+        assert_eq!(options.standby.map(StandbyChoice::kinds), Some([Standby::Hot].as_slice()));
+    }
+
+    #[test]
     fn mistakes_are_usage_errors() {
         for line in [
             "chaos run slow",
@@ -105,6 +150,8 @@ mod tests {
             "chaos report",
             "chaos --seed 1 list",
             "chaos --rate 0",
+            "chaos run backlog --backlog many",
+            "chaos run backlog --standby warm",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -2,7 +2,7 @@
 //!
 //! A plan draws its random numbers here and nowhere else, so the same seed and options give the same plan, byte for byte.
 
-use crate::scenario::{Scenario, StoreSetting, Suite};
+use crate::scenario::{Backlog, Cell, Scenario, Standby, StoreSetting, Suite};
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of plan.json.
@@ -146,6 +146,9 @@ pub struct TrialPlan {
     pub scenario: Scenario,
     /// Where the queue is stored.
     pub store: StoreSetting,
+    /// What waits in the same store from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<Backlog>,
     /// Seed of this trial, drawn from the run's.
     pub seed: u64,
     /// When the fault comes after the warm-up, microseconds: uniform over one `ft_activation`, which holds several heartbeats and flushes.
@@ -159,7 +162,24 @@ impl TrialPlan {
     pub fn file_stem(&self) -> String {
         format!("trial-{:02}-{}-{}", self.number, self.scenario, self.store)
     }
+
+    /// The row of the tables that it belongs to.
+    pub fn cell(&self) -> Cell {
+        Cell { scenario: self.scenario, store: self.store, backlog: self.backlog }
+    }
+
+    /// Whether it goes on with the store that `before` leaves. A small backlog is filled anew for each trial.
+    pub fn shares_store_with(&self, before: &Self) -> bool {
+        let size_bytes = |trial: &Self| trial.backlog.map(|backlog| backlog.size_bytes);
+        let is_large = size_bytes(self).is_some_and(|bytes| bytes > REFILLED_BYTES_MAX);
+        is_large && self.store == before.store && size_bytes(self) == size_bytes(before)
+    }
 }
+
+/// Backlogs up to this size are filled anew for each trial, which takes seconds; above it, the trials of a size share one store.
+const REFILLED_BYTES_MAX: u64 = 256 << 20;
+/// The slowest recovery that is waited for, bytes a second: a cold standby reads the whole store.
+const RECOVERY_BYTES_PER_S_MIN: u64 = 64 << 20;
 
 /// The whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -189,43 +209,91 @@ pub struct Request {
     pub trials: Option<usize>,
     /// Scenarios; empty means all.
     pub only: Vec<Scenario>,
-    /// Store settings; empty means both.
+    /// Store settings; empty means the suite's.
     pub stores: Vec<StoreSetting>,
+    /// Backlogs of `kill-backlog`, bytes; empty means the suite's.
+    pub backlogs: Vec<u64>,
+    /// Standbys of each backlog; empty means both.
+    pub standbys: Vec<Standby>,
     /// Load of every trial.
     pub load: LoadPlan,
 }
 
 /// Expands a request. Store settings and scenarios alternate, so that a machine that gets slower during the run slows all of them alike.
 pub fn expand(request: &Request) -> Plan {
-    let mut random = fastrand::Rng::with_seed(request.seed);
-    let pair = PairPlan::default();
-    let mut plan = Plan {
-        schema: SCHEMA.to_owned(),
-        suite: request.suite,
-        seed: request.seed,
-        load: request.load.clone(),
-        pair: pair.clone(),
-        trials: Vec::new(),
+    let sizes = or_default(&request.backlogs, request.suite.backlogs());
+    let mut load = request.load.clone();
+    load.recovery_limit_ms += sizes.iter().max().unwrap_or(&0) / RECOVERY_BYTES_PER_S_MIN * 1000;
+    let mut draft = Draft {
+        random: fastrand::Rng::with_seed(request.seed),
+        plan: Plan {
+            schema: SCHEMA.to_owned(),
+            suite: request.suite,
+            seed: request.seed,
+            load,
+            pair: PairPlan::default(),
+            trials: Vec::new(),
+        },
     };
-    let count = |scenario| request.trials.unwrap_or_else(|| request.suite.trials(scenario));
+    let count = |scenario| match request.suite.trials(scenario) {
+        0 => 0,
+        usual => request.trials.unwrap_or(usual),
+    };
+    let stores = or_default(&request.stores, request.suite.stores());
     let scenarios: Vec<_> = Scenario::ALL.into_iter().filter(|one| listed(&request.only, one)).collect();
+    let has_backlog = |scenario| scenario == Scenario::KillBacklog && !sizes.is_empty();
     let rounds = scenarios.iter().map(|&scenario| count(scenario)).max().unwrap_or(0);
     for round in 0..rounds {
-        for &scenario in scenarios.iter().filter(|&&scenario| round < count(scenario)) {
-            for store in StoreSetting::ALL.into_iter().filter(|one| listed(&request.stores, one)) {
-                let fault_phase_us = random.u64(0..pair.ft_activation_ms * 1000);
-                plan.trials.push(TrialPlan {
-                    number: plan.trials.len() + 1,
-                    scenario,
-                    store,
-                    seed: random.u64(..),
-                    fault_phase_us,
-                    steps: steps(scenario, &plan.load, &pair, fault_phase_us),
-                });
+        for &scenario in scenarios.iter().filter(|&&scenario| round < count(scenario) && !has_backlog(scenario)) {
+            for &store in stores {
+                draft.add(Cell { scenario, store, backlog: None });
             }
         }
     }
-    plan
+    if scenarios.iter().any(|&scenario| has_backlog(scenario)) {
+        let standbys = or_default(&request.standbys, &Standby::ALL);
+        draft.add_backlogs(stores, sizes, standbys, count(Scenario::KillBacklog));
+    }
+    draft.plan
+}
+
+/// A plan under way.
+struct Draft {
+    random: fastrand::Rng,
+    plan: Plan,
+}
+
+impl Draft {
+    fn add(&mut self, cell: Cell) {
+        let plan = &mut self.plan;
+        let fault_phase_us = self.random.u64(0..plan.pair.ft_activation_ms * 1000);
+        plan.trials.push(TrialPlan {
+            number: plan.trials.len() + 1,
+            scenario: cell.scenario,
+            store: cell.store,
+            backlog: cell.backlog,
+            seed: self.random.u64(..),
+            fault_phase_us,
+            steps: steps(cell.scenario, &plan.load, &plan.pair, fault_phase_us),
+        });
+    }
+
+    /// The standbys alternate; sizes and stores do not, so that a large backlog is filled once.
+    fn add_backlogs(&mut self, stores: &[StoreSetting], sizes: &[u64], standbys: &[Standby], rounds: usize) {
+        for &store in stores {
+            for &size_bytes in sizes {
+                for &standby in std::iter::repeat_n(standbys, rounds).flatten() {
+                    let backlog = Some(Backlog { size_bytes, standby });
+                    self.add(Cell { scenario: Scenario::KillBacklog, store, backlog });
+                }
+            }
+        }
+    }
+}
+
+/// What was asked for, or what is usual.
+fn or_default<'a, T>(asked: &'a [T], usual: &'a [T]) -> &'a [T] {
+    if asked.is_empty() { usual } else { asked }
 }
 
 /// An empty list means everything.
@@ -277,7 +345,16 @@ mod tests {
     use super::*;
 
     fn request(seed: u64) -> Request {
-        Request { suite: Suite::Quick, seed, trials: None, only: vec![], stores: vec![], load: LoadPlan::default() }
+        Request {
+            suite: Suite::Quick,
+            seed,
+            trials: None,
+            only: vec![],
+            stores: vec![],
+            backlogs: vec![],
+            standbys: vec![],
+            load: LoadPlan::default(),
+        }
     }
 
     #[test]
@@ -355,8 +432,39 @@ mod tests {
     }
 
     #[test]
+    fn each_backlog_meets_both_standbys_in_turn_and_a_large_one_is_filled_once() {
+        let plan = expand(&Request { suite: Suite::Backlog, ..request(1) });
+        assert_eq!(plan.trials.len(), 3 * 2 * 6);
+        let backlogs: Vec<Backlog> = plan.trials.iter().filter_map(|trial| trial.backlog).collect();
+        assert!(
+            backlogs
+                .chunks(2)
+                .all(|pair| pair[0].size_bytes == pair[1].size_bytes
+                    && [pair[0].standby, pair[1].standby] == Standby::ALL)
+        );
+        let fills = 1 + plan.trials.windows(2).filter(|pair| !pair[1].shares_store_with(&pair[0])).count();
+        assert_eq!(fills, 12 + 1 + 1);
+        assert!(plan.load.recovery_limit_ms > 100_000);
+        assert!(plan.trials.iter().all(|trial| trial.scenario == Scenario::KillBacklog));
+    }
+
+    #[test]
+    fn a_suite_has_no_trials_of_other_scenarios_and_a_size_can_be_asked_for_in_any() {
+        let pauses = expand(&Request { suite: Suite::Pause, ..request(1) });
+        assert_eq!(pauses.trials.len(), 30);
+        assert!(pauses.trials.iter().all(|one| one.cell().place() == "sync" && one.scenario == Scenario::PauseActive));
+        let only = vec![Scenario::KillActive];
+        assert!(expand(&Request { suite: Suite::Pause, only, trials: Some(2), ..request(1) }).trials.is_empty());
+        let standbys = vec![Standby::Cold];
+        let plan = expand(&Request { backlogs: vec![1 << 20], standbys, ..request(1) });
+        let found: Vec<_> = plan.trials.iter().filter_map(|trial| trial.backlog).collect();
+        assert_eq!(found, [Backlog { size_bytes: 1 << 20, standby: Standby::Cold }; 4]);
+        assert!(plan.trials.iter().any(|trial| trial.backlog.is_none()));
+    }
+
+    #[test]
     fn a_plan_survives_its_file() {
-        let plan = expand(&request(9));
+        let plan = expand(&Request { backlogs: vec![1 << 20], ..request(9) });
         let text = serde_json::to_string(&plan).expect("plans are plain data");
         assert_eq!(serde_json::from_str::<Plan>(&text).expect("what was written is read"), plan);
     }

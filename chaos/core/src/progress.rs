@@ -30,7 +30,7 @@ impl Progress {
     /// A trial begins.
     pub fn begin(&self, plan: &TrialPlan) {
         if let Some(bar) = &self.bar {
-            bar.set_prefix(format!("{} {}", plan.scenario, plan.store));
+            bar.set_prefix(format!("{} {}", plan.scenario, plan.cell().place()));
             bar.set_message(bar.prefix());
         }
     }
@@ -44,12 +44,16 @@ impl Progress {
 
     /// A trial has ended.
     pub fn end(&self, trial: &TrialResult) {
-        let line = trial_line(trial, self.trials);
+        self.note(&trial_line(trial, self.trials));
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    /// A line that stays.
+    pub fn note(&self, line: &str) {
         match &self.bar {
-            Some(bar) => {
-                bar.println(line);
-                bar.inc(1);
-            }
+            Some(bar) => bar.println(line),
             None => eprintln!("{line}"),
         }
     }
@@ -74,13 +78,16 @@ fn trial_line(trial: &TrialResult, trials: usize) -> String {
         "{:>3}/{trials}  {:<15} {:<5}  {:<8}  {failover}  lost {:>4} of {:>6}  duplicates {:>4}  {:4.1} s",
         trial.number,
         trial.scenario,
-        trial.store,
+        trial.cell().place(),
         trial.verdict,
         messages.lost,
         messages.confirmed,
         messages.duplicated,
         trial.duration_ms as f64 / 1000.0
     );
+    if let Some(left_after_ms) = trial.left_after_ms {
+        line += &format!("  left {left_after_ms:.1} ms after SIGCONT");
+    }
     for reason in &trial.reasons {
         line += &format!("\n         {reason}");
     }

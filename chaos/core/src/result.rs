@@ -5,7 +5,7 @@ use crate::environment::Environment;
 use crate::error::{AtPath, Error, Result};
 use crate::faults::Effect;
 use crate::plan::{LoadPlan, PairPlan, TrialPlan};
-use crate::scenario::{Scenario, StoreSetting, Suite};
+use crate::scenario::{Backlog, Cell, Scenario, Standby, StoreSetting, Suite, size};
 use crate::statistics::{Spread, spread};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -147,6 +147,18 @@ pub struct StoreRecovered {
     pub segments: u64,
 }
 
+/// What waited in the store when the fault came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BacklogSeen {
+    /// What was asked for.
+    #[serde(flatten)]
+    pub asked: Backlog,
+    /// Messages that waited from before the trial.
+    pub messages: u64,
+    /// The store's files before the load began, bytes.
+    pub store_bytes: u64,
+}
+
 /// What was done to the pair, and the evidence that it bit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultRecord {
@@ -212,6 +224,9 @@ pub struct TrialResult {
     pub scenario: Scenario,
     /// Where the queue was stored.
     pub store: StoreSetting,
+    /// What waited in the store from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<BacklogSeen>,
     /// The trial's seed.
     pub seed: u64,
     /// What is concluded.
@@ -238,6 +253,12 @@ pub struct TrialResult {
     pub censored_ms: Option<f64>,
     /// What the new active server recovered.
     pub store_recovered: Option<StoreRecovered>,
+    /// What it read from the disk between the fault and its takeover, by the kernel's count, bytes.
+    #[serde(default)]
+    pub successor_read_bytes: Option<u64>,
+    /// How long after SIGCONT a stopped active server left by itself, milliseconds.
+    #[serde(default)]
+    pub left_after_ms: Option<f64>,
     /// Async losses, by producer.
     pub losses: Vec<Loss>,
     /// Latency.
@@ -279,6 +300,7 @@ impl TrialResult {
             number: plan.number,
             scenario: plan.scenario,
             store: plan.store,
+            backlog: plan.backlog.map(|asked| BacklogSeen { asked, messages: 0, store_bytes: 0 }),
             seed: plan.seed,
             verdict: Verdict::Unknown,
             reasons: Vec::new(),
@@ -292,6 +314,8 @@ impl TrialResult {
             times_ms: Times::default(),
             censored_ms: None,
             store_recovered: None,
+            successor_read_bytes: None,
+            left_after_ms: None,
             losses: Vec::new(),
             response_ms: ResponseTimes::default(),
             unavailable_ms: Unavailable::default(),
@@ -304,6 +328,11 @@ impl TrialResult {
     /// Name of the trial's files, such as `trial-03-kill-active-sync`.
     pub fn file_stem(&self) -> String {
         format!("trial-{:02}-{}-{}", self.number, self.scenario, self.store)
+    }
+
+    /// The row of the tables that it belongs to.
+    pub fn cell(&self) -> Cell {
+        Cell { scenario: self.scenario, store: self.store, backlog: self.backlog.as_ref().map(|seen| seen.asked) }
     }
 
     /// The failover time; absent where no failover is expected, and where it was not observed at all.
@@ -347,13 +376,16 @@ impl Observed {
     }
 }
 
-/// All trials of one scenario with one store setting.
+/// All trials of one scenario with one store setting, and one backlog and standby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRow {
     /// What was done.
     pub scenario: Scenario,
     /// Where the queue was stored.
     pub store: StoreSetting,
+    /// What waited in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<Backlog>,
     /// The worst verdict.
     pub verdict: Verdict,
     /// Number of trials.
@@ -382,6 +414,107 @@ pub struct SummaryRow {
     pub reattach_ms: Spread,
     /// Time to steady flow, ms.
     pub rto_ms: Spread,
+    /// How long after SIGCONT a stopped active server left, ms.
+    #[serde(default)]
+    pub left_after_ms: Spread,
+    /// What the new active server read from the disk until its takeover, bytes.
+    #[serde(default)]
+    pub successor_read_bytes: Spread,
+}
+
+impl SummaryRow {
+    /// What its trials have in common.
+    pub fn cell(&self) -> Cell {
+        Cell { scenario: self.scenario, store: self.store, backlog: self.backlog }
+    }
+}
+
+/// A store with a backlog: how it was filled, and what a complete drain found after the trials that it served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreResult {
+    /// Where the backlog was stored.
+    pub store: StoreSetting,
+    /// Bodies of its messages, bytes.
+    pub size_bytes: u64,
+    /// The trials that it served.
+    pub trials: Vec<usize>,
+    /// Messages that were confirmed when it was filled.
+    pub messages: u64,
+    /// The store's files after it was filled, bytes.
+    pub store_bytes: u64,
+    /// How long it took to fill, s.
+    pub fill_s: f64,
+    /// How long it took to drain, s.
+    pub drain_s: f64,
+    /// Deliveries.
+    pub delivered: u64,
+    /// Confirmed, and not delivered.
+    pub lost: u64,
+    /// Deliveries beyond the first.
+    pub duplicated: u64,
+    /// What is concluded.
+    pub verdict: Verdict,
+    /// Why it is not a pass, a sentence each.
+    pub reasons: Vec<String>,
+}
+
+impl StoreResult {
+    /// One line that says what it gave.
+    pub fn line(&self) -> String {
+        let Self { messages, fill_s, drain_s, delivered, lost, duplicated, verdict, .. } = self;
+        let mut line = format!(
+            "     {} backlog of {}: {verdict}, {messages} messages filled in {fill_s:.1} s, {delivered} delivered in {drain_s:.1} s, {lost} lost, \
+             {duplicated} duplicates",
+            self.store,
+            size(self.size_bytes)
+        );
+        for reason in &self.reasons {
+            line += &format!("\n         {reason}");
+        }
+        line
+    }
+}
+
+/// How much more something costs above the largest backlog than above the smallest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// What was measured.
+    pub what: String,
+    /// Where the backlog was stored.
+    pub store: StoreSetting,
+    /// The standby.
+    pub standby: Standby,
+    /// The largest backlog, bytes, and the median above it, ms.
+    pub largest: (u64, f64),
+    /// The smallest backlog, bytes, and the median above it, ms.
+    pub smallest: (u64, f64),
+    /// The one through the other.
+    pub ratio: f64,
+}
+
+/// The ratios of the medians that are known, above the largest and the smallest backlog.
+pub fn ratios(summary: &[SummaryRow]) -> Vec<Ratio> {
+    const FIGURES: [(&str, fn(&SummaryRow) -> &Spread); 2] =
+        [("failover", |row| &row.failover_ms), ("store recovery", |row| &row.store_recovery_ms)];
+    let mut found = Vec::new();
+    for store in StoreSetting::ALL {
+        for (standby, (what, spread)) in Standby::ALL.into_iter().flat_map(|one| FIGURES.map(|figure| (one, figure))) {
+            let medians = summary.iter().filter(|row| row.store == store).filter_map(|row| {
+                let backlog = row.backlog.filter(|backlog| backlog.standby == standby)?;
+                Some((backlog.size_bytes, spread(row).median?))
+            });
+            let largest = medians.clone().max_by_key(|(bytes, _)| *bytes);
+            let smallest = medians.min_by_key(|(bytes, _)| *bytes);
+            if let (Some(largest), Some(smallest)) = (largest, smallest)
+                && largest.0 > smallest.0
+                && smallest.1 > 0.0
+            {
+                let ratio = largest.1 / smallest.1;
+                found.push(Ratio { what: what.to_owned(), store, standby, largest, smallest, ratio });
+            }
+        }
+    }
+    found
 }
 
 /// The whole run.
@@ -413,8 +546,14 @@ pub struct RunResult {
     pub async_loss_seen: bool,
     /// The trials in the order in which they ran.
     pub trials: Vec<TrialResult>,
-    /// One row for each scenario and store setting that was run.
+    /// One row for each scenario, store setting, backlog and standby that was run.
     pub summary: Vec<SummaryRow>,
+    /// The stores with a backlog, in the order in which they were filled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<StoreResult>,
+    /// What the size of a backlog costs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ratios: Vec<Ratio>,
 }
 
 impl RunResult {
@@ -437,14 +576,16 @@ impl RunResult {
         std::fs::write(&path, text + "\n").at(&path)
     }
 
-    /// The row of a cell, if it was run.
-    pub fn row(&self, scenario: Scenario, store: StoreSetting) -> Option<&SummaryRow> {
-        self.summary.iter().find(|row| row.scenario == scenario && row.store == store)
+    /// The loss of all trials of a scenario with a store setting, whatever their backlog; `None` if there was none.
+    pub fn loss(&self, scenario: Scenario, store: StoreSetting) -> Option<SummaryRow> {
+        let of_both = |trial: &&TrialResult| trial.scenario == scenario && trial.store == store;
+        let trials: Vec<&TrialResult> = self.trials.iter().filter(of_both).collect();
+        (!trials.is_empty()).then(|| summarize_cell(Cell { scenario, store, backlog: None }, &trials))
     }
 
     /// The trials of a cell.
-    pub fn cell(&self, scenario: Scenario, store: StoreSetting) -> impl Iterator<Item = &TrialResult> {
-        self.trials.iter().filter(move |trial| trial.scenario == scenario && trial.store == store)
+    pub fn cell(&self, cell: Cell) -> impl Iterator<Item = &TrialResult> {
+        self.trials.iter().filter(move |trial| trial.cell() == cell)
     }
 }
 
@@ -453,34 +594,32 @@ struct SchemaOnly {
     schema: String,
 }
 
-/// One row for each scenario and store setting that has a trial.
+/// One row for each cell that has a trial.
 pub fn summarize(trials: &[TrialResult]) -> Vec<SummaryRow> {
-    let mut rows = Vec::new();
-    for scenario in Scenario::ALL {
-        for store in StoreSetting::ALL {
-            let cell: Vec<&TrialResult> =
-                trials.iter().filter(|trial| trial.scenario == scenario && trial.store == store).collect();
-            if !cell.is_empty() {
-                rows.push(summarize_cell(scenario, store, &cell));
-            }
-        }
-    }
-    rows
+    let mut cells: Vec<Cell> = trials.iter().map(TrialResult::cell).collect();
+    cells.sort_unstable();
+    cells.dedup();
+    let rows = cells.into_iter().map(|cell| {
+        let trials: Vec<&TrialResult> = trials.iter().filter(|trial| trial.cell() == cell).collect();
+        summarize_cell(cell, &trials)
+    });
+    rows.collect()
 }
 
-fn summarize_cell(scenario: Scenario, store: StoreSetting, cell: &[&TrialResult]) -> SummaryRow {
+fn summarize_cell(Cell { scenario, store, backlog }: Cell, cell: &[&TrialResult]) -> SummaryRow {
     let sum = |count: fn(&Messages) -> u64| cell.iter().map(|trial| count(&trial.messages)).sum();
-    let observed = |time: fn(&Times) -> Option<f64>| {
-        let values: Vec<Option<f64>> = cell.iter().map(|trial| time(&trial.times_ms)).filter(Option::is_some).collect();
-        spread(&values)
-    };
     let censorable = |time: fn(&TrialResult) -> Option<Observed>| {
         let values: Vec<Option<f64>> = cell.iter().filter_map(|trial| time(trial)).map(Observed::reached).collect();
+        spread(&values)
+    };
+    let seen = |value: &dyn Fn(&TrialResult) -> Option<f64>| {
+        let values: Vec<Option<f64>> = cell.iter().map(|trial| value(trial)).filter(Option::is_some).collect();
         spread(&values)
     };
     SummaryRow {
         scenario,
         store,
+        backlog,
         verdict: cell.iter().map(|trial| trial.verdict).max().unwrap_or_default(),
         trials: cell.len(),
         confirmed: sum(|messages| messages.confirmed),
@@ -490,10 +629,51 @@ fn summarize_cell(scenario: Scenario, store: StoreSetting, cell: &[&TrialResult]
         duplicated_wrongly: sum(|messages| messages.redelivered_unflagged + messages.resurrected),
         unexpected: sum(|messages| messages.unexpected),
         failover_ms: censorable(TrialResult::failover),
-        store_recovery_ms: observed(|times| times.store_recovery),
-        detection_ms: observed(|times| times.detection),
-        claim_ms: observed(|times| times.claim),
-        reattach_ms: observed(|times| times.reattach),
+        store_recovery_ms: seen(&|trial| trial.times_ms.store_recovery),
+        detection_ms: seen(&|trial| trial.times_ms.detection),
+        claim_ms: seen(&|trial| trial.times_ms.claim),
+        reattach_ms: seen(&|trial| trial.times_ms.reattach),
         rto_ms: censorable(TrialResult::rto),
+        left_after_ms: seen(&|trial| trial.left_after_ms),
+        successor_read_bytes: seen(&|trial| trial.successor_read_bytes.map(|bytes| bytes as f64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic;
+
+    #[test]
+    fn each_backlog_and_standby_is_a_row_and_the_loss_is_of_all_of_them() {
+        let result = synthetic::backlogs();
+        let cells: Vec<String> = result.summary.iter().map(|row| row.cell().place()).collect();
+        assert_eq!(cells.len(), 6);
+        assert_eq!([cells[0].as_str(), cells[5].as_str()], ["sync, 10 MiB hot", "sync, 10 GiB cold"]);
+        assert!(result.summary.iter().all(|row| row.trials == 6));
+        let loss = result.loss(Scenario::KillBacklog, StoreSetting::Sync).expect("it was run");
+        assert_eq!((loss.trials, loss.confirmed), (36, 36 * 20_000));
+        assert_eq!(result.loss(Scenario::KillBacklog, StoreSetting::Async), None);
+    }
+
+    #[test]
+    fn the_ratio_is_that_of_the_medians_above_the_largest_and_the_smallest() {
+        let ratios = ratios(&synthetic::backlogs().summary);
+        assert_eq!(ratios.len(), 4);
+        let of = |standby| ratios.iter().find(|one| one.standby == standby && one.what == "failover").expect("planted");
+        assert_eq!((of(Standby::Hot).largest.0, of(Standby::Hot).smallest.0), (10 << 30, 10 << 20));
+        // Later trials are slower in the planted run: a little for hot ones, 10 GiB for cold ones.
+        assert!((1.0..2.0).contains(&of(Standby::Hot).ratio), "{ratios:?}");
+        assert!(of(Standby::Cold).ratio > 100.0, "{ratios:?}");
+        assert!(super::ratios(&synthetic::run().summary).is_empty());
+    }
+
+    #[test]
+    fn a_result_from_before_backlogs_is_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let text = serde_json::to_string(&synthetic::run()).expect("plain data");
+        let old = text.replace("\"successor_read_bytes\":null,", "").replace("\"left_after_ms\":null,", "");
+        std::fs::write(folder.path().join(FILE), old).expect("the folder is ours");
+        assert_eq!(RunResult::read(folder.path()).expect("it is understood").trials.len(), 28);
     }
 }

@@ -61,8 +61,9 @@ fn list() -> String {
     let mut text = "Suites\n".to_owned();
     for suite in Suite::ALL {
         text += &format!("  {:<16} {}\n", suite.name(), suite.explanation());
-        for scenario in Scenario::ALL {
-            text += &format!("  {:<16}   {} x {scenario} per store setting\n", "", suite.trials(scenario));
+        for (scenario, count) in Scenario::ALL.map(|one| (one, suite.trials(one))).iter().filter(|one| one.1 > 0) {
+            let per = if suite.backlogs().is_empty() { "store setting" } else { "store setting, backlog and standby" };
+            text += &format!("  {:<16}   {count} x {scenario} per {per}\n", "");
         }
     }
     text += "\nScenarios\n";
@@ -128,18 +129,22 @@ async fn interrupted() -> &'static str {
 
 fn prepare(suite: Suite, options: &RunOptions) -> Result<Setting> {
     let seed = options.seed.unwrap_or_else(|| clock::now_ns() / 1000 % 1_000_000_000);
-    let mut load = LoadPlan::default();
-    if let Some(rate) = options.rate {
-        load.rate_per_s = rate;
-    }
+    let load = LoadPlan { rate_per_s: options.rate.unwrap_or(suite.rate_per_s()), ..LoadPlan::default() };
     let plan = plan::expand(&Request {
         suite,
         seed,
         trials: options.trials.map(usize::from),
         only: options.only.clone(),
         stores: options.store.clone(),
+        backlogs: options.backlog.clone(),
+        standbys: options.standby.map_or_else(Vec::new, |choice| choice.kinds().to_vec()),
         load,
     });
+    if plan.trials.is_empty() {
+        let (suite, scenarios) =
+            (suite.name(), options.only.iter().map(|one| one.name()).collect::<Vec<_>>().join(","));
+        return Err(Error::Usage(format!("--only {scenarios}: suite {suite} has no trials of that; see chaos list")));
+    }
     if let Some(broker) = options.broker.as_ref().filter(|path| !path.is_file()) {
         return Err(Error::Usage(format!("--broker {}: there is no such program", broker.display())));
     }
@@ -186,6 +191,12 @@ fn command_line(suite: Suite, seed: u64, options: &RunOptions) -> String {
     if !options.store.is_empty() {
         line += &format!(" --store {}", joined(options.store.iter().map(|one| one.name()).collect()));
     }
+    if !options.backlog.is_empty() {
+        line += &format!(" --backlog {}", options.backlog.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
+    }
+    if let Some(standby) = options.standby {
+        line += &format!(" --standby {}", standby.name());
+    }
     if let Some(rate) = options.rate {
         line += &format!(" --rate {rate}");
     }
@@ -210,7 +221,10 @@ fn print_plan(setting: &Setting) {
         let phase_ms = trial.fault_phase_us as f64 / 1000.0;
         println!(
             "{:>3}  {:<15} {:<5}  fault {phase_ms:7.3} ms after the warm-up  seed {}",
-            trial.number, trial.scenario, trial.store, trial.seed
+            trial.number,
+            trial.scenario,
+            trial.cell().place(),
+            trial.seed
         );
     }
 }
@@ -230,18 +244,21 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     };
     let mut history = History::create(&setting.out)?;
     let mut events = EventFile::create(&setting.out)?;
-    let mut trials = Vec::new();
+    let (mut trials, mut stages) = (Vec::new(), trial::Stages::default());
     for plan in &setting.plan.trials {
         progress.begin(plan);
-        let trial = run_trial(&context, plan, &mut history, &mut events).await?;
+        let trial = run_trial(&context, plan, &mut stages, &mut history, &mut events).await?;
         progress.end(&trial);
         trials.push(trial);
     }
+    let stores = stages.close(&context).await;
     progress.finish();
     events.finish()?;
+    let verdicts = trials.iter().map(|trial| trial.verdict).chain(stores.iter().map(|store| store.verdict));
+    let summary = result::summarize(&trials);
     Ok(RunResult {
         schema: result::SCHEMA.to_owned(),
-        verdict: trials.iter().map(|trial| trial.verdict).max().unwrap_or(Verdict::Unknown),
+        verdict: verdicts.max().unwrap_or(Verdict::Unknown),
         suite: setting.plan.suite,
         seed: setting.plan.seed,
         command: setting.command.clone(),
@@ -252,7 +269,9 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         pair: setting.plan.pair.clone(),
         async_bound: checks::async_bound_in_words(&setting.plan.pair),
         async_loss_seen: trials.iter().any(|trial| trial.store == StoreSetting::Async && trial.messages.lost > 0),
-        summary: result::summarize(&trials),
+        ratios: result::ratios(&summary),
+        summary,
+        stores,
         trials,
     })
 }
@@ -261,11 +280,12 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
 async fn run_trial(
     context: &trial::Context<'_>,
     plan: &TrialPlan,
+    stages: &mut trial::Stages,
     history: &mut History,
     events: &mut EventFile,
 ) -> Result<TrialResult> {
     let begin = Instant::now();
-    match trial::run(context, plan, history).await {
+    match trial::run(context, plan, stages, history).await {
         Ok((trial, said)) => {
             events.append(&trial, said)?;
             Ok(trial)
@@ -356,6 +376,7 @@ mod tests {
     fn a_mistake_on_the_command_line_is_254_and_help_is_0() {
         assert_eq!(main(arguments("chaos run nothing")), EXIT_CODE_USAGE);
         assert_eq!(main(arguments("chaos run --broker /no/such/program")), EXIT_CODE_USAGE);
+        assert_eq!(main(arguments("chaos run pause --only kill-active")), EXIT_CODE_USAGE);
         assert_eq!(main(arguments("chaos --help")), 0);
         assert_eq!(main(arguments("chaos list")), 0);
     }
@@ -379,6 +400,8 @@ mod tests {
             only: vec![Scenario::KillActive, Scenario::SlowSync],
             store: vec![StoreSetting::Sync],
             rate: Some(5000),
+            backlog: vec![10 << 20, 1 << 30],
+            standby: Some(crate::options::StandbyChoice::Hot),
             ..RunOptions::default()
         };
         let line = command_line(Suite::Quick, 7, &options);
@@ -386,6 +409,7 @@ mod tests {
         let parsed = Options::try_parse_from(format!("chaos {typed}").split_whitespace()).expect("it is valid");
         let Some(Command::Run { options: again, .. }) = parsed.command else { panic!("it is a run") };
         assert_eq!((again.seed, again.trials, again.rate), (Some(7), options.trials, options.rate));
+        assert_eq!((again.backlog, again.standby), (options.backlog, options.standby));
         assert_eq!((again.only, again.store), (options.only, options.store));
     }
 

@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Scenario {
     /// SIGKILL of the active server.
     KillActive,
-    /// SIGKILL of the active server while no consumer takes what it confirms.
+    /// SIGKILL of the active server while no consumer takes what it confirms, on request above a backlog of a given size.
     KillBacklog,
     /// SIGSTOP of the active server until the standby has taken over, then SIGCONT.
     PauseActive,
@@ -45,7 +45,8 @@ impl Scenario {
             Self::KillBacklog => {
                 "As kill-active, but the consumer is away from shortly before the kill until the takeover, so that what was confirmed last exists \
                  in the queue only. With a consumer that keeps up, a message has left the queue before an async store has written it, and \
-                 nothing can be lost."
+                 nothing can be lost. With --backlog, a queue of the same store holds that much from before, with a standby that follows the journal \
+                 (hot) or one that reads the store at the takeover (cold)."
             }
             Self::PauseActive => {
                 "The active server gets SIGSTOP for longer than ft_activation; the standby takes over; SIGCONT; the former active must \
@@ -104,11 +105,105 @@ impl StoreSetting {
             Self::Async => "async.q",
         }
     }
+
+    /// The queue that holds the backlog, in the same store.
+    pub fn backlog_address(self) -> &'static str {
+        match self {
+            Self::Sync => "sync.backlog",
+            Self::Async => "async.backlog",
+        }
+    }
 }
 
 impl fmt::Display for StoreSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// What the standby does before it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standby {
+    /// `standby_tailing = enabled`: it follows the journal of the active server.
+    Hot,
+    /// `standby_tailing = disabled`: it reads the store when it takes over.
+    Cold,
+}
+
+impl Standby {
+    /// Both, in the order of the report.
+    pub const ALL: [Self; 2] = [Self::Hot, Self::Cold];
+
+    /// The name on the command line and in every file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Cold => "cold",
+        }
+    }
+
+    /// The value of the server parameter `standby_tailing`.
+    pub fn tailing(self) -> &'static str {
+        match self {
+            Self::Hot => "enabled",
+            Self::Cold => "disabled",
+        }
+    }
+}
+
+impl fmt::Display for Standby {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What waits in the store when the fault comes, and who waits for the fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Backlog {
+    /// Bodies of the messages that wait, bytes.
+    pub size_bytes: u64,
+    /// The standby.
+    pub standby: Standby,
+}
+
+impl fmt::Display for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", size(self.size_bytes), self.standby)
+    }
+}
+
+/// A size in the largest binary unit that leaves a short number: `10 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let power = (bytes.max(1).ilog2() / 10).min(UNITS.len() as u32 - 1);
+    let number = bytes as f64 / f64::from(2_u32).powi(power as i32 * 10);
+    let digits = usize::from(number.fract() > 0.0 && number < 100.0);
+    format!("{number:.digits$} {}", UNITS[power as usize])
+}
+
+/// What the trials of one row of a table have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cell {
+    /// What is done.
+    pub scenario: Scenario,
+    /// Where the queue is stored.
+    pub store: StoreSetting,
+    /// What waits in the store, if that was asked for.
+    pub backlog: Option<Backlog>,
+}
+
+impl Cell {
+    /// Where the queue is stored, and what waits there: `sync, 10 MiB hot`.
+    pub fn place(&self) -> String {
+        let backlog = self.backlog.map_or_else(String::new, |backlog| format!(", {backlog}"));
+        format!("{}{backlog}", self.store)
+    }
+
+    /// For file names: `kill-backlog-sync-10mib-hot`.
+    pub fn slug(&self) -> String {
+        let backlog = self.backlog.map_or_else(String::new, |one| format!("-{one}").to_lowercase());
+        format!("{}-{}{}", self.scenario, self.store, backlog.replace(' ', "-"))
     }
 }
 
@@ -118,16 +213,22 @@ impl fmt::Display for StoreSetting {
 pub enum Suite {
     /// Every scenario in under three minutes.
     Quick,
+    /// Kills above backlogs of several sizes, with hot and with cold standbys.
+    Backlog,
+    /// Many pauses of the active server.
+    Pause,
 }
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Quick];
+    pub const ALL: [Self; 3] = [Self::Quick, Self::Backlog, Self::Pause];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Quick => "quick",
+            Self::Backlog => "backlog",
+            Self::Pause => "pause",
         }
     }
 
@@ -135,14 +236,67 @@ impl Suite {
     pub fn explanation(self) -> &'static str {
         match self {
             Self::Quick => "every scenario with both store settings, in under three minutes on two cores; the default",
+            Self::Backlog => {
+                "what a takeover costs above 10 MiB, 1 GiB and 10 GiB of waiting messages, with a hot and with a cold standby; needs 30 GiB of disk"
+            }
+            Self::Pause => {
+                "whether a woken former active server ever costs a confirmed message; a rate of losses needs many trials"
+            }
         }
     }
 
-    /// Trials of `scenario` for each store setting. Six is the smallest number for which a 95 % interval of the median exists.
+    /// Trials of `scenario` for each store setting, and for each backlog and standby. Six is the smallest number for which a 95 %
+    /// interval of the median exists; thirty without a loss bound the rate of losses at 10 % (3/n).
     pub fn trials(self, scenario: Scenario) -> usize {
         match (self, scenario) {
-            (Self::Quick, Scenario::KillActive) => 6,
+            (Self::Quick, Scenario::KillActive) | (Self::Backlog, Scenario::KillBacklog) => 6,
             (Self::Quick, _) => 2,
+            (Self::Pause, Scenario::PauseActive) => 30,
+            (Self::Backlog | Self::Pause, _) => 0,
         }
+    }
+
+    /// Store settings, where none is asked for.
+    pub fn stores(self) -> &'static [StoreSetting] {
+        match self {
+            Self::Quick => &StoreSetting::ALL,
+            Self::Backlog | Self::Pause => &[StoreSetting::Sync],
+        }
+    }
+
+    /// Backlogs below `kill-backlog`, bytes, where none are asked for.
+    pub fn backlogs(self) -> &'static [u64] {
+        match self {
+            Self::Backlog => &[10 << 20, 1 << 30, 10 << 30],
+            Self::Quick | Self::Pause => &[],
+        }
+    }
+
+    /// Offered load where none is asked for, messages per second. Above a backlog it is small: what it leaves in a store that serves
+    /// several trials must not change its size.
+    pub fn rate_per_s(self) -> u64 {
+        match self {
+            Self::Backlog => 2000,
+            Self::Quick | Self::Pause => 20_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        let sizes = [(0, "0 B"), (1000, "1000 B"), (10 << 20, "10 MiB"), (1 << 30, "1 GiB"), (3 << 29, "1.5 GiB")];
+        assert!(sizes.iter().all(|(bytes, words)| size(*bytes) == *words));
+    }
+
+    #[test]
+    fn a_cell_names_its_files() {
+        let backlog = Some(Backlog { size_bytes: 10 << 20, standby: Standby::Hot });
+        let cell = Cell { scenario: Scenario::KillBacklog, store: StoreSetting::Sync, backlog };
+        assert_eq!((cell.place().as_str(), cell.slug().as_str()), ("sync, 10 MiB hot", "kill-backlog-sync-10-mib-hot"));
+        assert_eq!(Cell { backlog: None, ..cell }.slug(), "kill-backlog-sync");
     }
 }

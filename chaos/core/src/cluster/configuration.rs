@@ -45,8 +45,22 @@ async.>  store=$sys.nonfailsafe
 ";
 const USERS: &str = "admin::\"Administrator\"\n";
 
+/// Further parameters of one node, as lines of its tibemsd.conf: names and values.
+pub type Settings = Vec<(&'static str, String)>;
+
+/// What a pair under test is besides its plan.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Proxies stand on the fault-tolerance link.
+    pub proxied: bool,
+    /// Node A alone, without a peer.
+    pub lone: bool,
+    /// Further parameters of both nodes.
+    pub settings: Settings,
+}
+
 /// Writes the files of both nodes below `folder` and returns the path of each node's tibemsd.conf.
-pub fn write_configuration(folder: &Path, plan: &PairPlan, ports: &Ports) -> Result<[PathBuf; 2]> {
+pub fn write_configuration(folder: &Path, plan: &PairPlan, ports: &Ports, setup: &Setup) -> Result<[PathBuf; 2]> {
     for name in ["store", "shared", "A", "B"] {
         let path = folder.join(name);
         std::fs::create_dir_all(&path).at(&path)?;
@@ -56,37 +70,66 @@ pub fn write_configuration(folder: &Path, plan: &PairPlan, ports: &Ports) -> Res
     let mut paths = [PathBuf::new(), PathBuf::new()];
     for node in NodeId::BOTH {
         let path = folder.join(node.name()).join("tibemsd.conf");
-        write(&path, &server_configuration(folder, plan, ports, node))?;
+        let text = server_configuration(folder, plan, ports, node, setup.lone) + &lines(&setup.settings);
+        write(&path, &text)?;
         paths[node.index()] = path;
     }
     Ok(paths)
 }
 
+/// Writes the lines of `settings` in place of those that begin with the same names.
+pub(super) fn change_configuration(path: &Path, settings: &Settings) -> Result<()> {
+    let text = std::fs::read_to_string(path).at(path)?;
+    let is_replaced = |line: &&str| {
+        let name = line.split('=').next().unwrap_or("").trim();
+        settings.iter().any(|(replaced, _)| *replaced == name)
+    };
+    let kept: String = text.lines().filter(|line| !is_replaced(line)).map(|line| format!("{line}\n")).collect();
+    write(path, &(kept + &lines(settings)))
+}
+
+/// Whether the file has the lines of `settings`.
+pub(super) fn has_settings(path: &Path, settings: &Settings) -> Result<bool> {
+    let text = std::fs::read_to_string(path).at(path)?;
+    Ok(lines(settings).lines().all(|wanted| text.lines().any(|line| line == wanted)))
+}
+
+fn lines(settings: &Settings) -> String {
+    settings.iter().map(|(name, value)| format!("{name:<21} = {value}\n")).collect()
+}
+
 /// `client_urls` names the listeners themselves: with a proxy on the fault-tolerance link, clients must not learn the proxy's address.
-fn server_configuration(folder: &Path, plan: &PairPlan, ports: &Ports, node: NodeId) -> String {
+fn server_configuration(folder: &Path, plan: &PairPlan, ports: &Ports, node: NodeId, lone: bool) -> String {
     let folder = folder.display();
     let name = node.name();
     let [a, b] = NodeId::BOTH.map(|node| format!("tcp://127.0.0.1:{}", ports.listen[node.index()]));
+    let fault_tolerance = if lone {
+        String::new()
+    } else {
+        format!(
+            "ft_active             = tcp://127.0.0.1:{peer}
+ft_heartbeat          = {heartbeat}ms
+ft_activation         = {activation}ms
+client_urls           = {a},{b}
+",
+            peer = ports.peer[node.index()],
+            heartbeat = plan.ft_heartbeat_ms,
+            activation = plan.ft_activation_ms,
+        )
+    };
     format!(
-        "# One node of a pair under test.
+        "# One node under test.
 server                = UNDERSTUDY
 listen                = {listen}
 store                 = {folder}/store
 queues                = {folder}/shared/queues.conf
 users                 = {folder}/shared/users.conf
 logfile               = {folder}/{name}/server.log
-ft_active             = tcp://127.0.0.1:{peer}
-ft_heartbeat          = {heartbeat}ms
-ft_activation         = {activation}ms
-client_urls           = {a},{b}
-async_flush_interval  = {flush}ms
+{fault_tolerance}async_flush_interval  = {flush}ms
 async_unflushed_max   = {unflushed}
 segment_size          = {segment}
 ",
         listen = [&a, &b][node.index()],
-        peer = ports.peer[node.index()],
-        heartbeat = plan.ft_heartbeat_ms,
-        activation = plan.ft_activation_ms,
         flush = plan.async_flush_interval_ms,
         unflushed = plan.async_unflushed_bytes_max,
         segment = plan.segment_bytes,
@@ -101,16 +144,37 @@ fn write(path: &Path, text: &str) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn value(text: &str, name: &str) -> String {
+        let line = text.lines().find(|line| line.split('=').next().is_some_and(|found| found.trim() == name));
+        line.and_then(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_setting_is_replaced_and_a_lone_node_has_no_peer() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
+        let setting = |value: &str| vec![("standby_tailing", value.to_owned())];
+        let setup = Setup { lone: true, settings: setting("enabled"), ..Setup::default() };
+        let [path, _] = write_configuration(folder.path(), &PairPlan::default(), &ports, &setup).expect("it is ours");
+        let read = || std::fs::read_to_string(&path).expect("it was written");
+        assert_eq!((value(&read(), "standby_tailing"), value(&read(), "ft_active")), ("enabled".into(), String::new()));
+        assert!(!has_settings(&path, &setting("disabled")).expect("the file is ours"));
+        change_configuration(&path, &setting("disabled")).expect("the file is ours");
+        assert!(has_settings(&path, &setting("disabled")).expect("the file is ours"));
+        assert_eq!(
+            (value(&read(), "standby_tailing"), value(&read(), "server")),
+            ("disabled".into(), "UNDERSTUDY".into())
+        );
+        assert_eq!(read().matches("standby_tailing").count(), 1);
+    }
+
     #[test]
     fn each_node_has_its_own_file_and_both_share_store_and_queues() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
-        let paths = write_configuration(folder.path(), &PairPlan::default(), &ports).expect("the folder is ours");
+        let paths = write_configuration(folder.path(), &PairPlan::default(), &ports, &Setup::default())
+            .expect("the folder is ours");
         let [a, b] = paths.map(|path| std::fs::read_to_string(path).expect("it was written"));
-        let value = |text: &str, name: &str| -> String {
-            let line = text.lines().find(|line| line.split('=').next().is_some_and(|found| found.trim() == name));
-            line.and_then(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-        };
         assert_eq!(value(&a, "listen"), "tcp://127.0.0.1:7222");
         assert_eq!(value(&b, "listen"), "tcp://127.0.0.1:7224");
         assert_eq!(value(&a, "ft_active"), "tcp://127.0.0.1:9001");

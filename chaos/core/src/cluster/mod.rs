@@ -5,7 +5,7 @@ mod events;
 mod pair;
 mod process;
 
-pub use configuration::{Ports, write_configuration};
+pub use configuration::{Ports, Settings, Setup, write_configuration};
 pub use events::{Event, EventLog, NodeState};
 pub use pair::{Launcher, NodeId, Pair};
 pub use process::{Exit, NodeProcess};

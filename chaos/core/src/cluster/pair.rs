@@ -1,6 +1,6 @@
 //! A pair of nodes over one store folder: starts them, knows who is active, restarts a victim, and puts proxies on their link.
 
-use super::configuration::{Ports, write_configuration};
+use super::configuration::{Ports, Settings, Setup, change_configuration, has_settings, write_configuration};
 use super::events::{Event, EventLog};
 use super::process::{Exit, NodeProcess};
 use crate::cleanup::TemporaryFolder;
@@ -93,27 +93,43 @@ pub struct Pair {
     launcher: Launcher,
     events: EventLog,
     folder: TemporaryFolder,
+    lone: bool,
 }
 
 impl Pair {
-    /// Starts both nodes at once and waits until one is active and the other is standby.
-    pub async fn start(launcher: Launcher, plan: &PairPlan, proxied: bool, folder: TemporaryFolder) -> Result<Self> {
+    /// Starts both nodes at once and waits until one is active and the other is standby; or a lone one, and waits until it is active.
+    pub async fn start(launcher: Launcher, plan: &PairPlan, setup: &Setup, folder: TemporaryFolder) -> Result<Self> {
         let mut ports = Ports::free()?;
         let mut proxies = None;
-        if proxied {
+        if setup.proxied {
             let [a, b] = [Proxy::start(ports.address(NodeId::B)).await?, Proxy::start(ports.address(NodeId::A)).await?];
             ports.peer = [a.address().port(), b.address().port()];
             proxies = Some([a, b]);
         }
-        let configurations = write_configuration(folder.path(), plan, &ports)?;
+        let configurations = write_configuration(folder.path(), plan, &ports, setup)?;
         let slots = [Slot { process: None, starts: 0 }, Slot { process: None, starts: 0 }];
         let events = EventLog::default();
-        let mut pair = Self { slots, proxies, ports, configurations, launcher, events, folder };
-        for node in NodeId::BOTH {
+        let mut pair = Self { slots, proxies, ports, configurations, launcher, events, folder, lone: setup.lone };
+        for &node in pair.members() {
             pair.start_node(node)?;
         }
         pair.await_roles(START_LIMIT).await?;
         Ok(pair)
+    }
+
+    /// The nodes that this pair consists of.
+    fn members(&self) -> &'static [NodeId] {
+        if self.lone { &[NodeId::A] } else { &NodeId::BOTH }
+    }
+
+    /// Ends a node as SIGKILL does, if it runs.
+    pub fn end_node(&mut self, node: NodeId) {
+        self.slots[node.index()].process = None;
+    }
+
+    /// Changes parameters of a node, for its next start.
+    pub fn change_settings(&self, node: NodeId, settings: &Settings) -> Result<()> {
+        change_configuration(&self.configurations[node.index()], settings)
     }
 
     /// Starts a node; what was left of its former process is reaped.
@@ -127,6 +143,21 @@ impl Pair {
         Ok(())
     }
 
+    /// Whether a node's next start has these parameters.
+    pub fn has_settings(&self, node: NodeId, settings: &Settings) -> Result<bool> {
+        has_settings(&self.configurations[node.index()], settings)
+    }
+
+    /// All that a node wrote to its log and to standard error, over all its starts.
+    pub fn read_logs(&self, node: NodeId) -> String {
+        let entries = std::fs::read_dir(self.folder.path().join(node.name())).into_iter().flatten().flatten();
+        let texts = entries.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "log"));
+        texts
+            .filter_map(|entry| std::fs::read(entry.path()).ok())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .collect()
+    }
+
     /// The URL of a node for clients.
     pub fn url(&self, node: NodeId) -> String {
         self.ports.url(node)
@@ -134,7 +165,7 @@ impl Pair {
 
     /// The URLs of both nodes, for clients that fail over.
     pub fn urls(&self) -> Vec<String> {
-        NodeId::BOTH.map(|node| self.url(node)).to_vec()
+        self.members().iter().map(|&node| self.url(node)).collect()
     }
 
     /// Where the pair keeps its files.
@@ -172,9 +203,9 @@ impl Pair {
         self.is(node, |state| state.is_active())
     }
 
-    /// Whether one node is active and the other standby.
+    /// Whether one node is active and the other standby, if there is another.
     pub fn has_roles(&self) -> bool {
-        self.active().is_some_and(|active| self.is(active.peer(), |state| state.is_standby()))
+        self.active().is_some_and(|active| self.lone || self.is(active.peer(), |state| state.is_standby()))
     }
 
     fn is(&self, node: NodeId, check: impl Fn(&super::NodeState) -> bool) -> bool {
@@ -183,9 +214,9 @@ impl Pair {
         lives && self.events.state(node, slot.starts).is_some_and(|state| check(&state))
     }
 
-    /// Waits until one node is active and the other standby; a node that ends with an error is an error at once.
+    /// Waits until [`Self::has_roles`]; a node that ends with an error is an error at once.
     pub async fn await_roles(&self, limit: Duration) -> Result<()> {
-        let wanted = "one active and one standby server";
+        let wanted = if self.lone { "an active server" } else { "one active and one standby server" };
         self.await_that(wanted, limit, |pair| pair.has_roles() || pair.ended_node().is_some()).await?;
         self.ended_node().map_or(Ok(()), Err)
     }
@@ -236,8 +267,8 @@ impl Pair {
 
     /// Ends both nodes and returns all that they said, once the pipes are read to their end.
     pub fn finish(&mut self) -> Vec<Event> {
-        for slot in &mut self.slots {
-            slot.process = None;
+        for node in NodeId::BOTH {
+            self.end_node(node);
         }
         self.events.snapshot()
     }
@@ -286,7 +317,7 @@ exec sleep 60";
 
     async fn started(folder: &Path, script: &str) -> Result<Pair> {
         let work = TemporaryFolder::new(folder, "pair-", false)?;
-        Pair::start(actor(folder, script), &PairPlan::default(), false, work).await
+        Pair::start(actor(folder, script), &PairPlan::default(), &Setup::default(), work).await
     }
 
     #[tokio::test]
@@ -301,6 +332,19 @@ exec sleep 60";
         pair.await_roles(Duration::from_secs(5)).await.expect("roles are back");
         let events = pair.finish();
         assert_eq!(events.iter().filter(|event| event.node == NodeId::A).map(|event| event.start).max(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_lone_node_needs_no_standby() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let work = TemporaryFolder::new(folder.path(), "pair-", false).expect("a folder");
+        let setup = Setup { lone: true, ..Setup::default() };
+        let launcher = actor(folder.path(), PLAYS_BOTH_ROLES);
+        let mut pair = Pair::start(launcher, &PairPlan::default(), &setup, work).await.expect("A is played");
+        assert!(pair.has_roles() && pair.process(NodeId::B).is_none());
+        assert_eq!(pair.urls(), [pair.url(NodeId::A)]);
+        pair.end_node(NodeId::A);
+        assert!(!pair.has_roles());
     }
 
     #[tokio::test]

@@ -110,6 +110,12 @@ pub fn processor_time_s(pid: Pid) -> f64 {
     ticks as f64 / 100.0
 }
 
+/// Bytes that a process has had read from the disk so far, as the kernel counts them; `None` when it is gone.
+pub fn read_bytes(pid: Pid) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("read_bytes: ")?.parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +155,12 @@ mod tests {
         assert!(!task_stats(pid).expect("readable").iter().any(|stat| stat.is_stopped()));
         kill(pid).expect("the child exists").expect("SIGKILL has effect");
         child.wait().expect("it is our child");
+    }
+
+    #[test]
+    fn the_kernel_counts_what_a_process_reads() {
+        assert!(read_bytes(Pid::this()).is_some());
+        assert_eq!(read_bytes(Pid::from_raw(i32::MAX)), None);
     }
 
     #[test]

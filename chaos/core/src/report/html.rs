@@ -24,6 +24,12 @@ pub(super) fn page(data: &Data) -> Result<(String, Vec<Picture>)> {
     let mut body = head(result);
     body += &matrix(result);
     body += &section("Failover time", &failover(result, &mut pictures)?);
+    if let Some(words) = super::backlog::section(result, &mut pictures)? {
+        body += &section("What a backlog costs", &words);
+    }
+    if let Some(words) = pauses(result) {
+        body += &section("Woken servers", &words);
+    }
     body += &section("Where the time goes", &waterfalls(result, &mut pictures)?);
     body += &section("Each trial over time", &timelines(data, &mut pictures)?);
     body += &section("Latency by percentile", &latency(data, &mut pictures)?);
@@ -40,7 +46,7 @@ pub(super) fn page(data: &Data) -> Result<(String, Vec<Picture>)> {
     Ok((page, pictures))
 }
 
-fn section(title: &str, body: &str) -> String {
+pub(super) fn section(title: &str, body: &str) -> String {
     format!("<section>\n<h2>{title}</h2>\n{body}</section>\n")
 }
 
@@ -63,7 +69,7 @@ fn head(result: &RunResult) -> String {
         .iter()
         .flat_map(|trial| trial.reasons.iter().map(move |reason| (trial, reason)))
         .map(|(trial, reason)| {
-            let (number, scenario, store) = (trial.number, trial.scenario, trial.store);
+            let (number, scenario, store) = (trial.number, trial.scenario, trial.cell().place());
             format!("<li>trial {number}, {scenario} {store}, {}: {}</li>", tag(trial.verdict), escape(reason))
         })
         .collect();
@@ -99,7 +105,7 @@ fn matrix(result: &RunResult) -> String {
     for store in StoreSetting::ALL {
         cells += &format!("<div class=\"head\">{store} store</div>");
         for scenario in Scenario::ALL {
-            cells += &result.row(scenario, store).map_or_else(|| empty_cell(scenario, store), cell);
+            cells += &result.loss(scenario, store).map_or_else(|| empty_cell(scenario, store), |row| cell(&row));
         }
     }
     let sync = result
@@ -152,7 +158,7 @@ fn cell(row: &SummaryRow) -> String {
 }
 
 /// A picture for both widths, kept for a file as well.
-fn figure(
+pub(super) fn figure(
     pictures: &mut Vec<Picture>,
     name: &str,
     words: &str,
@@ -185,7 +191,7 @@ fn failover(result: &RunResult, pictures: &mut Vec<Picture>) -> Result<String> {
 
 fn times_row(row: &SummaryRow) -> String {
     let spread = &row.failover_ms;
-    let (scenario, store) = (row.scenario, row.store);
+    let (scenario, store) = (row.scenario, row.cell().place());
     if spread.n == 0 {
         let words = if scenario.expects_takeover() { "not measured" } else { "no takeover, as expected" };
         return format!(
@@ -197,6 +203,22 @@ fn times_row(row: &SummaryRow) -> String {
         .map(|value| format!("<td>{}</td>", of_spread(spread, value)));
     let (n, values, interval) = (spread.n, values.concat(), interval(spread));
     format!("<tr><td>{scenario}</td><td class=\"left\">{store}</td><td>{n}</td>{values}<td>{interval}</td></tr>")
+}
+
+/// How long former active servers stayed after they woke up; `None` when none did.
+fn pauses(result: &RunResult) -> Option<String> {
+    let rows: String = result.summary.iter().filter(|row| row.left_after_ms.n > 0).map(pause_row).collect();
+    let head = "<tr><th>store</th><th>n</th><th>min</th><th>median</th><th>p90</th><th>max</th></tr>";
+    let words = "From SIGCONT to the end of the former active server, which must find itself fenced and leave by itself within 1 s. Each \
+                 trial's own time is in the table of trials.";
+    (!rows.is_empty()).then(|| format!("<p>{words}</p>\n<div class=\"scroll\"><table>{head}{rows}</table></div>\n"))
+}
+
+fn pause_row(row: &SummaryRow) -> String {
+    let spread = &row.left_after_ms;
+    let values = [spread.min, spread.median, spread.p90, spread.max];
+    let values = values.map(|value| format!("<td>{}</td>", of_spread(spread, value))).concat();
+    format!("<tr><td>{}</td><td>{}</td>{values}</tr>", row.cell().place(), spread.n)
 }
 
 fn waterfalls(result: &RunResult, pictures: &mut Vec<Picture>) -> Result<String> {
@@ -217,7 +239,7 @@ fn waterfalls(result: &RunResult, pictures: &mut Vec<Picture>) -> Result<String>
         let spreads: [&Spread; 6] =
             [&row.detection_ms, &row.claim_ms, &row.store_recovery_ms, &row.reattach_ms, &row.failover_ms, &row.rto_ms];
         let values = spreads.map(|spread| format!("<td>{}</td>", of_spread(spread, spread.median))).concat();
-        body += &format!("<tr><td>{}</td><td class=\"left\">{}</td>{values}</tr>", row.scenario, row.store);
+        body += &format!("<tr><td>{}</td><td class=\"left\">{}</td>{values}</tr>", row.scenario, row.cell().place());
     }
     Ok(body + "</table></div>\n<p class=\"muted\">Medians of phases do not add up to the median of the whole.</p>\n")
 }
@@ -228,12 +250,12 @@ fn timelines(data: &Data, pictures: &mut Vec<Picture>) -> Result<String> {
                     server, or when the fault was taken back.</p>\n"
         .to_owned();
     for row in &data.result.summary {
-        let mut cell: Vec<&TrialResult> = data.result.cell(row.scenario, row.store).collect();
+        let mut cell: Vec<&TrialResult> = data.result.cell(row.cell()).collect();
         cell.sort_by(|a, b| {
             a.times_ms.failover.unwrap_or(f64::MAX).total_cmp(&b.times_ms.failover.unwrap_or(f64::MAX))
         });
         let open = cell.get((cell.len() - 1) / 2).map(|trial| trial.number);
-        body += &format!("<h3>{}, {} store</h3>\n", row.scenario, row.store);
+        body += &format!("<h3>{}, {} store{}</h3>\n", row.scenario, row.store, backlog_words(row));
         cell.sort_by_key(|trial| trial.number);
         for trial in cell {
             body += &timeline(data, trial, open == Some(trial.number), pictures)?;
@@ -256,6 +278,10 @@ fn timeline(data: &Data, trial: &TrialResult, open: bool, pictures: &mut Vec<Pic
     Ok(format!("<details{open}><summary>{summary}</summary>\n{body}</details>\n"))
 }
 
+fn backlog_words(row: &SummaryRow) -> String {
+    row.backlog.map_or_else(String::new, |backlog| format!(", {backlog}"))
+}
+
 fn failover_words(trial: &TrialResult) -> String {
     match trial.failover() {
         Some(Observed::At(failover)) => format!("failover {}", duration(failover)),
@@ -272,7 +298,7 @@ fn latency(data: &Data, pictures: &mut Vec<Picture>) -> Result<String> {
         .to_owned();
     let mut any = false;
     for row in &data.result.summary {
-        let Some(merged) = data.latency.get(&(row.scenario, row.store)) else { continue };
+        let Some(merged) = data.latency.get(&row.cell()) else { continue };
         any = true;
         let curves = [
             Curve { name: "response", line: Line::solid(BLUE), histogram: &merged.response },
@@ -280,14 +306,15 @@ fn latency(data: &Data, pictures: &mut Vec<Picture>) -> Result<String> {
             Curve { name: "service", line: Line::dashed(GREEN, Dash::Long), histogram: &merged.service },
             Curve { name: "delay", line: Line::dashed(PURPLE, Dash::Short), histogram: &merged.delay },
         ];
-        let name = format!("percentiles-{}-{}", row.scenario, row.store);
-        let label = format!("Latency by percentile, {} {}", row.scenario, row.store);
+        let name = format!("percentiles-{}", row.cell().slug());
+        let label = format!("Latency by percentile, {} {}", row.scenario, row.cell().place());
         let figure = figure(pictures, &name, "", |width| plots::percentiles(&name, &label, &curves, width).map(Some))?;
         let open = if row.scenario == Scenario::KillActive { " open" } else { "" };
         body += &format!(
-            "<details{open}><summary>{}, {} store</summary>\n{}{}</details>\n",
+            "<details{open}><summary>{}, {} store{}</summary>\n{}{}</details>\n",
             row.scenario,
             row.store,
+            backlog_words(row),
             figure.unwrap_or_default(),
             percentile_table(&curves)
         );
@@ -318,7 +345,7 @@ fn trials(result: &RunResult) -> String {
     let rows: String = result.trials.iter().map(trial_row).collect();
     format!(
         "<div class=\"scroll\"><table><tr><th>#</th><th class=\"left\">scenario</th><th class=\"left\">store</th><th class=\"left\">verdict</th>\
-         <th>failover</th><th>steady after</th><th>without confirms</th><th>attempted</th><th>confirmed</th><th>in doubt</th><th>delivered</th>\
+         <th>failover</th><th>steady after</th><th>without confirms</th><th>woken server left after</th><th>attempted</th><th>confirmed</th><th>in doubt</th><th>delivered</th>\
          <th>lost</th><th>recovered</th><th>duplicates</th><th>p99 before</th><th class=\"left\">evidence and observations</th></tr>{rows}</table></div>\n"
     )
 }
@@ -334,6 +361,7 @@ fn trial_row(trial: &TrialResult) -> String {
         observed(trial.failover()),
         observed(trial.rto()),
         optional(trial.unavailable_ms.publish),
+        optional(trial.left_after_ms),
         count(messages.attempted),
         count(messages.confirmed),
         count(messages.in_doubt),
@@ -344,7 +372,7 @@ fn trial_row(trial: &TrialResult) -> String {
         duration(trial.response_ms.before.p99),
     ];
     let numbers = numbers.map(|value| format!("<td>{value}</td>")).concat();
-    let (number, scenario, store, verdict) = (trial.number, trial.scenario, trial.store, tag(trial.verdict));
+    let (number, scenario, store, verdict) = (trial.number, trial.scenario, trial.cell().place(), tag(trial.verdict));
     let words = escape(&evidence(trial).join("; "));
     format!(
         "<tr><td>{number}</td><td class=\"left\">{scenario}</td><td class=\"left\">{store}</td><td class=\"left\">{verdict}</td>{numbers}\

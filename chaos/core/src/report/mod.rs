@@ -2,6 +2,7 @@
 //!
 //! `theme` and `plots` draw, `html` lays out the page, `text` writes tables for terminals and Markdown, `junit` for CI servers.
 
+mod backlog;
 mod html;
 mod junit;
 mod plots;
@@ -13,7 +14,7 @@ mod theme;
 use crate::error::{AtPath, Result};
 use crate::latency::Latency;
 use crate::result::{RunResult, TrialResult};
-use crate::scenario::{Scenario, StoreSetting};
+use crate::scenario::Cell;
 use crate::series::{self, Bucket};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,7 +31,7 @@ struct Data {
     /// By trial number; a trial that could not be carried out has none.
     series: BTreeMap<usize, Vec<Bucket>>,
     /// All trials of a cell together.
-    latency: BTreeMap<(Scenario, StoreSetting), Latency>,
+    latency: BTreeMap<Cell, Latency>,
 }
 
 /// A plot as a file of its own.
@@ -67,7 +68,7 @@ fn read(folder: &Path) -> Result<Data> {
             series.insert(trial.number, series::read(&path)?);
         }
         if let Some(path) = file(trial, "hlog") {
-            latency.entry((trial.scenario, trial.store)).or_insert_with(Latency::default).add_log(&path)?;
+            latency.entry(trial.cell()).or_insert_with(Latency::default).add_log(&path)?;
         }
     }
     Ok(Data { result, series, latency })
@@ -81,10 +82,11 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{Scenario, StoreSetting};
 
     fn built() -> (tempfile::TempDir, String) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        synthetic::write(folder.path());
+        synthetic::write(folder.path(), &synthetic::run());
         build(folder.path()).expect("a whole result");
         let page = std::fs::read_to_string(folder.path().join(HTML_FILE)).expect("it was built");
         (folder, page)
@@ -127,6 +129,23 @@ mod tests {
             assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{name}");
         }
         assert!(!folder.path().join("waterfall-delay-heartbeats.svg").exists());
+    }
+
+    #[test]
+    fn a_backlog_has_its_plots_its_ratio_and_what_became_of_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        synthetic::write(folder.path(), &synthetic::backlogs());
+        build(folder.path()).expect("a whole result");
+        let page = std::fs::read_to_string(folder.path().join(HTML_FILE)).expect("it was built");
+        for name in ["backlog-failover-sync.svg", "backlog-recovery-sync.svg", "waterfall-kill-backlog.svg"] {
+            let text = std::fs::read_to_string(folder.path().join(name)).expect(name);
+            assert!(text.contains("10 GiB") && text.contains("10 MiB"), "{name}");
+        }
+        assert!(!folder.path().join("backlog-failover-async.svg").exists());
+        assert!(page.contains("<td>10 GiB cold</td>") && page.contains("planted &lt;reason&gt;"));
+        let summary = std::fs::read_to_string(folder.path().join("summary.md")).expect("it was built");
+        assert!(summary.contains("10 GiB, ") || summary.contains("above 10 GiB"), "{summary}");
+        assert!(summary.contains("planted <reason>"), "{summary}");
     }
 
     #[test]

@@ -4,33 +4,61 @@ use crate::cluster::NodeId;
 use crate::environment::Environment;
 use crate::faults::Effect;
 use crate::plan::{LoadPlan, Plan, Request, TrialPlan, expand};
-use crate::result::{self, FaultRecord, Instants, Percentiles, RunResult, StoreRecovered, TrialResult, Verdict};
-use crate::scenario::{Scenario, StoreSetting, Suite};
+use crate::result::{
+    self, FaultRecord, Instants, Percentiles, RunResult, StoreRecovered, StoreResult, TrialResult, Verdict,
+};
+use crate::scenario::{Scenario, Standby, StoreSetting, Suite};
 use crate::series::{self, Sent};
 use crate::{checks, times};
 use std::path::Path;
 
-fn plan() -> Plan {
+fn plan(suite: Suite) -> Plan {
     expand(&Request {
-        suite: Suite::Quick,
+        suite,
         seed: 7,
         trials: None,
         only: vec![],
         stores: vec![],
+        backlogs: vec![],
+        standbys: vec![],
         load: LoadPlan::default(),
     })
 }
 
 /// All trials of the quick suite, passed, with 20,000 confirmed messages each.
 pub(crate) fn run() -> RunResult {
-    let plan = plan();
+    played(plan(Suite::Quick))
+}
+
+/// The same of the suite about backlogs: a cold standby needs 1 ms for each MiB.
+pub(crate) fn backlogs() -> RunResult {
+    let mut result = played(plan(Suite::Backlog));
+    result.ratios = result::ratios(&result.summary);
+    result.stores = vec![StoreResult {
+        store: StoreSetting::Sync,
+        size_bytes: 1 << 30,
+        trials: vec![13, 14],
+        messages: 1 << 20,
+        store_bytes: 1200 << 20,
+        fill_s: 12.0,
+        drain_s: 20.0,
+        delivered: 1 << 20,
+        lost: 0,
+        duplicated: 0,
+        verdict: Verdict::Violated,
+        reasons: vec!["planted <reason>".to_owned()],
+    }];
+    result
+}
+
+fn played(plan: Plan) -> RunResult {
     let trials: Vec<TrialResult> = plan.trials.iter().map(trial).collect();
     RunResult {
         schema: result::SCHEMA.to_owned(),
         verdict: Verdict::Pass,
         suite: plan.suite,
         seed: plan.seed,
-        command: "cargo run --release -p chaos -- run quick --seed 7".to_owned(),
+        command: format!("cargo run --release -p chaos -- run {} --seed 7", plan.suite.name()),
         started: "2026-01-31T12:00:00Z".to_owned(),
         duration_s: 140.0,
         environment: Environment {
@@ -43,6 +71,8 @@ pub(crate) fn run() -> RunResult {
         pair: plan.pair,
         async_loss_seen: true,
         summary: result::summarize(&trials),
+        stores: vec![],
+        ratios: vec![],
         trials,
     }
 }
@@ -80,25 +110,26 @@ fn trial(plan: &TrialPlan) -> TrialResult {
 }
 
 fn instants(plan: &TrialPlan) -> Instants {
+    let cold = plan.backlog.filter(|backlog| backlog.standby == Standby::Cold);
+    let reading_ms = cold.map_or(0.0, |backlog| (backlog.size_bytes >> 20) as f64);
     let base = if plan.scenario == Scenario::PauseActive { 520.0 } else { 3.0 };
     let scale = 1.0 + plan.number as f64 / 40.0;
     let at = |ms: f64| Some(base + ms * scale);
     Instants {
         td: at(0.0),
         tl: at(9.0),
-        tr: at(30.0),
-        ta: at(30.5),
-        tc: at(34.0),
-        tf: at(42.0),
-        td1: at(44.0),
-        ta100: at(50.0),
-        ts: at(160.0),
+        tr: at(30.0 + reading_ms),
+        ta: at(30.5 + reading_ms),
+        tc: at(34.0 + reading_ms),
+        tf: at(42.0 + reading_ms),
+        td1: at(44.0 + reading_ms),
+        ta100: at(50.0 + reading_ms),
+        ts: at(160.0 + reading_ms),
     }
 }
 
 /// Writes the run with its series, as a real run would leave it.
-pub(crate) fn write(folder: &Path) {
-    let result = run();
+pub(crate) fn write(folder: &Path, result: &RunResult) {
     result.write(folder).expect("the folder is the test's");
     for trial in &result.trials {
         let buckets = series::buckets(&sent(trial), &[], ZERO_NS);

@@ -1,7 +1,7 @@
 //! Tables in plain text: for the terminal, for CI summaries in Markdown, and as CSV.
 
-use crate::result::{RunResult, SummaryRow, Times, TrialResult};
-use crate::scenario::{Scenario, StoreSetting};
+use crate::result::{Ratio, RunResult, SummaryRow, Times, TrialResult};
+use crate::scenario::{Scenario, StoreSetting, size};
 use crate::statistics::Spread;
 
 /// What the report says when no async trial lost anything.
@@ -53,20 +53,25 @@ pub(super) fn not_exercised(result: &RunResult) -> bool {
 
 /// The verdict table, one row for each scenario and store setting.
 pub fn terminal_table(result: &RunResult) -> String {
+    let place_width = result.summary.iter().map(|row| row.cell().place().len()).max().unwrap_or(0).max(5);
     let mut text = format!(
-        "\n{:<15} {:<5}  {:<8} {:>6} {:>10} {:>6} {:>10}  failover: {:>9} {:>9} {:>9}\n",
+        "\n{:<15} {:<place_width$}  {:<8} {:>6} {:>10} {:>6} {:>10}  failover: {:>9} {:>9} {:>9}\n",
         "scenario", "store", "verdict", "trials", "confirmed", "lost", "duplicates", "median", "p90", "max"
     );
     for row in &result.summary {
         let spread = &row.failover_ms;
         let [median, p90, max] = [spread.median, spread.p90, spread.max].map(|value| of_spread(spread, value));
+        let (scenario, place, lost, duplicated) = (row.scenario, row.cell().place(), row.lost, row.duplicated);
         text += &format!(
-            "{:<15} {:<5}  {:<8} {:>6} {:>10} {:>6} {:>10}            {median:>9} {p90:>9} {max:>9}\n",
-            row.scenario, row.store, row.verdict, row.trials, row.confirmed, row.lost, row.duplicated
+            "{scenario:<15} {place:<place_width$}  {:<8} {:>6} {:>10} {lost:>6} {duplicated:>10}            {median:>9} {p90:>9} {max:>9}\n",
+            row.verdict, row.trials, row.confirmed
         );
     }
     if not_exercised(result) {
         text += &format!("\n{NOT_EXERCISED}\n");
+    }
+    for sentence in ratio_sentences(result).iter().chain(&left_sentences(result)) {
+        text += &format!("\n{sentence}\n");
     }
     text + &format!("\nverdict: {} ({:.0} s, seed {})\n", result.verdict, result.duration_s, result.seed)
 }
@@ -97,17 +102,57 @@ pub(super) fn markdown(result: &RunResult) -> String {
     for row in &result.summary {
         text += &times_row(row);
     }
+    for sentence in ratio_sentences(result).iter().chain(&left_sentences(result)) {
+        text += &format!("\n{sentence}\n");
+    }
     let failed: Vec<&TrialResult> = result.trials.iter().filter(|trial| !trial.reasons.is_empty()).collect();
     if !failed.is_empty() {
         text += "\n## What was not a pass\n\n";
     }
     for trial in failed {
         for reason in &trial.reasons {
-            let (number, scenario, store, verdict) = (trial.number, trial.scenario, trial.store, trial.verdict);
+            let (number, scenario, store, verdict) =
+                (trial.number, trial.scenario, trial.cell().place(), trial.verdict);
             text += &format!("* trial {number} ({scenario} {store}, {verdict}): {reason}\n");
         }
     }
+    for store in result.stores.iter().filter(|store| !store.reasons.is_empty()) {
+        text += &format!("* {}\n", store.line().trim());
+    }
     text + &format!("\nAgain: `{}`\n", result.command)
+}
+
+/// How long woken former active servers stayed, a sentence for each store setting.
+fn left_sentences(result: &RunResult) -> Vec<String> {
+    let rows = result.summary.iter().filter(|row| row.left_after_ms.n > 0);
+    let sentence = |row: &SummaryRow| {
+        let spread = &row.left_after_ms;
+        let [median, max] = [spread.median, spread.max].map(|value| of_spread(spread, value));
+        let (n, place) = (spread.n, row.cell().place());
+        format!(
+            "woken former active servers left by themselves, {place} store: n = {n}, median {median}, max {max} after SIGCONT"
+        )
+    };
+    rows.map(sentence).collect()
+}
+
+/// What the size of a backlog costs, a sentence for each figure and standby.
+pub(super) fn ratio_sentences(result: &RunResult) -> Vec<String> {
+    let sentence = |one: &Ratio| {
+        let [largest, smallest] = [one.largest, one.smallest];
+        format!(
+            "{} above a backlog, {} store, {} standby: {} above {}, {} above {}, ratio {:.2}",
+            one.what,
+            one.store,
+            one.standby,
+            duration(largest.1),
+            size(largest.0),
+            duration(smallest.1),
+            size(smallest.0),
+            one.ratio
+        )
+    };
+    result.ratios.iter().map(sentence).collect()
 }
 
 fn loss_matrix(result: &RunResult) -> String {
@@ -119,7 +164,10 @@ fn loss_matrix(result: &RunResult) -> String {
     for store in StoreSetting::ALL {
         text += &format!("| {store} |");
         for scenario in Scenario::ALL {
-            text += &format!(" {} |", result.row(scenario, store).map_or_else(|| "not run".to_owned(), matrix_cell));
+            text += &format!(
+                " {} |",
+                result.loss(scenario, store).map_or_else(|| "not run".to_owned(), |row| matrix_cell(&row))
+            );
         }
         text += "\n";
     }
@@ -136,13 +184,14 @@ fn times_row(row: &SummaryRow) -> String {
     let [min, median, p90, max] =
         [spread.min, spread.median, spread.p90, spread.max].map(|value| of_spread(spread, value));
     let recovery = of_spread(&row.store_recovery_ms, row.store_recovery_ms.median);
-    let (scenario, store, n, interval) = (row.scenario, row.store, spread.n, interval(spread));
+    let (scenario, store, n, interval) = (row.scenario, row.cell().place(), spread.n, interval(spread));
     format!("| {scenario} | {store} | {n} | {min} | {median} | {p90} | {max} | {interval} | {recovery} |\n")
 }
 
 const CSV_HEADER: &str = "trial,scenario,store,seed,verdict,censored_ms,detection_ms,claim_ms,store_recovery_ms,reattach_ms,\
                           failover_ms,rto_ms,first_delivery_ms,clients_back_ms,attempted,confirmed,in_doubt,delivered,lost,duplicated,\
-                          unexpected,recovered,store_bytes,store_messages,store_segments\n";
+                          unexpected,recovered,store_bytes,store_messages,store_segments,\
+                          successor_read_bytes,backlog_bytes,standby,left_after_ms\n";
 
 /// trials.csv: every figure of every trial; an absent value is an empty field.
 pub(super) fn trials_csv(result: &RunResult) -> String {
@@ -150,7 +199,7 @@ pub(super) fn trials_csv(result: &RunResult) -> String {
     for trial in &result.trials {
         let (number, scenario, store, seed, verdict) =
             (trial.number, trial.scenario, trial.store, trial.seed, trial.verdict);
-        let fields = [times_fields(trial), count_fields(trial)].join(",");
+        let fields = [times_fields(trial), count_fields(trial), backlog_fields(trial)].join(",");
         text += &format!("{number},{scenario},{store},{seed},{verdict},{fields}\n");
     }
     text
@@ -181,6 +230,18 @@ fn count_fields(trial: &TrialResult) -> String {
     format!("{},{}", text(&counts), store.map_or_else(|| ",,".to_owned(), |values| text(&values)))
 }
 
+fn backlog_fields(trial: &TrialResult) -> String {
+    let text = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
+    let asked = trial.backlog.as_ref().map(|seen| seen.asked);
+    let standby = asked.map_or("", |asked| asked.standby.name());
+    let left_after_ms = trial.left_after_ms.map_or_else(String::new, |ms| format!("{ms:.3}"));
+    format!(
+        "{},{},{standby},{left_after_ms}",
+        text(trial.successor_read_bytes),
+        text(asked.map(|asked| asked.size_bytes))
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +263,7 @@ mod tests {
     #[test]
     fn an_empty_cell_says_that_it_was_not_run() {
         let mut result = synthetic::run();
-        result.summary.retain(|row| row.scenario != Scenario::SlowSync);
+        result.trials.retain(|trial| trial.scenario != Scenario::SlowSync);
         let text = markdown(&result);
         assert_eq!(text.matches("not run").count(), 2, "{text}");
         assert!(text.contains("0 / 120,000 (pass, n = 6"), "{text}");

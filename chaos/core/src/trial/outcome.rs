@@ -13,7 +13,6 @@ use crate::result::TrialResult;
 use crate::series::{self, Sent};
 use crate::times::{self, Measured, Reference, Steady};
 use loadgen::verdict::{Rules, Window, judge};
-use std::path::Path;
 
 /// What the operator's log of a standby says when the link is silent.
 const MISSING_HEARTBEATS: &str = "Missing heartbeats";
@@ -64,6 +63,9 @@ impl<'a> Conclusion<'a> {
         trial.fault.clone_from(&evidence.fault);
         trial.generator_lag_p99_ms = series.generator_lag_p99_ns().map(|lag_ns| lag_ns as f64 / NS_PER_MS as f64);
         trial.processor_share = evidence.processor_share.clone();
+        trial.left_after_ms = evidence.left_after_ms;
+        trial.successor_read_bytes = evidence.successor_read_bytes;
+        trial.backlog.clone_from(&evidence.backlog);
         Self {
             context,
             evidence,
@@ -173,7 +175,7 @@ impl<'a> Conclusion<'a> {
             let words = "took over although the active server wrote its heartbeat to the store";
             self.judgement.violated(format!("{name} {words}"));
         }
-        let log = read_logs(&self.pair.folder().join(name));
+        let log = self.pair.read_logs(self.successor);
         match log.lines().filter(|line| line.contains(MISSING_HEARTBEATS)).count() {
             0 => self.judgement.violated(format!("the standby {name} did not log \"{MISSING_HEARTBEATS}\"")),
             count => {
@@ -225,14 +227,4 @@ impl<'a> Conclusion<'a> {
         let Judgement { verdict, reasons } = self.judgement;
         TrialResult { verdict, reasons, duration_ms: (now_ns() - started_ns) / NS_PER_MS, ..self.trial }
     }
-}
-
-/// The operator's log may go to a file or to standard error.
-fn read_logs(folder: &Path) -> String {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let texts = entries.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "log"));
-    texts
-        .filter_map(|entry| std::fs::read(entry.path()).ok())
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .collect()
 }

@@ -8,7 +8,7 @@ use crate::cluster::{Event, NodeId, Pair};
 use crate::error::{Error, Result};
 use crate::faults::{Effect, process};
 use crate::plan::Step;
-use crate::result::{FaultRecord, ProcessorShare};
+use crate::result::{BacklogSeen, FaultRecord, ProcessorShare};
 use crate::times::Steady;
 use loadgen::options::Url;
 use loadgen::run::{Finished, Snapshot};
@@ -37,6 +37,12 @@ pub(super) struct Evidence {
     pub(super) observations: Vec<String>,
     /// Processor time used.
     pub(super) processor_share: ProcessorShare,
+    /// How long after SIGCONT the victim left by itself.
+    pub(super) left_after_ms: Option<f64>,
+    /// What the successor read from the disk between the fault and its takeover.
+    pub(super) successor_read_bytes: Option<u64>,
+    /// What waited in the store.
+    pub(super) backlog: Option<BacklogSeen>,
 }
 
 /// A trial under way.
@@ -54,12 +60,17 @@ pub(super) struct Execution<'a> {
     observations: Vec<String>,
     meter: Meter,
     processor_share: ProcessorShare,
+    left_after_ms: Option<f64>,
+    /// What the successor had read from the disk when the fault was asked for; after the takeover, what it has read since.
+    successor_read_bytes: Option<u64>,
 }
 
 /// Time that a new process of the pair has to find its role.
 const ROLES_LIMIT: Duration = Duration::from_secs(10);
 /// Time that a fenced server has to leave.
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
+/// A former active server that wakes up must be gone after this time, ms.
+const LEAVE_LIMIT_MS: f64 = 1000.0;
 /// What the search in the record may cut off at its ends.
 const STEADY_MARGIN: Duration = Duration::from_millis(150);
 /// Pause before the record, which has to be copied, is looked at again.
@@ -89,6 +100,8 @@ impl<'a> Execution<'a> {
             observations: Vec::new(),
             meter,
             processor_share: ProcessorShare::default(),
+            left_after_ms: None,
+            successor_read_bytes: None,
         }
     }
 
@@ -98,6 +111,7 @@ impl<'a> Execution<'a> {
             // The roles may have changed since the start; the fault is for whoever is active now.
             self.active = self.pair.active().unwrap_or(self.active);
             self.processor_share = self.meter.share();
+            self.successor_read_bytes = self.read_bytes(self.active.peer());
         }
         match step {
             Step::Set { name, value } => self.set(name, value).await,
@@ -173,6 +187,8 @@ impl<'a> Execution<'a> {
         let limit = Duration::from_millis(self.context.plan.load.recovery_limit_ms);
         let successor = self.active.peer();
         let taken = self.pair.await_that("a takeover", limit, |pair| pair.is_active(successor)).await;
+        self.successor_read_bytes =
+            self.read_bytes(successor).zip(self.successor_read_bytes).map(|(now, before)| now.saturating_sub(before));
         if let Err(error) = taken {
             self.judgement.unknown(format!("no takeover: {error}"));
         }
@@ -180,6 +196,10 @@ impl<'a> Execution<'a> {
             sleep_until(fault_at + Duration::from_millis(at_least_ms)).await;
         }
         Ok(())
+    }
+
+    fn read_bytes(&self, node: NodeId) -> Option<u64> {
+        self.pair.process(node).and_then(|process| process::read_bytes(process.pid()))
     }
 
     fn continue_victim(&mut self) -> Result<()> {
@@ -202,9 +222,15 @@ impl<'a> Execution<'a> {
             Ok(exit) if exit.code == Some(code) => {
                 let healed_ns = self.fault.as_ref().and_then(|fault| fault.healed_ns).unwrap_or(exit.t_ns);
                 let after_ms = ms_between(healed_ns, exit.t_ns);
+                self.left_after_ms = Some(after_ms);
                 self.observations.push(format!(
                     "the former active {name} left with exit code {code}, {after_ms:.1} ms after SIGCONT"
                 ));
+                if after_ms > LEAVE_LIMIT_MS {
+                    self.judgement.violated(format!(
+                        "the former active {name} needed {after_ms:.1} ms after SIGCONT to leave, more than {LEAVE_LIMIT_MS} ms"
+                    ));
+                }
             }
             Ok(exit) => {
                 let words = victim.last_words();
@@ -302,11 +328,11 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Ends load and nodes and hands over what they left.
-    pub(super) async fn finish(mut self) -> Result<Evidence> {
+    /// Ends the load, and the nodes where nothing more is wanted of them, and hands over what they left.
+    pub(super) async fn finish(mut self, ends_pair: bool) -> Result<Evidence> {
         self.processor_share.harness = self.meter.harness_share();
         let load = self.load.finish().await?;
-        let events = self.pair.finish();
+        let events = if ends_pair { self.pair.finish() } else { self.pair.events().snapshot() };
         Ok(Evidence {
             load,
             events,
@@ -317,6 +343,9 @@ impl<'a> Execution<'a> {
             judgement: self.judgement,
             observations: self.observations,
             processor_share: self.processor_share,
+            left_after_ms: self.left_after_ms,
+            successor_read_bytes: self.successor_read_bytes,
+            backlog: None,
         })
     }
 }

@@ -43,14 +43,15 @@ fn paint(area: &Area<'_>, result: &RunResult, rows: &[&SummaryRow], width: Width
         ))?;
         let style = |vertical| anchored(width, INK, HPos::Right, vertical);
         if width == Width::Wide {
-            let name = format!("{} {}", row.scenario, row.store);
+            let name = row.backlog.map_or_else(|| format!("{} {}", row.scenario, row.store), |_| row.cell().place());
             area.draw(&Text::new(name, (frame.left - 10, middle), style(VPos::Center)))?;
         } else {
             area.draw(&Text::new(row.scenario.name(), (frame.left - 6, middle - 1), style(VPos::Bottom)))?;
-            area.draw(&Text::new(row.store.name(), (frame.left - 6, middle + 1), style(VPos::Top)))?;
+            let place = row.backlog.map_or_else(|| row.store.name().to_owned(), |backlog| backlog.to_string());
+            area.draw(&Text::new(place, (frame.left - 6, middle + 1), style(VPos::Top)))?;
         }
         paint_median(area, row, &x, middle)?;
-        for (place, trial) in result.cell(row.scenario, row.store).enumerate() {
+        for (place, trial) in result.cell(row.cell()).enumerate() {
             // A fixed offset by order keeps equal values apart.
             let y = middle + [-6, 0, 6][place % 3];
             paint_point(area, trial, &x, y)?;

@@ -1,11 +1,13 @@
 //! The plots. Each is a function from data to SVG, drawn in pixels on axes of its own: plotters' charts clip long labels.
 
+mod backlog;
 mod failover;
 mod percentiles;
 mod recovery;
 mod timeline;
 mod waterfall;
 
+pub(super) use backlog::{Figure, backlog};
 pub(super) use failover::failover;
 pub(super) use percentiles::{Curve, percentiles};
 pub(super) use recovery::recovery;

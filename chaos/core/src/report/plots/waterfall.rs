@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::report::theme::{Area, Axis, BLUE, Colour, Drawn, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILION, Width};
 use crate::report::theme::{anchored, draw, ms_mark, text_px};
 use crate::result::{Instants, Observed, TrialResult};
-use crate::scenario::{Scenario, StoreSetting};
+use crate::scenario::Scenario;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
@@ -27,11 +27,9 @@ pub(in crate::report) fn waterfall(
     trials: &[&TrialResult],
     width: Width,
 ) -> Result<Option<String>> {
-    let rows: Vec<&TrialResult> = StoreSetting::ALL
-        .into_iter()
-        .flat_map(|store| trials.iter().copied().filter(move |trial| trial.store == store))
-        .filter(|trial| trial.scenario == scenario && trial.failover().is_some())
-        .collect();
+    let mut rows: Vec<&TrialResult> = trials.to_vec();
+    rows.retain(|trial| trial.scenario == scenario && trial.failover().is_some());
+    rows.sort_by_key(|trial| (trial.cell(), trial.number));
     if rows.is_empty() {
         return Ok(None);
     }
@@ -43,10 +41,15 @@ pub(in crate::report) fn waterfall(
 
 const ROW_PX: i32 = 24;
 
+/// Room for the names of the rows: those with a backlog are longer.
+fn names_px(rows: &[&TrialResult], width: Width) -> i32 {
+    if rows.iter().any(|trial| trial.backlog.is_some()) { width.pick(160, 124) } else { width.pick(104, 84) }
+}
+
 fn paint(area: &Area<'_>, rows: &[&TrialResult], width: Width, legend_rows: i32) -> Drawn {
     let top = legend_rows * 22 + 16;
     let frame = Frame {
-        left: width.pick(104, 84),
+        left: names_px(rows, width),
         right: width.px() as i32 - width.pick(84, 68),
         top,
         bottom: top + rows.len() as i32 * ROW_PX,
@@ -58,7 +61,8 @@ fn paint(area: &Area<'_>, rows: &[&TrialResult], width: Width, legend_rows: i32)
     x_title(area, width, frame, "time after the fault")?;
     for (index, trial) in rows.iter().enumerate() {
         let middle = frame.top + index as i32 * ROW_PX + ROW_PX / 2;
-        let name = format!("{} #{}", trial.store, trial.number);
+        let kind = trial.backlog.as_ref().map_or_else(|| trial.store.to_string(), |seen| seen.asked.to_string());
+        let name = format!("{kind} #{}", trial.number);
         area.draw(&Text::new(name, (frame.left - 8, middle), anchored(width, INK, HPos::Right, VPos::Center)))?;
         paint_row(area, trial, &x, middle, width)?;
     }

@@ -1,0 +1,338 @@
+//! The pair that a trial is played on, and the backlog in its store. A small backlog is filled for one trial, a large one serves
+//! several: after a kill the victim has come back as the standby, and the next trial goes on from there.
+
+use super::Context;
+use super::load::CONNECT_LIMIT;
+use crate::checks;
+use crate::cleanup::TemporaryFolder;
+use crate::clock::{NS_PER_S, now_ns};
+use crate::cluster::{NodeId, Pair, Setup};
+use crate::error::{AtPath, Error, Result};
+use crate::faults::process;
+use crate::plan::TrialPlan;
+use crate::result::{StoreResult, Verdict};
+use crate::scenario::{Backlog, Scenario, StoreSetting};
+use loadgen::ledger::{ConsumerLog, Ledger};
+use loadgen::options::{Ack, Limit, Options, Url};
+use loadgen::run::Handle;
+use loadgen::schedule::Rate;
+use loadgen::verdict::{Rules, judge};
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A filled store takes and gives at least so many messages a second, or the run gives up on it.
+const MESSAGES_PER_S_MIN: u64 = 4000;
+/// Time beyond that, for connections and the first and last messages.
+const FILL_MARGIN: Duration = Duration::from_secs(30);
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+/// Unconfirmed messages of the filling producer, and messages that the broker may send the draining consumer ahead: enough to keep
+/// both sides busy.
+const FILL_WINDOW: u32 = 4000;
+/// A standby that reads less than this in [`CALM_FOR`] follows a journal that hardly grows.
+const CALM_BYTES: u64 = 1 << 20;
+const CALM_FOR: Duration = Duration::from_millis(750);
+/// A standby reads at least so fast while it catches up, bytes a second.
+const CATCH_UP_BYTES_PER_S_MIN: u64 = 64 << 20;
+/// Time that a restarted standby has to find its role.
+const ROLES_LIMIT: Duration = Duration::from_secs(20);
+/// Nothing arrives for so long when the backlog is drained.
+const DRAIN_QUIET: Duration = Duration::from_millis(300);
+
+/// The stage of the last trial, while it may serve another, and what became of the stores of those before.
+#[derive(Debug, Default)]
+pub struct Stages {
+    current: Option<Stage>,
+    concluded: Vec<StoreResult>,
+}
+
+/// A pair and what waits in its store.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) pair: Pair,
+    plan: TrialPlan,
+    filled: Option<Filled>,
+    /// What was seen while it was made ready for the trial.
+    pub(super) observations: Vec<String>,
+}
+
+/// What was put into a store before its first trial.
+#[derive(Debug)]
+struct Filled {
+    ledger: Ledger,
+    record: StoreResult,
+}
+
+impl Stages {
+    /// The stage for a trial: the last one if its store serves this trial too, and else a new one.
+    pub(super) async fn enter(&mut self, context: &Context<'_>, plan: &TrialPlan) -> Result<Stage> {
+        let mut stage = match self.current.take() {
+            Some(stage) if plan.shares_store_with(&stage.plan) => stage,
+            other => {
+                self.conclude(context, other).await;
+                Stage::open(context, plan).await?
+            }
+        };
+        stage.plan.clone_from(plan);
+        if let Some(backlog) = plan.backlog {
+            stage.make_ready(context, backlog).await?;
+        }
+        Ok(stage)
+    }
+
+    /// Takes a stage back after its trial. One that was not drained would show its messages to the next trial.
+    pub(super) async fn leave(&mut self, context: &Context<'_>, mut stage: Stage, drained: bool) {
+        let Some(filled) = &mut stage.filled else { return };
+        filled.record.trials.push(stage.plan.number);
+        self.current = Some(stage);
+        if !drained {
+            let last = self.current.take();
+            self.conclude(context, last).await;
+        }
+    }
+
+    /// Notes that a trial could not be carried out on a stage that is gone with its backlog.
+    pub(super) fn lose(&mut self, plan: &TrialPlan) {
+        if let Some(backlog) = plan.backlog {
+            let mut record = StoreResult::new(plan.store, backlog.size_bytes);
+            record.trials.push(plan.number);
+            record
+                .reasons
+                .push("a trial on this store could not be carried out, so its backlog was not read".to_owned());
+            self.concluded.push(record);
+        }
+    }
+
+    /// Ends the last stage and tells what became of every backlog.
+    pub async fn close(mut self, context: &Context<'_>) -> Vec<StoreResult> {
+        let last = self.current.take();
+        self.conclude(context, last).await;
+        self.concluded
+    }
+
+    async fn conclude(&mut self, context: &Context<'_>, stage: Option<Stage>) {
+        let Some(Stage { pair, filled: Some(mut filled), .. }) = stage else { return };
+        if let Err(error) = filled.drain(context, &pair).await {
+            filled.record.reasons.push(format!("the backlog could not be drained: {error}"));
+        }
+        context.progress.note(&filled.record.line());
+        self.concluded.push(filled.record);
+    }
+}
+
+impl Stage {
+    async fn open(context: &Context<'_>, plan: &TrialPlan) -> Result<Self> {
+        context.progress.phase("starting the pair");
+        let folder = TemporaryFolder::new(context.store_parent, "pair-", context.keep)?;
+        let settings = plan.backlog.map_or_else(Vec::new, tailing);
+        let setup = Setup { proxied: plan.scenario == Scenario::DelayHeartbeats, lone: false, settings };
+        let pair = Pair::start(context.launcher.clone(), &context.plan.pair, &setup, folder).await?;
+        let mut stage = Self { pair, plan: plan.clone(), filled: None, observations: Vec::new() };
+        if let Some(backlog) = plan.backlog {
+            stage.filled = Some(Filled::fill(context, &stage.pair, plan.store, backlog.size_bytes).await?);
+        }
+        Ok(stage)
+    }
+
+    /// Messages that wait, and bytes of the store's files.
+    pub(super) fn size(&self) -> Result<(u64, u64)> {
+        let messages = self.filled.as_ref().map_or(0, |filled| filled.record.messages);
+        Ok((messages, folder_bytes(&self.pair.folder().join("store"))?))
+    }
+
+    /// Gives the standby the setting of the trial, and time to read what it follows.
+    async fn make_ready(&mut self, context: &Context<'_>, backlog: Backlog) -> Result<()> {
+        self.pair.await_roles(ROLES_LIMIT).await?;
+        let standby = self.pair.active().unwrap_or(NodeId::A).peer();
+        if !self.pair.has_settings(standby, &tailing(backlog))? {
+            context.progress.phase(&format!("restarting the standby as a {} one", backlog.standby));
+            self.pair.end_node(standby);
+            self.pair.change_settings(standby, &tailing(backlog))?;
+            self.pair.start_node(standby)?;
+            self.pair.await_roles(ROLES_LIMIT).await?;
+        }
+        if self.pair.read_logs(standby).lines().any(|line| line.contains(TAILING) && line.contains("not a known name"))
+        {
+            self.observations.push(TAILING_UNKNOWN.to_owned());
+        }
+        context.progress.phase("waiting for the standby to catch up");
+        let limit = Duration::from_secs(10 + backlog.size_bytes / CATCH_UP_BYTES_PER_S_MIN);
+        if !self.await_calm(standby, limit).await {
+            self.observations.push(format!("the standby still read from the disk after {limit:?}"));
+        }
+        Ok(())
+    }
+
+    /// Waits until a node hardly reads from the disk, as the kernel counts it: the broker need not say when it has caught up.
+    async fn await_calm(&self, node: NodeId, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let read_bytes = || self.pair.process(node).and_then(|process| process::read_bytes(process.pid()));
+        let mut before = read_bytes();
+        while Instant::now() < deadline {
+            sleep(CALM_FOR).await;
+            let now = read_bytes();
+            match (before, now) {
+                (Some(before), Some(now)) if now.saturating_sub(before) > CALM_BYTES => {}
+                _ => return true,
+            }
+            before = now;
+        }
+        false
+    }
+}
+
+const TAILING: &str = "standby_tailing";
+/// What is noted where the broker took the parameter for a mistake.
+pub(crate) const TAILING_UNKNOWN: &str = "this broker does not know standby_tailing";
+
+fn tailing(backlog: Backlog) -> Vec<(&'static str, String)> {
+    vec![(TAILING, backlog.standby.tailing().to_owned())]
+}
+
+impl Filled {
+    /// Sends as fast as the broker confirms.
+    async fn fill(context: &Context<'_>, pair: &Pair, store: StoreSetting, size_bytes: u64) -> Result<Self> {
+        let mut record = StoreResult::new(store, size_bytes);
+        let load = &context.plan.load;
+        record.messages = (size_bytes / load.size_bytes as u64).max(1);
+        let options = Options {
+            producers: 2,
+            consumers: 0,
+            limit: Limit::Count(record.messages),
+            ..options(pair, store, load.size_bytes)
+        };
+        let begin_ns = now_ns();
+        let handle = loadgen::run::start(options, None)?;
+        handle.started(CONNECT_LIMIT).await?;
+        let done = |handle: &Handle| handle.snapshot().confirmed;
+        let sent = handle.sent_all(limit_for(record.messages));
+        if !shown(context, &handle, sent, "filling the store", record.messages, done).await {
+            return Err(Error::Fill { messages: record.messages, confirmed: done(&handle) });
+        }
+        let ledger = handle.finish().await?.ledger;
+        record.fill_s = (now_ns() - begin_ns) as f64 / NS_PER_S as f64;
+        record.store_bytes = folder_bytes(&pair.folder().join("store"))?;
+        Ok(Self { ledger, record })
+    }
+
+    /// Reads the whole backlog and judges it against what was confirmed when it was filled.
+    async fn drain(&mut self, context: &Context<'_>, pair: &Pair) -> Result<()> {
+        let record = &mut self.record;
+        let payload_bytes = self.ledger.payload_bytes as usize;
+        let mark = Some(self.ledger.run);
+        let options = Options { producers: 0, run: mark, ..options(pair, record.store, payload_bytes) };
+        let begin_ns = now_ns();
+        let handle = loadgen::run::start(options, None)?;
+        handle.started(CONNECT_LIMIT).await?;
+        let done = |handle: &Handle| handle.snapshot().delivered;
+        let drain = handle.drain(DRAIN_QUIET, limit_for(record.messages));
+        let drained = shown(context, &handle, drain, "draining the backlog", record.messages, done).await;
+        let consumers: Vec<ConsumerLog> = handle.finish().await?.ledger.consumers;
+        record.drain_s = (now_ns() - begin_ns) as f64 / NS_PER_S as f64;
+        self.ledger.consumers = consumers;
+        let store = checks::promise(record.store, &context.plan.pair);
+        let rules = Rules { store, drained, acks_confirmed: true, one_active: true, ..Rules::default() };
+        let verdict = judge(&self.ledger, &rules);
+        record.verdict = checks::verdict(&verdict);
+        record.reasons.extend(verdict.reasons.iter().cloned());
+        record.delivered = verdict.counts.delivered;
+        record.lost = verdict.counts.lost;
+        record.duplicated = verdict.counts.duplicated;
+        Ok(())
+    }
+}
+
+fn options(pair: &Pair, store: StoreSetting, payload_bytes: usize) -> Options {
+    let urls: Vec<Url> = pair.urls().iter().map(|url| url.parse().expect("the pair's URLs are well-formed")).collect();
+    Options {
+        urls,
+        addresses: vec![store.backlog_address().to_owned()],
+        rate: Rate::Max,
+        payload_bytes,
+        window: FILL_WINDOW,
+        credit: FILL_WINDOW,
+        ack: Ack::Confirmed,
+        ..Options::default()
+    }
+}
+
+fn limit_for(messages: u64) -> Duration {
+    FILL_MARGIN + Duration::from_secs(messages / MESSAGES_PER_S_MIN)
+}
+
+/// Shows how far a step has come while it goes on.
+async fn shown(
+    context: &Context<'_>,
+    handle: &Handle,
+    step: impl Future<Output = bool>,
+    words: &str,
+    messages: u64,
+    done: impl Fn(&Handle) -> u64,
+) -> bool {
+    tokio::pin!(step);
+    loop {
+        tokio::select! {
+            result = &mut step => return result,
+            () = sleep(SHOW_EVERY) => context.progress.phase(&format!("{words}: {} of {messages} messages", done(handle))),
+        }
+    }
+}
+
+/// What the files below `folder` take on the disk. A file may go while it is looked at.
+fn folder_bytes(folder: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder).at(folder)? {
+        let Ok(entry) = entry else { continue };
+        match entry.metadata() {
+            Ok(found) if found.is_dir() => bytes += folder_bytes(&entry.path()).unwrap_or(0),
+            Ok(found) => bytes += found.blocks() * 512,
+            Err(_gone) => {}
+        }
+    }
+    Ok(bytes)
+}
+
+impl StoreResult {
+    /// A store of which nothing is known yet.
+    fn new(store: StoreSetting, size_bytes: u64) -> Self {
+        Self {
+            store,
+            size_bytes,
+            trials: Vec::new(),
+            messages: 0,
+            store_bytes: 0,
+            fill_s: 0.0,
+            drain_s: 0.0,
+            delivered: 0,
+            lost: 0,
+            duplicated: 0,
+            verdict: Verdict::Unknown,
+            reasons: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_measured_with_the_folders_in_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let inner = folder.path().join("inner");
+        std::fs::create_dir(&inner).expect("the folder is ours");
+        for path in [folder.path().join("a"), inner.join("b")] {
+            std::fs::write(path, vec![1; 64 << 10]).expect("the folder is ours");
+        }
+        let bytes = folder_bytes(folder.path()).expect("it exists");
+        assert!((128 << 10..256 << 10).contains(&bytes), "{bytes}");
+        assert!(folder_bytes(&folder.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn more_messages_have_more_time() {
+        assert!(limit_for(10 << 20) > Duration::from_secs(2000) && limit_for(1) < Duration::from_secs(60));
+    }
+}
