@@ -8,6 +8,7 @@
 //! what of the unsynced data and names a crash keeps. It does not simulate rot; tests do that by [`SimDisk::tamper`].
 
 mod content;
+mod images;
 mod names;
 mod operation;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 use crate::{BLOCK_SIZE, DiskDone, DiskOp, DiskRequest, FileId, Nanos};
 use bytes::BytesMut;
 use content::Inode;
+pub use images::CrashImage;
 use names::{InodeId, Names};
 use operation::Operation;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -108,11 +108,26 @@ impl Names {
 
     /// Each change of a name that was not synced is kept or undone; what hangs on a lost directory goes with it.
     pub(super) fn lose_cache(&mut self, random: &mut fastrand::Rng) {
+        self.lose(|_| random.bool());
+    }
+
+    /// Changes that were not synced.
+    pub(super) fn unsynced(&self) -> impl Iterator<Item = PathBuf> {
+        let all: BTreeSet<&PathBuf> = self.seen.keys().chain(self.durable.keys()).collect();
+        all.into_iter().filter(|path| self.seen.get(*path) != self.durable.get(*path)).cloned()
+    }
+
+    /// Of the changes that were not synced only `kept` stay, with the folders above them.
+    pub(super) fn keep_only(&mut self, kept: &BTreeSet<PathBuf>) {
+        self.lose(|path| kept.iter().any(|name| name.starts_with(path)));
+    }
+
+    fn lose(&mut self, mut is_kept: impl FnMut(&Path) -> bool) {
         let all: BTreeSet<PathBuf> = self.seen.keys().chain(self.durable.keys()).cloned().collect();
         let mut left: BTreeMap<PathBuf, Name> = BTreeMap::new();
         for path in all {
             let (seen, durable) = (self.seen.get(&path), self.durable.get(&path));
-            let kept = if seen == durable || random.bool() { seen } else { durable };
+            let kept = if seen == durable || is_kept(&path) { seen } else { durable };
             let has_parent = path.parent().is_none_or(|parent| left.get(parent) == Some(&Name::Directory));
             if let (Some(name), true) = (kept, has_parent) {
                 left.insert(path, *name);

@@ -74,6 +74,14 @@ impl Operation {
             Work::Refused | Work::Other(_) => None,
         }
     }
+
+    /// The file and the blocks that a write changes.
+    pub(super) fn writes(&self) -> Option<(InodeId, Range<u64>)> {
+        match &self.work {
+            Work::Write { inode, first, data, .. } => Some((*inode, *first..*first + (data.len() / BLOCK_SIZE) as u64)),
+            _ => None,
+        }
+    }
 }
 
 fn error(kind: ErrorKind, what: &str, path: &Path) -> DiskError {

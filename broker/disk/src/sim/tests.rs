@@ -194,3 +194,46 @@ fn the_same_seed_gives_the_same_history() {
     assert_eq!(history(5), history(5));
     assert_ne!(history(5).0, history(6).0);
 }
+
+#[test]
+fn crash_images_hold_what_is_durable_and_any_one_of_what_is_not() {
+    let mut disk = SimDisk::new(1, SimConfig::default());
+    disk.put(Path::new("/d/file"), &[7; 3 * BLOCK_SIZE]);
+    let session = disk.attach();
+    let mut submit = |id: u64, op: DiskOp| disk.submit(id * 100_000_000, session, DiskRequest { id, op });
+    submit(1, DiskOp::Open { file: FileId(1), path: "/d/file".into(), mode: OpenMode::ReadWrite });
+    let _ = disk.poll(200_000_000);
+    let mut submit = |id: u64, op: DiskOp| disk.submit(id * 100_000_000, session, DiskRequest { id, op });
+    let mut data = aligned(2 * BLOCK_SIZE);
+    data.resize(2 * BLOCK_SIZE, 9);
+    let data = data.freeze();
+    submit(3, DiskOp::Write { file: FileId(1), offset: 0, data: data.clone(), durable: true });
+    submit(3, DiskOp::Write { file: FileId(1), offset: 3 * BLOCK_SIZE as u64, data, durable: true });
+    submit(3, DiskOp::Link { from: "/d/file".into(), to: "/d/other".into() });
+    let images = disk.crash_images();
+    let states: BTreeSet<(bool, Vec<u8>)> = images
+        .iter()
+        .map(|image| {
+            let bytes = image.disk.content(Path::new("/d/file")).expect("a durable name");
+            let sectors = bytes.chunks(512).map(|sector| sector[0]).collect();
+            (image.disk.content(Path::new("/d/other")).is_some(), sectors)
+        })
+        .collect();
+    let old = [[7; 8], [7; 8], [7; 8]].concat();
+    let new = [[9; 8], [9; 8], [7; 8], [9; 8], [9; 8]].concat();
+    for expected in [
+        (false, old.clone()),
+        (true, old.clone()),
+        (true, new.clone()),
+        (false, new),
+        (false, [[9; 8], [9; 8], [7; 8]].concat()),
+        (false, [[9; 8], [7; 8], [7; 8]].concat()),
+        (false, [[7; 8], [9; 8], [7; 8]].concat()),
+        (false, [[9, 7, 9, 7, 9, 7, 9, 7], [9, 7, 9, 7, 9, 7, 9, 7], [7; 8]].concat()),
+        (false, [[7; 8], [7; 8], [7; 8], [9; 8], [9; 8]].concat()),
+    ] {
+        assert!(states.contains(&expected), "{expected:?} is missing in {states:?}");
+    }
+    let fingerprints: BTreeSet<u64> = images.iter().map(|image| image.disk.fingerprint()).collect();
+    assert_eq!(fingerprints.len(), states.len());
+}
