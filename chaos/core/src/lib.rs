@@ -1,10 +1,12 @@
 //! Clusters, faults, checks and reports of the chaos harness.
 //!
 //! A run goes [`options`] -> [`plan`] -> (for each trial: [`cluster`], the load generator, [`faults`], [`checks`], [`times`]) -> [`report`].
+//! What is measured without a fault is [`measurement`].
 //! This crate knows a broker only as processes, sockets, event lines and exit codes; it never links one.
 
 #![forbid(unsafe_code)]
 
+pub mod backlog;
 pub mod checks;
 pub mod cleanup;
 pub mod clock;
@@ -14,10 +16,11 @@ mod error;
 pub mod faults;
 pub mod history;
 pub mod latency;
+pub mod measurement;
 pub mod node;
 pub mod options;
 pub mod plan;
-mod progress;
+pub mod progress;
 pub mod report;
 pub mod result;
 mod run;

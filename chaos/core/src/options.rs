@@ -51,7 +51,7 @@ pub struct RunOptions {
     /// Seed of everything random [default: from the clock; printed].
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Trials per scenario and store setting [default: the suite's].
+    /// Trials per scenario and store setting, or rounds of a measurement [default: the suite's].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub trials: Option<u16>,
     /// Only these scenarios, separated by commas.
@@ -63,12 +63,18 @@ pub struct RunOptions {
     /// Kill above backlogs of these sizes, such as 10MiB,1GiB, separated by commas [default: the suite's].
     #[arg(long, value_parser = loadgen::units::parse_size, value_delimiter = ',', value_name = "SIZE")]
     pub backlog: Vec<u64>,
-    /// Whether the standby of a backlog follows the journal [default: both].
+    /// Whether the standby of a backlog follows the journal [default: both]; for `steady`, which one runs beside it [default: none].
     #[arg(long, value_enum, value_name = "KIND")]
     pub standby: Option<StandbyChoice>,
+    /// Messages that wait in the queue of `startup` and `memory` [default: 2000000 and 5000000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub messages: Option<u64>,
     /// Test this broker's program instead of the broker that is linked into this one.
     #[arg(long, value_name = "PATH")]
     pub broker: Option<PathBuf>,
+    /// The broker's program that `steady` compares with.
+    #[arg(long, value_name = "PATH")]
+    pub against: Option<PathBuf>,
     /// Offered load, messages per second over all producers [default: the suite's: 20000, above backlogs 2000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub rate: Option<u64>,

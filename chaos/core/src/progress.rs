@@ -1,6 +1,5 @@
 //! What a person sees while a run goes on: a live line on a terminal, one plain line for each trial elsewhere.
 
-use crate::plan::{Plan, TrialPlan};
 use crate::result::{Observed, TrialResult};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -10,27 +9,26 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
-    trials: usize,
+    steps: usize,
 }
 
 impl Progress {
     /// Live if standard error is a terminal and CI does not say otherwise.
-    pub fn start(plan: &Plan) -> Self {
+    pub fn start(steps: usize) -> Self {
         let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
         let bar = live.then(|| {
             let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {elapsed}  {msg}");
-            let bar =
-                ProgressBar::new(plan.trials.len() as u64).with_style(style.expect("the template is well-formed"));
+            let bar = ProgressBar::new(steps as u64).with_style(style.expect("the template is well-formed"));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Self { bar, trials: plan.trials.len() }
+        Self { bar, steps }
     }
 
-    /// A trial begins.
-    pub fn begin(&self, plan: &TrialPlan) {
+    /// A trial, or another step of the run, begins.
+    pub fn begin(&self, name: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_prefix(format!("{} {}", plan.scenario, plan.cell().place()));
+            bar.set_prefix(name.to_owned());
             bar.set_message(bar.prefix());
         }
     }
@@ -44,7 +42,12 @@ impl Progress {
 
     /// A trial has ended.
     pub fn end(&self, trial: &TrialResult) {
-        self.note(&trial_line(trial, self.trials));
+        self.end_step(&trial_line(trial, self.steps));
+    }
+
+    /// A step has ended, and this is what it gave.
+    pub fn end_step(&self, line: &str) {
+        self.note(line);
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::cluster::{Event, Launcher};
 use crate::error::{AtPath, Doing, Error, Result};
 use crate::history::History;
+use crate::measurement::{self, Broker, MeasurementResult};
 use crate::options::{Command, Options, RunOptions};
 use crate::plan::{self, LoadPlan, Plan, Request, TrialPlan};
 use crate::progress::Progress;
@@ -51,9 +52,15 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
 }
 
 fn rebuild(folder: &Path) -> Result<i32> {
-    let result = report::build(folder)?;
+    let verdict = match MeasurementResult::read(folder)? {
+        Some(result) => {
+            report::build_measurement(folder, &result)?;
+            result.verdict
+        }
+        None => report::build(folder)?.verdict,
+    };
     println!("{}", folder.join(report::HTML_FILE).display());
-    Ok(result.verdict.exit_code())
+    Ok(verdict.exit_code())
 }
 
 /// What `chaos list` prints.
@@ -64,6 +71,9 @@ fn list() -> String {
         for (scenario, count) in Scenario::ALL.map(|one| (one, suite.trials(one))).iter().filter(|one| one.1 > 0) {
             let per = if suite.backlogs().is_empty() { "store setting" } else { "store setting, backlog and standby" };
             text += &format!("  {:<16}   {count} x {scenario} per {per}\n", "");
+        }
+        if let Some(rounds) = suite.rounds() {
+            text += &format!("  {:<16}   {rounds} rounds\n", "");
         }
     }
     text += "\nScenarios\n";
@@ -87,29 +97,115 @@ fn list() -> String {
 struct Setting {
     plan: Plan,
     out: PathBuf,
-    launcher: Launcher,
-    broker: String,
+    broker: Broker,
     command: String,
     keep: bool,
 }
 
 fn run(suite: Suite, options: &RunOptions) -> Result<i32> {
+    check(suite, options)?;
+    if suite.rounds().is_some() {
+        return measure(suite, options);
+    }
     let setting = prepare(suite, options)?;
     print_plan(&setting);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing("start the runtime")?;
-    // The nodes are started by this future, on the main thread, whose end would end them.
-    let result = runtime.block_on(async {
-        tokio::select! {
-            result = run_trials(&setting) => result,
-            signal = interrupted() => Err(Error::Interrupted(signal)),
-        }
-    });
-    let result = result.inspect_err(|_| cleanup::sweep())?;
+    let result = block_on(run_trials(&setting))?;
     result.write(&setting.out)?;
     report::build(&setting.out)?;
     print!("{}", report::terminal_table(&result));
     println!("\nreport: {}", setting.out.join(report::HTML_FILE).display());
     Ok(result.verdict.exit_code())
+}
+
+fn measure(suite: Suite, options: &RunOptions) -> Result<i32> {
+    let request = request(suite, options)?;
+    let store_parent = store_parent(options.keep, &request.out)?;
+    println!("{}: {}; {} rounds, seed {}", suite.name(), suite.explanation(), request.rounds, request.seed);
+    let result = block_on(measurement::run(&request, &store_parent))?;
+    result.write(&request.out)?;
+    report::build_measurement(&request.out, &result)?;
+    print!("{}", report::measurement_table(&result));
+    println!("\nreport: {}", request.out.join(report::HTML_FILE).display());
+    Ok(result.verdict.exit_code())
+}
+
+/// Runs to the end, or until somebody asks for another one; whatever exists then goes.
+fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing("start the runtime")?;
+    // The nodes are started by this future, on the main thread, whose end would end them.
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = future => result,
+            signal = interrupted() => Err(Error::Interrupted(signal)),
+        }
+    });
+    result.inspect_err(|_| cleanup::sweep())
+}
+
+/// An option that would have no effect is a mistake.
+fn check(suite: Suite, options: &RunOptions) -> Result<()> {
+    let measures = suite.rounds().is_some();
+    let misplaced = [
+        ("--only", measures && !options.only.is_empty()),
+        ("--backlog", measures && !options.backlog.is_empty()),
+        ("--standby", measures && suite != Suite::Steady && options.standby.is_some()),
+        ("--rate", measures && suite != Suite::Steady && options.rate.is_some()),
+        ("--messages", suite.messages() == 0 && options.messages.is_some()),
+        ("--against", suite != Suite::Steady && options.against.is_some()),
+    ];
+    if let Some((name, _)) = misplaced.iter().find(|(_, is_misplaced)| *is_misplaced) {
+        return Err(Error::Usage(format!("{name} means nothing to suite {}; see chaos list", suite.name())));
+    }
+    if measures && options.store.len() > 1 {
+        return Err(Error::Usage(format!("--store: suite {} takes one store setting", suite.name())));
+    }
+    Ok(())
+}
+
+fn request(suite: Suite, options: &RunOptions) -> Result<measurement::Request> {
+    let standby = measurement::Request::standby_of(options.standby)
+        .ok_or_else(|| Error::Usage("--standby both: one of them, or none, runs beside the broker".to_owned()))?;
+    if suite == Suite::Steady && options.against.is_none() {
+        return Err(Error::Usage("steady compares two brokers: name the other one with --against PATH".to_owned()));
+    }
+    let seed = seed(options);
+    Ok(measurement::Request {
+        suite,
+        seed,
+        rounds: options.trials.map(usize::from).or(suite.rounds()).unwrap_or(1),
+        broker: broker("--broker", options.broker.as_deref())?,
+        against: options.against.as_deref().map(|path| broker("--against", Some(path))).transpose()?,
+        messages: options.messages.unwrap_or(suite.messages()),
+        rate_per_s: options.rate.unwrap_or(suite.rate_per_s()),
+        store: options.store.first().copied().unwrap_or(StoreSetting::Sync),
+        standby,
+        keep: options.keep,
+        out: result_folder(options.out.as_deref())?,
+        command: command_line(suite, seed, options),
+    })
+}
+
+fn seed(options: &RunOptions) -> u64 {
+    options.seed.unwrap_or_else(|| clock::now_ns() / 1000 % 1_000_000_000)
+}
+
+/// The broker's program that `option` names, or the broker that is linked into this program.
+fn broker(option: &str, path: Option<&Path>) -> Result<Broker> {
+    if let Some(path) = path.filter(|path| !path.is_file()) {
+        return Err(Error::Usage(format!("{option} {}: there is no such program", path.display())));
+    }
+    let harness = std::env::current_exe().doing("find this program")?;
+    let program = path.map(std::path::absolute).transpose().doing("find the broker's program")?;
+    let words =
+        program.as_ref().map_or_else(|| "linked into this program".to_owned(), |path| path.display().to_string());
+    Ok(Broker { launcher: Launcher::new(harness, program), words })
+}
+
+/// Where the folders of the nodes are made.
+fn store_parent(keep: bool, out: &Path) -> Result<PathBuf> {
+    let parent = if keep { out.join("nodes") } else { std::env::temp_dir() };
+    std::fs::create_dir_all(&parent).at(&parent)?;
+    Ok(parent)
 }
 
 /// Ctrl-C, or the end that a supervisor asks for.
@@ -128,7 +224,7 @@ async fn interrupted() -> &'static str {
 }
 
 fn prepare(suite: Suite, options: &RunOptions) -> Result<Setting> {
-    let seed = options.seed.unwrap_or_else(|| clock::now_ns() / 1000 % 1_000_000_000);
+    let seed = seed(options);
     let load = LoadPlan { rate_per_s: options.rate.unwrap_or(suite.rate_per_s()), ..LoadPlan::default() };
     let plan = plan::expand(&Request {
         suite,
@@ -145,22 +241,10 @@ fn prepare(suite: Suite, options: &RunOptions) -> Result<Setting> {
             (suite.name(), options.only.iter().map(|one| one.name()).collect::<Vec<_>>().join(","));
         return Err(Error::Usage(format!("--only {scenarios}: suite {suite} has no trials of that; see chaos list")));
     }
-    if let Some(broker) = options.broker.as_ref().filter(|path| !path.is_file()) {
-        return Err(Error::Usage(format!("--broker {}: there is no such program", broker.display())));
-    }
+    let broker = broker("--broker", options.broker.as_deref())?;
     let out = result_folder(options.out.as_deref())?;
-    let harness = std::env::current_exe().doing("find this program")?;
-    let broker = options.broker.as_ref().map(std::path::absolute).transpose().doing("find the broker's program")?;
-    let setting = Setting {
-        broker: broker
-            .as_ref()
-            .map_or_else(|| "linked into this program".to_owned(), |path| path.display().to_string()),
-        command: command_line(suite, seed, options),
-        launcher: Launcher::new(harness, broker),
-        keep: options.keep,
-        plan,
-        out,
-    };
+    let command = command_line(suite, seed, options);
+    let setting = Setting { broker, command, keep: options.keep, plan, out };
     write_json(&setting.out.join("plan.json"), &setting.plan)?;
     Ok(setting)
 }
@@ -200,8 +284,11 @@ fn command_line(suite: Suite, seed: u64, options: &RunOptions) -> String {
     if let Some(rate) = options.rate {
         line += &format!(" --rate {rate}");
     }
-    if let Some(broker) = &options.broker {
-        line += &format!(" --broker {}", broker.display());
+    if let Some(messages) = options.messages {
+        line += &format!(" --messages {messages}");
+    }
+    for (name, path) in [("--broker", &options.broker), ("--against", &options.against)] {
+        line += &path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", path.display()));
     }
     line
 }
@@ -231,12 +318,11 @@ fn print_plan(setting: &Setting) {
 
 async fn run_trials(setting: &Setting) -> Result<RunResult> {
     let (started, begin) = (clock::utc_now(), Instant::now());
-    let store_parent = if setting.keep { setting.out.join("nodes") } else { std::env::temp_dir() };
-    std::fs::create_dir_all(&store_parent).at(&store_parent)?;
-    let progress = Progress::start(&setting.plan);
+    let store_parent = store_parent(setting.keep, &setting.out)?;
+    let progress = Progress::start(setting.plan.trials.len());
     let context = trial::Context {
         plan: &setting.plan,
-        launcher: &setting.launcher,
+        launcher: &setting.broker.launcher,
         out: &setting.out,
         store_parent: &store_parent,
         keep: setting.keep,
@@ -246,7 +332,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     let mut events = EventFile::create(&setting.out)?;
     let (mut trials, mut stages) = (Vec::new(), trial::Stages::default());
     for plan in &setting.plan.trials {
-        progress.begin(plan);
+        progress.begin(&format!("{} {}", plan.scenario, plan.cell().place()));
         let trial = run_trial(&context, plan, &mut stages, &mut history, &mut events).await?;
         progress.end(&trial);
         trials.push(trial);
@@ -264,7 +350,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         command: setting.command.clone(),
         started,
         duration_s: begin.elapsed().as_secs_f64(),
-        environment: environment::look(&setting.broker, &store_parent),
+        environment: environment::look(&setting.broker.words, &store_parent),
         load: setting.plan.load.clone(),
         pair: setting.plan.pair.clone(),
         async_bound: checks::async_bound_in_words(&setting.plan.pair),
@@ -376,7 +462,21 @@ mod tests {
     fn a_mistake_on_the_command_line_is_254_and_help_is_0() {
         assert_eq!(main(arguments("chaos run nothing")), EXIT_CODE_USAGE);
         assert_eq!(main(arguments("chaos run --broker /no/such/program")), EXIT_CODE_USAGE);
-        assert_eq!(main(arguments("chaos run pause --only kill-active")), EXIT_CODE_USAGE);
+        for misplaced in [
+            "pause --only kill-active",
+            "startup --only kill-active",
+            "memory --backlog 1GiB",
+            "quick --messages 10",
+            "steady --messages 10",
+            "startup --standby hot",
+            "startup --store sync,async",
+            "steady",
+            "steady --against /no/such/program",
+            "steady --against /bin/sh --standby both",
+            "quick --against /bin/sh",
+        ] {
+            assert_eq!(main(arguments(&format!("chaos run {misplaced}"))), EXIT_CODE_USAGE, "{misplaced}");
+        }
         assert_eq!(main(arguments("chaos --help")), 0);
         assert_eq!(main(arguments("chaos list")), 0);
     }

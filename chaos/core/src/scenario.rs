@@ -217,11 +217,17 @@ pub enum Suite {
     Backlog,
     /// Many pauses of the active server.
     Pause,
+    /// How fast a broker starts on a large store.
+    Startup,
+    /// What memory a broker needs above a queue that does not fit into it.
+    Memory,
+    /// Two brokers under the same load, without a fault.
+    Steady,
 }
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Quick, Self::Backlog, Self::Pause];
+    pub const ALL: [Self; 6] = [Self::Quick, Self::Backlog, Self::Pause, Self::Startup, Self::Memory, Self::Steady];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -229,6 +235,9 @@ impl Suite {
             Self::Quick => "quick",
             Self::Backlog => "backlog",
             Self::Pause => "pause",
+            Self::Startup => "startup",
+            Self::Memory => "memory",
+            Self::Steady => "steady",
         }
     }
 
@@ -237,10 +246,22 @@ impl Suite {
         match self {
             Self::Quick => "every scenario with both store settings, in under three minutes on two cores; the default",
             Self::Backlog => {
-                "what a takeover costs above 10 MiB, 1 GiB and 10 GiB of waiting messages, with a hot and with a cold standby; needs 30 GiB of disk"
+                "what a takeover costs above 10 MiB, 1 GiB and 10 GiB of waiting messages, with a hot and with a cold standby; needs 20 GiB of disk"
             }
             Self::Pause => {
                 "whether a woken former active server ever costs a confirmed message; a rate of losses needs many trials"
+            }
+            Self::Startup => {
+                "no fault: from the start of a lone broker's process to the first delivery, above 2 million messages of 1 KiB and with a clean \
+                 page cache, against the time in which the store's files can be read; needs root"
+            }
+            Self::Memory => {
+                "no fault: the peak memory of a lone broker with max_msg_memory = 256MB above 5 million messages of 1 KiB, and its drain rate \
+                 against that with everything in memory; needs 8 GiB of memory"
+            }
+            Self::Steady => {
+                "no fault: confirm latency at a fixed rate and the largest rate of --broker against --against, in turn; a lone broker, or a pair \
+                 with --standby"
             }
         }
     }
@@ -252,7 +273,7 @@ impl Suite {
             (Self::Quick, Scenario::KillActive) | (Self::Backlog, Scenario::KillBacklog) => 6,
             (Self::Quick, _) => 2,
             (Self::Pause, Scenario::PauseActive) => 30,
-            (Self::Backlog | Self::Pause, _) => 0,
+            _ => 0,
         }
     }
 
@@ -260,7 +281,7 @@ impl Suite {
     pub fn stores(self) -> &'static [StoreSetting] {
         match self {
             Self::Quick => &StoreSetting::ALL,
-            Self::Backlog | Self::Pause => &[StoreSetting::Sync],
+            _ => &[StoreSetting::Sync],
         }
     }
 
@@ -268,7 +289,7 @@ impl Suite {
     pub fn backlogs(self) -> &'static [u64] {
         match self {
             Self::Backlog => &[10 << 20, 1 << 30, 10 << 30],
-            Self::Quick | Self::Pause => &[],
+            _ => &[],
         }
     }
 
@@ -277,7 +298,26 @@ impl Suite {
     pub fn rate_per_s(self) -> u64 {
         match self {
             Self::Backlog => 2000,
-            Self::Quick | Self::Pause => 20_000,
+            _ => 20_000,
+        }
+    }
+
+    /// Repetitions, where it measures without a fault; `None` for suites of trials.
+    pub fn rounds(self) -> Option<usize> {
+        match self {
+            Self::Startup => Some(5),
+            Self::Memory => Some(3),
+            Self::Steady => Some(6),
+            Self::Quick | Self::Backlog | Self::Pause => None,
+        }
+    }
+
+    /// Messages that wait in the queue of a measurement, where no number is asked for.
+    pub fn messages(self) -> u64 {
+        match self {
+            Self::Startup => 2_000_000,
+            Self::Memory => 5_000_000,
+            _ => 0,
         }
     }
 }

@@ -116,6 +116,14 @@ pub fn read_bytes(pid: Pid) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("read_bytes: ")?.parse().ok())
 }
 
+/// The most memory that a process has had resident so far, in bytes; `None` when it is gone.
+pub fn peak_memory_bytes(pid: Pid) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kib: u64 =
+        text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim_end_matches("kB").trim().parse().ok())?;
+    Some(kib << 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_counts_what_a_process_reads() {
+    fn the_kernel_counts_what_a_process_reads_and_needs() {
+        assert!(peak_memory_bytes(Pid::this()).is_some_and(|bytes| bytes > 1 << 20));
+        assert_eq!(peak_memory_bytes(Pid::from_raw(i32::MAX)), None);
         assert!(read_bytes(Pid::this()).is_some());
         assert_eq!(read_bytes(Pid::from_raw(i32::MAX)), None);
     }

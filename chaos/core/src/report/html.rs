@@ -5,6 +5,7 @@ use super::text::{NOT_EXERCISED, count, duration, interval, not_exercised, of_sp
 use super::theme::{self, BLUE, Dash, GREEN, Line, PURPLE, VERMILION, Width};
 use super::{Data, Picture};
 use crate::clock::ms_between;
+use crate::environment::Environment;
 use crate::error::Result;
 use crate::result::{Observed, RunResult, SummaryRow, TrialResult, Verdict};
 use crate::scenario::{Scenario, StoreSetting};
@@ -36,14 +37,17 @@ pub(super) fn page(data: &Data) -> Result<(String, Vec<Picture>)> {
     body += &section("Store recovery", &recovery(result, &mut pictures)?);
     body += &section("Trials", &trials(result));
     body += &section("Run it again", &again(result));
-    let title = format!("Chaos: {}", result.verdict);
+    Ok((document(&format!("Chaos: {}", result.verdict), &body), pictures))
+}
+
+/// A whole page around `body`.
+pub(super) fn document(title: &str, body: &str) -> String {
     let style = format!("{}{STYLE}", theme::css_variables());
-    let page = format!(
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
-    );
-    Ok((page, pictures))
+    )
 }
 
 pub(super) fn section(title: &str, body: &str) -> String {
@@ -413,8 +417,20 @@ fn evidence(trial: &TrialResult) -> Vec<String> {
     words
 }
 
+/// Where a run took place, by name.
+pub(super) fn environment(environment: &Environment) -> [(&'static str, String); 5] {
+    let Environment { processor, processors, memory_mib, .. } = environment;
+    [
+        ("broker", environment.broker.clone()),
+        ("version", format!("{}, commit {}", environment.version, environment.commit)),
+        ("machine", format!("{processor}, {processors} processors, {memory_mib} MiB")),
+        ("kernel", environment.kernel.clone()),
+        ("file system", format!("{} at {}", environment.file_system, environment.store_parent)),
+    ]
+}
+
 fn again(result: &RunResult) -> String {
-    let (load, pair, environment) = (&result.load, &result.pair, &result.environment);
+    let (load, pair) = (&result.load, &result.pair);
     let entries = [
         ("seed", result.seed.to_string()),
         (
@@ -438,14 +454,9 @@ fn again(result: &RunResult) -> String {
         ),
         ("a trial", format!("{} ms warm-up, fault at a random phase, {} ms of steady flow", load.warm_up_ms, load.steady_ms)),
         ("steady", "at least 95 % of the offered rate and a p99 of at most twice that of the second before the fault, or 10 ms".to_owned()),
-        ("broker", environment.broker.clone()),
-        ("version", format!("{}, commit {}", environment.version, environment.commit)),
-        ("machine", format!("{}, {} processors, {} MiB", environment.processor, environment.processors, environment.memory_mib)),
-        ("kernel", environment.kernel.clone()),
-        ("file system", format!("{} at {}", environment.file_system, environment.store_parent)),
     ];
-    let list: String =
-        entries.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escape(value))).collect();
+    let entries = entries.into_iter().chain(environment(&result.environment));
+    let list: String = entries.map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escape(&value))).collect();
     format!(
         "<pre>{}</pre>\n<p>The plan with every phase and seed is in plan.json, every figure in result.json and trials.csv, every send and delivery in \
          history.jsonl.zst, all events in events.jsonl, histograms in the .hlog files.</p>\n<dl>{list}</dl>\n",

@@ -5,6 +5,7 @@
 mod backlog;
 mod html;
 mod junit;
+mod measurement;
 mod plots;
 #[cfg(test)]
 pub(crate) mod synthetic;
@@ -13,6 +14,7 @@ mod theme;
 
 use crate::error::{AtPath, Result};
 use crate::latency::Latency;
+use crate::measurement::MeasurementResult;
 use crate::result::{RunResult, TrialResult};
 use crate::scenario::Cell;
 use crate::series::{self, Bucket};
@@ -20,6 +22,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use text::terminal_table;
+pub(crate) use text::{count, duration};
+pub(crate) use theme::trimmed;
 
 /// Name of the page.
 pub const HTML_FILE: &str = "report.html";
@@ -39,6 +43,16 @@ struct Data {
 struct Picture {
     name: String,
     svg: String,
+}
+
+/// Builds all reports of the result folder of a measurement.
+pub fn build_measurement(folder: &Path, result: &MeasurementResult) -> Result<()> {
+    measurement::build(folder, result)
+}
+
+/// The table and the findings of a measurement, for a terminal.
+pub fn measurement_table(result: &MeasurementResult) -> String {
+    measurement::text(result)
 }
 
 /// Builds all reports of a result folder and returns the result that they show.

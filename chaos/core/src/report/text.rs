@@ -9,7 +9,7 @@ pub(super) const NOT_EXERCISED: &str = "No async trial lost anything: this load 
                                         settings. It does not show that an async store is safe.";
 
 /// Milliseconds with a unit, in three or four digits.
-pub(super) fn duration(ms: f64) -> String {
+pub(crate) fn duration(ms: f64) -> String {
     match ms.abs() {
         below if below < 10.0 => format!("{ms:.2} ms"),
         below if below < 100.0 => format!("{ms:.1} ms"),
@@ -19,7 +19,7 @@ pub(super) fn duration(ms: f64) -> String {
 }
 
 /// A count with its thousands apart: `559,837`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;
     let (head, tail) = digits.split_at(first);

@@ -318,7 +318,7 @@ pub(super) fn ms_mark(ms: f64) -> String {
 }
 
 /// At most three decimals, without trailing zeros.
-pub(super) fn trimmed(value: f64) -> String {
+pub(crate) fn trimmed(value: f64) -> String {
     let text = format!("{value:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".to_owned() } else { text.to_owned() }

@@ -2,18 +2,19 @@
 //! shall leave and return.
 
 use super::Context;
+use crate::backlog::urls;
 use crate::cluster::Pair;
 use crate::error::Result;
 use crate::plan::{LoadPlan, Step, TrialPlan};
 use loadgen::ledger::{ConsumerLog, Ledger};
-use loadgen::options::{Ack, Backlog, Limit, Options, Resend, Url};
+use loadgen::options::{Ack, Backlog, Limit, Options, Resend};
 use loadgen::run::{Finished, Handle, Snapshot};
 use loadgen::schedule::Rate;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Clients connect within this time, or the trial cannot be carried out.
-pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A load under way.
 #[derive(Debug)]
@@ -143,9 +144,8 @@ fn join(runs: Vec<Ledger>) -> Vec<ConsumerLog> {
 
 /// All random choices of the generator come from the trial's seed.
 fn options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
-    let urls: Vec<Url> = pair.urls().iter().map(|url| url.parse().expect("the pair's URLs are well-formed")).collect();
     Options {
-        urls,
+        urls: urls(pair),
         addresses: vec![plan.store.address().to_owned()],
         rate: Rate::Constant { messages: load.rate_per_s, seconds: 1 },
         payload_bytes: load.size_bytes,

@@ -2,34 +2,20 @@
 //! several: after a kill the victim has come back as the standby, and the next trial goes on from there.
 
 use super::Context;
-use super::load::CONNECT_LIMIT;
+use crate::backlog::{Queue, folder_bytes};
 use crate::checks;
 use crate::cleanup::TemporaryFolder;
-use crate::clock::{NS_PER_S, now_ns};
 use crate::cluster::{NodeId, Pair, Setup};
-use crate::error::{AtPath, Error, Result};
+use crate::error::Result;
 use crate::faults::process;
 use crate::plan::TrialPlan;
 use crate::result::{StoreResult, Verdict};
 use crate::scenario::{Backlog, Scenario, StoreSetting};
-use loadgen::ledger::{ConsumerLog, Ledger};
-use loadgen::options::{Ack, Limit, Options, Url};
-use loadgen::run::Handle;
-use loadgen::schedule::Rate;
+use loadgen::ledger::Ledger;
 use loadgen::verdict::{Rules, judge};
-use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// A filled store takes and gives at least so many messages a second, or the run gives up on it.
-const MESSAGES_PER_S_MIN: u64 = 4000;
-/// Time beyond that, for connections and the first and last messages.
-const FILL_MARGIN: Duration = Duration::from_secs(30);
-/// How often progress is shown.
-const SHOW_EVERY: Duration = Duration::from_millis(250);
-/// Unconfirmed messages of the filling producer, and messages that the broker may send the draining consumer ahead: enough to keep
-/// both sides busy.
-const FILL_WINDOW: u32 = 4000;
 /// A standby that reads less than this in [`CALM_FOR`] follows a journal that hardly grows.
 const CALM_BYTES: u64 = 1 << 20;
 const CALM_FOR: Duration = Duration::from_millis(750);
@@ -37,8 +23,6 @@ const CALM_FOR: Duration = Duration::from_millis(750);
 const CATCH_UP_BYTES_PER_S_MIN: u64 = 64 << 20;
 /// Time that a restarted standby has to find its role.
 const ROLES_LIMIT: Duration = Duration::from_secs(20);
-/// Nothing arrives for so long when the backlog is drained.
-const DRAIN_QUIET: Duration = Duration::from_millis(300);
 
 /// The stage of the last trial, while it may serve another, and what became of the stores of those before.
 #[derive(Debug, Default)]
@@ -191,27 +175,11 @@ fn tailing(backlog: Backlog) -> Vec<(&'static str, String)> {
 }
 
 impl Filled {
-    /// Sends as fast as the broker confirms.
     async fn fill(context: &Context<'_>, pair: &Pair, store: StoreSetting, size_bytes: u64) -> Result<Self> {
         let mut record = StoreResult::new(store, size_bytes);
-        let load = &context.plan.load;
-        record.messages = (size_bytes / load.size_bytes as u64).max(1);
-        let options = Options {
-            producers: 2,
-            consumers: 0,
-            limit: Limit::Count(record.messages),
-            ..options(pair, store, load.size_bytes)
-        };
-        let begin_ns = now_ns();
-        let handle = loadgen::run::start(options, None)?;
-        handle.started(CONNECT_LIMIT).await?;
-        let done = |handle: &Handle| handle.snapshot().confirmed;
-        let sent = handle.sent_all(limit_for(record.messages));
-        if !shown(context, &handle, sent, "filling the store", record.messages, done).await {
-            return Err(Error::Fill { messages: record.messages, confirmed: done(&handle) });
-        }
-        let ledger = handle.finish().await?.ledger;
-        record.fill_s = (now_ns() - begin_ns) as f64 / NS_PER_S as f64;
+        record.messages = (size_bytes / context.plan.load.size_bytes as u64).max(1);
+        let (ledger, seconds) = queue(context, pair, store).fill(record.messages).await?;
+        record.fill_s = seconds;
         record.store_bytes = folder_bytes(&pair.folder().join("store"))?;
         Ok(Self { ledger, record })
     }
@@ -219,20 +187,12 @@ impl Filled {
     /// Reads the whole backlog and judges it against what was confirmed when it was filled.
     async fn drain(&mut self, context: &Context<'_>, pair: &Pair) -> Result<()> {
         let record = &mut self.record;
-        let payload_bytes = self.ledger.payload_bytes as usize;
-        let mark = Some(self.ledger.run);
-        let options = Options { producers: 0, run: mark, ..options(pair, record.store, payload_bytes) };
-        let begin_ns = now_ns();
-        let handle = loadgen::run::start(options, None)?;
-        handle.started(CONNECT_LIMIT).await?;
-        let done = |handle: &Handle| handle.snapshot().delivered;
-        let drain = handle.drain(DRAIN_QUIET, limit_for(record.messages));
-        let drained = shown(context, &handle, drain, "draining the backlog", record.messages, done).await;
-        let consumers: Vec<ConsumerLog> = handle.finish().await?.ledger.consumers;
-        record.drain_s = (now_ns() - begin_ns) as f64 / NS_PER_S as f64;
-        self.ledger.consumers = consumers;
+        let drained = queue(context, pair, record.store).drain(self.ledger.run, record.messages).await?;
+        record.drain_s = drained.seconds;
+        self.ledger.consumers = drained.consumers;
         let store = checks::promise(record.store, &context.plan.pair);
-        let rules = Rules { store, drained, acks_confirmed: true, one_active: true, ..Rules::default() };
+        let rules =
+            Rules { store, drained: drained.complete, acks_confirmed: true, one_active: true, ..Rules::default() };
         let verdict = judge(&self.ledger, &rules);
         record.verdict = checks::verdict(&verdict);
         record.reasons.extend(verdict.reasons.iter().cloned());
@@ -243,55 +203,9 @@ impl Filled {
     }
 }
 
-fn options(pair: &Pair, store: StoreSetting, payload_bytes: usize) -> Options {
-    let urls: Vec<Url> = pair.urls().iter().map(|url| url.parse().expect("the pair's URLs are well-formed")).collect();
-    Options {
-        urls,
-        addresses: vec![store.backlog_address().to_owned()],
-        rate: Rate::Max,
-        payload_bytes,
-        window: FILL_WINDOW,
-        credit: FILL_WINDOW,
-        ack: Ack::Confirmed,
-        ..Options::default()
-    }
-}
-
-fn limit_for(messages: u64) -> Duration {
-    FILL_MARGIN + Duration::from_secs(messages / MESSAGES_PER_S_MIN)
-}
-
-/// Shows how far a step has come while it goes on.
-async fn shown(
-    context: &Context<'_>,
-    handle: &Handle,
-    step: impl Future<Output = bool>,
-    words: &str,
-    messages: u64,
-    done: impl Fn(&Handle) -> u64,
-) -> bool {
-    tokio::pin!(step);
-    loop {
-        tokio::select! {
-            result = &mut step => return result,
-            () = sleep(SHOW_EVERY) => context.progress.phase(&format!("{words}: {} of {messages} messages", done(handle))),
-        }
-    }
-}
-
-/// What the files below `folder` take on the disk. A file may go while it is looked at.
-fn folder_bytes(folder: &Path) -> Result<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(folder).at(folder)? {
-        let Ok(entry) = entry else { continue };
-        match entry.metadata() {
-            Ok(found) if found.is_dir() => bytes += folder_bytes(&entry.path()).unwrap_or(0),
-            Ok(found) => bytes += found.blocks() * 512,
-            Err(_gone) => {}
-        }
-    }
-    Ok(bytes)
+fn queue<'a>(context: &'a Context<'_>, pair: &'a Pair, store: StoreSetting) -> Queue<'a> {
+    let payload_bytes = context.plan.load.size_bytes;
+    Queue { pair, address: store.backlog_address(), payload_bytes, progress: context.progress }
 }
 
 impl StoreResult {
@@ -311,28 +225,5 @@ impl StoreResult {
             verdict: Verdict::Unknown,
             reasons: Vec::new(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_is_measured_with_the_folders_in_it() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let inner = folder.path().join("inner");
-        std::fs::create_dir(&inner).expect("the folder is ours");
-        for path in [folder.path().join("a"), inner.join("b")] {
-            std::fs::write(path, vec![1; 64 << 10]).expect("the folder is ours");
-        }
-        let bytes = folder_bytes(folder.path()).expect("it exists");
-        assert!((128 << 10..256 << 10).contains(&bytes), "{bytes}");
-        assert!(folder_bytes(&folder.path().join("absent")).is_err());
-    }
-
-    #[test]
-    fn more_messages_have_more_time() {
-        assert!(limit_for(10 << 20) > Duration::from_secs(2000) && limit_for(1) < Duration::from_secs(60));
     }
 }

@@ -4,6 +4,7 @@ mod backlog;
 mod failover;
 mod percentiles;
 mod recovery;
+mod strip;
 mod timeline;
 mod waterfall;
 
@@ -11,6 +12,7 @@ pub(super) use backlog::{Figure, backlog};
 pub(super) use failover::failover;
 pub(super) use percentiles::{Curve, percentiles};
 pub(super) use recovery::recovery;
+pub(super) use strip::{Row, Strip, strip};
 pub(super) use timeline::timeline;
 pub(super) use waterfall::{PHASES, waterfall};
 
