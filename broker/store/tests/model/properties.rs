@@ -1,0 +1,67 @@
+//! What must hold in every state, and what the runs must reach so that this says something.
+
+use crate::epochs::Epochs;
+use crate::state::{Phase, Record, Row, State};
+use stateright::Property;
+
+pub(crate) const LOST: &str = "what is confirmed is recovered";
+pub(crate) const UNRECOVERED: &str = "what is recovered stays recovered";
+pub(crate) const TWO: &str = "an epoch has one owner";
+pub(crate) const GAP: &str = "what is recovered has no gap";
+pub(crate) const MISSING: &str = "nothing that is needed is missing";
+
+pub(crate) fn properties() -> Vec<Property<Epochs>> {
+    vec![
+        Property::always(LOST, |_, state: &State| {
+            pairs(state)
+                .all(|(older, newer)| holds(state, older, newer, older.recovered_through() + 1, older.confirmed))
+        }),
+        Property::always(UNRECOVERED, |_, state: &State| {
+            pairs(state).all(|(older, newer)| holds(state, older, newer, 1, older.recovered_through()))
+        }),
+        Property::always(TWO, |_, state: &State| {
+            let mut epochs: Vec<u8> = served(state).map(|row| row.epoch).collect();
+            epochs.sort_unstable();
+            epochs.windows(2).all(|pair| pair[0] != pair[1])
+        }),
+        Property::always(GAP, |_, state: &State| {
+            served(state).all(|row| {
+                let log = state.log(row);
+                log[1..=usize::from(row.recovered_through())].iter().all(|record| *record != Record::None)
+            })
+        }),
+        Property::always(MISSING, |_, state: &State| {
+            state.processes.iter().all(|process| process.phase != Phase::Refused)
+        }),
+    ]
+}
+
+fn served(state: &State) -> impl Iterator<Item = &Row> {
+    state.rows.iter().filter(|row| row.has_served)
+}
+
+/// Each epoch that served with each later one.
+fn pairs(state: &State) -> impl Iterator<Item = (&Row, &Row)> {
+    served(state)
+        .flat_map(move |older| served(state).filter(|newer| older.epoch < newer.epoch).map(move |newer| (older, newer)))
+}
+
+/// Whether `newer` recovered the records `from` to `through` of `older`, or they are consumed.
+fn holds(state: &State, older: &Row, newer: &Row, from: u8, through: u8) -> bool {
+    let (log, recovered) = (state.log(older), state.log(newer));
+    (usize::from(from)..=usize::from(through)).all(|lsn| match (log[lsn], recovered[lsn]) {
+        (Record::Publish { .. }, Record::Gone) => is_consumed(state, newer, lsn as u8),
+        (_, Record::Gone) | (Record::Gone, _) => true,
+        (record, found) => lsn <= usize::from(newer.recovered_through()) && record == found,
+    })
+}
+
+/// Whether an epoch before `newer` confirmed that the message was consumed, or `newer` recovered that.
+fn is_consumed(state: &State, newer: &Row, lsn: u8) -> bool {
+    served(state).filter(|row| row.epoch <= newer.epoch).any(|row| {
+        let log = state.log(row);
+        let through = if row.epoch < newer.epoch { row.confirmed } else { row.recovered_through() };
+        let known = &log[..=usize::from(through)];
+        known.iter().any(|record| matches!(record, Record::Acknowledge { lsn: of, .. } if *of == lsn))
+    })
+}

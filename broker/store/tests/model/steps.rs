@@ -1,0 +1,496 @@
+//! The steps that a process, or the storage, can take. One step is one effect on the storage.
+//!
+//! Owns the rules 6 to 11 and 16, each with the places where a mutant leaves it.
+
+use crate::epochs::Epochs;
+use crate::mutants::Mutant;
+use crate::state::{BATCHES, Check, EPOCHS, Meta, Name, Phase, Process, Record, Row, State, Write};
+
+/// Writes that a process may have in flight in each lane.
+const IN_FLIGHT_MAX: u8 = 2;
+
+/// What a process does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Prepare,
+    Link,
+    Sync,
+    Mark,
+    ReadMeta,
+    ReadRuns,
+    ReadBatch,
+    LookBehind,
+    Copy,
+    Seal,
+    SubmitCheck,
+    ReadSlot,
+    Answer,
+    Publish,
+    Acknowledge { lsn: u8 },
+    Declare,
+    Unlink,
+    Sweep,
+    Die,
+}
+
+/// What may follow in each phase, removals and acknowledgements aside.
+pub(crate) fn possible(phase: Phase) -> &'static [Step] {
+    match phase {
+        Phase::Down => &[Step::Prepare],
+        Phase::Prepared => &[Step::Link, Step::Die],
+        Phase::Linked => &[Step::Sync, Step::Die],
+        Phase::Marking => &[Step::Mark, Step::Die],
+        Phase::Marked => &[Step::ReadMeta, Step::Die],
+        Phase::Named => &[Step::ReadRuns, Step::Die],
+        Phase::Reading => &[Step::ReadBatch, Step::Die],
+        Phase::Stopped => &[Step::LookBehind, Step::Die],
+        Phase::Copying => &[Step::Copy, Step::Seal, Step::Die],
+        Phase::Sealing => &[Step::SubmitCheck, Step::ReadSlot, Step::Answer, Step::Die],
+        Phase::Serving => &[Step::SubmitCheck, Step::ReadSlot, Step::Answer, Step::Publish, Step::Die],
+        Phase::Refused => &[],
+    }
+}
+
+/// One step of a process, with its row at hand.
+pub(crate) struct Turn<'a> {
+    pub(crate) model: &'a Epochs,
+    pub(crate) state: &'a mut State,
+    pub(crate) me: Process,
+}
+
+impl Turn<'_> {
+    fn is(&self, mutant: Mutant) -> bool {
+        self.model.mutant == mutant
+    }
+
+    fn row(&self) -> &Row {
+        self.state.row(self.me.row)
+    }
+
+    fn row_mut(&mut self) -> &mut Row {
+        self.state.row_mut(self.me.row)
+    }
+
+    fn is_claimed(&self) -> bool {
+        self.state.mark(self.me.epoch + 1).is_visible()
+    }
+
+    fn down(&mut self) -> Option<()> {
+        self.me = Process::default();
+        Some(())
+    }
+
+    /// Something is not there. A claimant that was overtaken leaves; any other has found damage.
+    fn missing(&mut self) -> Option<()> {
+        if self.is_claimed() {
+            return self.down();
+        }
+        self.me.phase = Phase::Refused;
+        Some(())
+    }
+
+    /// Takes `step`; `None`: it is not possible now.
+    pub(crate) fn take(&mut self, step: Step) -> Option<()> {
+        match step {
+            Step::Prepare => self.prepare(),
+            Step::Link => self.link(),
+            Step::Sync => self.sync(),
+            Step::Mark => self.marked(),
+            Step::ReadMeta => self.read_meta(),
+            Step::ReadRuns => self.read_runs(),
+            Step::ReadBatch => self.read_batch(),
+            Step::LookBehind => self.look_behind(),
+            Step::Copy => self.copy(),
+            Step::Seal => self.seal(),
+            Step::SubmitCheck => self.submit_check(),
+            Step::ReadSlot => self.read_slot(),
+            Step::Answer => self.answer(),
+            Step::Publish => self.publish(),
+            Step::Acknowledge { lsn } => self.acknowledge(lsn),
+            Step::Declare => self.declare(),
+            Step::Unlink => self.unlink(),
+            Step::Sweep => self.sweep(),
+            Step::Die => self.down(),
+        }
+    }
+
+    // --- rule 6 ------------------------------------------------------------------------------------------------
+
+    /// Sees the newest owner, makes the first segments and the next slot, and syncs their directory.
+    fn prepare(&mut self) -> Option<()> {
+        let epoch = self.state.newest() + 1;
+        if epoch > self.model.bounds.epochs {
+            return None;
+        }
+        if !self.is(Mutant::OlderNameNotSynced) {
+            sync(&mut self.state.owners);
+        }
+        self.me = Process { phase: Phase::Prepared, epoch, ..Process::default() };
+        // Until it links, it does nothing; and when it comes too late, it leaves.
+        if self.model.reduces { self.link() } else { Some(()) }
+    }
+
+    fn link(&mut self) -> Option<()> {
+        let epoch = self.me.epoch;
+        let row = match self.state.owners[usize::from(epoch) - 1] {
+            Name::Absent => epoch,
+            _ if self.is(Mutant::TakenIsMine) && self.state.rows[EPOCHS - 1].epoch == 0 => EPOCHS as u8,
+            _ => return self.down(),
+        };
+        if row == epoch {
+            self.state.owners[usize::from(epoch) - 1] = Name::Linked;
+        }
+        self.state.row_mut(row).epoch = epoch;
+        (self.me.row, self.me.phase) = (row, Phase::Linked);
+        Some(())
+    }
+
+    fn sync(&mut self) -> Option<()> {
+        if !self.is(Mutant::OwnNameNotSynced) {
+            sync(&mut self.state.owners);
+        }
+        self.start_mark(self.me.epoch)
+    }
+
+    // --- rule 7 ------------------------------------------------------------------------------------------------
+
+    fn start_mark(&mut self, slot: u8) -> Option<()> {
+        (self.me.at, self.me.phase) = (slot, Phase::Marking);
+        if self.is(Mutant::MarkOnlyOwnSlot) && slot < self.me.epoch {
+            self.me.phase = Phase::Marked;
+            return Some(());
+        }
+        let mark = self.state.mark_mut(slot);
+        *mark = (*mark).max(Write::InFlight);
+        if self.is(Mutant::ReadBeforeMark) {
+            self.me.phase = Phase::Marked;
+        }
+        Some(())
+    }
+
+    fn marked(&mut self) -> Option<()> {
+        let mark = self.state.mark_mut(self.me.at);
+        if self.model.mutant != Mutant::ReadBeforeMarkIsDurable {
+            *mark = Write::Durable;
+        } else if !mark.is_visible() {
+            return None;
+        }
+        self.me.phase = Phase::Marked;
+        Some(())
+    }
+
+    fn read_meta(&mut self) -> Option<()> {
+        let older = self.me.at - 1;
+        if older == 0 {
+            return self.inherit_nothing();
+        }
+        let row = self.state.row(older);
+        if self.state.owners[usize::from(older) - 1] == Name::Absent || row.is_meta_unlinked {
+            return self.missing();
+        }
+        let seen: Vec<Meta> =
+            row.meta.iter().take_while(|(write, _)| write.is_visible()).map(|(_, meta)| *meta).collect();
+        if seen.is_empty() {
+            return if self.is(Mutant::WalkEndsAtOnce) { self.inherit_nothing() } else { self.start_mark(older) };
+        }
+        let (mut ends, recovered_through) = (row.ends, row.recovered_through());
+        for meta in seen {
+            if let Meta::Unlink { through } = meta {
+                ends[..usize::from(through)].fill(0);
+            }
+        }
+        self.row_mut().ends = ends;
+        (self.me.at, self.me.durable_through, self.me.phase) = (older, recovered_through, Phase::Named);
+        if !self.model.bounds.removes {
+            // Nothing that a SEAL names changes any more.
+            return self.read_runs();
+        }
+        Some(())
+    }
+
+    fn inherit_nothing(&mut self) -> Option<()> {
+        self.row_mut().first_lsn = 1;
+        self.begin()
+    }
+
+    // --- rules 8, 9, 10 ----------------------------------------------------------------------------------------
+
+    /// Reads the runs whose ends are known. All in them was durable.
+    fn read_runs(&mut self) -> Option<()> {
+        let mut ends = self.row().ends;
+        for (older, end) in self.state.rows.iter().zip(&mut ends).filter(|(_, end)| **end > 0) {
+            let batches = usize::from(*end - older.first_lsn);
+            let is_whole = older.data[..batches].iter().all(|batch| batch.write.is_visible());
+            if older.is_data_unlinked || !is_whole {
+                return self.missing();
+            }
+            if self.model.mutant == Mutant::ReadBeyondEnds {
+                *end += older.data[batches..].iter().take_while(|batch| batch.write.is_visible()).count() as u8;
+            }
+        }
+        if self.state.row(self.me.at).is_data_unlinked {
+            return self.missing();
+        }
+        self.row_mut().ends = ends;
+        self.me.phase = Phase::Reading;
+        Some(())
+    }
+
+    fn read_batch(&mut self) -> Option<()> {
+        let batch =
+            self.state.row(self.me.at).data.get(usize::from(self.me.seen)).filter(|batch| batch.write.is_visible());
+        match batch {
+            Some(batch) => {
+                self.me.durable_through = self.me.durable_through.max(batch.durable_through);
+                self.me.seen += 1;
+            }
+            None => self.me.phase = Phase::Stopped,
+        }
+        Some(())
+    }
+
+    fn look_behind(&mut self) -> Option<()> {
+        let older = self.state.row(self.me.at);
+        let lsn = older.first_lsn + self.me.seen;
+        let behind = older.data.iter().skip(usize::from(self.me.seen) + 1).filter(|batch| batch.write.is_visible());
+        let claimed = behind.clone().map(|batch| batch.durable_through).max().unwrap_or(0).max(self.me.durable_through);
+        let is_gap = behind.count() > 0;
+        if is_gap && self.is(Mutant::TakeBehindGap) {
+            self.me.seen += 1;
+            self.me.phase = Phase::Reading;
+            Some(())
+        } else if claimed >= lsn || (is_gap && self.is(Mutant::GapIsDamage)) {
+            // What a batch claims to be durable is there by now: the place is read again.
+            let batch = older.data.get(usize::from(self.me.seen));
+            let is_there = batch.is_some_and(|batch| batch.write.is_visible()) && !self.is(Mutant::NoSecondLook);
+            if !is_there {
+                return self.missing();
+            }
+            self.me.phase = Phase::Reading;
+            Some(())
+        } else {
+            self.inherit()
+        }
+    }
+
+    /// The journal ends here: decides what is copied and what the SEAL will say.
+    fn inherit(&mut self) -> Option<()> {
+        let older = self.state.row(self.me.at).clone();
+        let seen_through = older.first_lsn - 1 + self.me.seen;
+        let durable = if self.is(Mutant::NoCopy) { seen_through } else { self.me.durable_through.min(seen_through) };
+        let (is_lonely, at) = (self.is(Mutant::SealOnlyPredecessor), usize::from(self.me.at) - 1);
+        let skips_gaps = self.is(Mutant::TakeBehindGap);
+        let row = self.row_mut();
+        if is_lonely {
+            row.ends = [0; EPOCHS];
+        }
+        if durable >= older.first_lsn {
+            row.ends[at] = durable + 1;
+        }
+        row.first_lsn = durable + 1;
+        row.copies = seen_through - durable;
+        for index in 0..row.copies {
+            let batch = older.data[usize::from(durable + 1 + index - older.first_lsn)];
+            row.data[usize::from(index)].record =
+                if skips_gaps && !batch.write.is_visible() { Record::None } else { batch.record };
+        }
+        self.begin()
+    }
+
+    fn begin(&mut self) -> Option<()> {
+        let Process { epoch, row, .. } = self.me;
+        self.me = Process { phase: Phase::Copying, epoch, row, ..Process::default() };
+        Some(())
+    }
+
+    fn copy(&mut self) -> Option<()> {
+        (self.row().data_issued() < self.row().copies).then(|| self.write_data())?
+    }
+
+    fn seal(&mut self) -> Option<()> {
+        let row = self.row();
+        let copied =
+            if self.is(Mutant::SealBeforeCopiesAreDurable) { row.next_lsn() - 1 } else { row.durable_through() };
+        if copied < row.recovered_through() {
+            return None;
+        }
+        self.me.phase = Phase::Sealing;
+        self.write_meta(Meta::Seal)
+    }
+
+    // --- rule 11 -----------------------------------------------------------------------------------------------
+
+    fn submit_check(&mut self) -> Option<()> {
+        let row = self.row();
+        let (mut data, mut meta) = (row.durable_through(), row.meta_durable());
+        if self.is(Mutant::ConfirmOverGap) {
+            let last = row.data.iter().rposition(|batch| batch.write == Write::Durable);
+            data = last.map_or(data, |index| row.first_lsn + index as u8);
+        }
+        if self.is(Mutant::CheckBeforeSealIsDurable) {
+            meta = meta.max(1);
+        }
+        let has_news = meta > self.me.meta_confirmable || data > row.confirmed;
+        if self.me.check != Check::None || !has_news || meta == 0 {
+            return None;
+        }
+        if self.model.reduces && self.state.mark(self.me.epoch + 1) == Write::Durable {
+            // It would find the slot claimed and leave: it may as well die.
+            return None;
+        }
+        let is_unchecked = match self.me.phase {
+            Phase::Sealing => self.is(Mutant::ServeWithoutCheck),
+            _ => self.is(Mutant::ConfirmWithoutCheck),
+        };
+        if is_unchecked {
+            return self.confirm(data, meta);
+        }
+        self.me.check = Check::Submitted { data, meta };
+        Some(())
+    }
+
+    fn read_slot(&mut self) -> Option<()> {
+        let Check::Submitted { data, meta } = self.me.check else { return None };
+        if self.is_claimed() {
+            return self.down();
+        }
+        self.me.check = Check::Passed { data, meta };
+        // The sooner it confirms, the more must hold; and nothing is possible only while the answer is on its way.
+        if self.model.reduces { self.answer() } else { Some(()) }
+    }
+
+    fn answer(&mut self) -> Option<()> {
+        let Check::Passed { data, meta } = self.me.check else { return None };
+        self.me.check = Check::None;
+        if self.is(Mutant::ConfirmWhatCameLater) {
+            self.confirm(self.row().durable_through(), self.row().meta_durable())
+        } else {
+            self.confirm(data, meta)
+        }
+    }
+
+    fn confirm(&mut self, data: u8, meta: u8) -> Option<()> {
+        self.me.phase = Phase::Serving;
+        self.me.meta_confirmable = meta;
+        self.row_mut().has_served = true;
+        self.row_mut().confirmed = data;
+        Some(())
+    }
+
+    // --- serving -----------------------------------------------------------------------------------------------
+
+    fn publish(&mut self) -> Option<()> {
+        self.admit(Record::Publish { by: self.me.row })
+    }
+
+    fn acknowledge(&mut self, lsn: u8) -> Option<()> {
+        let log = self.state.log(self.row());
+        let is_live = lsn <= self.row().confirmed
+            && matches!(log[usize::from(lsn)], Record::Publish { .. })
+            && !log.iter().any(|record| matches!(record, Record::Acknowledge { lsn: of, .. } if *of == lsn));
+        is_live.then(|| self.admit(Record::Acknowledge { lsn, by: self.me.row }))?
+    }
+
+    fn admit(&mut self, record: Record) -> Option<()> {
+        let index = usize::from(self.row().data_issued());
+        if index >= BATCHES || self.row().next_lsn() > self.model.bounds.lsns {
+            return None;
+        }
+        self.row_mut().data[index].record = record;
+        let written = self.write_data();
+        if written.is_none() {
+            self.row_mut().data[index].record = Record::None;
+        }
+        written
+    }
+
+    fn write_data(&mut self) -> Option<()> {
+        let index = usize::from(self.row().data_issued());
+        if index >= BATCHES || self.row().data_in_flight() >= IN_FLIGHT_MAX {
+            return None;
+        }
+        let mut durable_through = self.row().durable_through();
+        if self.is(Mutant::DurableThroughOverGap) {
+            let last = self.row().data.iter().rposition(|batch| batch.write == Write::Durable);
+            durable_through = last.map_or(durable_through, |index| self.row().first_lsn + index as u8);
+        }
+        let batch = &mut self.row_mut().data[index];
+        (batch.write, batch.durable_through) = (Write::InFlight, durable_through);
+        Some(())
+    }
+
+    fn write_meta(&mut self, meta: Meta) -> Option<()> {
+        let index = usize::from(self.row().meta_issued());
+        if index >= BATCHES || self.row().meta_in_flight() >= IN_FLIGHT_MAX {
+            return None;
+        }
+        self.row_mut().meta[index] = (Write::InFlight, meta);
+        Some(())
+    }
+
+    // --- rule 16 -----------------------------------------------------------------------------------------------
+
+    /// Declares the oldest run dead, once nothing in it is live.
+    fn declare(&mut self) -> Option<()> {
+        let row = self.row();
+        let dead_through = usize::from(row.dead_through());
+        let index =
+            (dead_through..EPOCHS).find(|index| row.ends[*index] > 0 && !self.state.rows[*index].is_data_unlinked)?;
+        let counts_through = if self.is(Mutant::DeadByUnconfirmed) { row.next_lsn() - 1 } else { row.confirmed };
+        let log = self.state.log(row);
+        let is_consumed = |lsn: u8| {
+            let acknowledged = |record: &Record| matches!(record, Record::Acknowledge { lsn: of, .. } if *of == lsn);
+            !matches!(log[usize::from(lsn)], Record::Publish { .. })
+                || log[..=usize::from(counts_through)].iter().any(acknowledged)
+        };
+        if !(self.state.rows[index].first_lsn..row.ends[index]).all(is_consumed) {
+            return None;
+        }
+        if self.is(Mutant::UnlinkWithoutIntent) {
+            self.state.rows[index].is_data_unlinked = true;
+            return Some(());
+        }
+        self.write_meta(Meta::Unlink { through: index as u8 + 1 })
+    }
+
+    fn unlink(&mut self) -> Option<()> {
+        let row = self.row();
+        let covered = match self.model.mutant {
+            Mutant::UnlinkBeforeIntentIsDurable => row.meta_issued(),
+            Mutant::UnlinkBeforeCheck => row.meta_durable(),
+            _ => self.me.meta_confirmable,
+        };
+        let through = row.meta[..usize::from(covered)].iter().map(|(_, meta)| match meta {
+            Meta::Unlink { through } => *through,
+            _ => 0,
+        });
+        let (through, ends) = (usize::from(through.max()?), row.ends);
+        let dead = self.state.rows[..through].iter_mut().zip(ends);
+        let mut dead = dead.filter(|(older, end)| *end > 0 && !older.is_data_unlinked).peekable();
+        dead.peek()?;
+        dead.for_each(|(older, _)| older.is_data_unlinked = true);
+        Some(())
+    }
+
+    /// Removes what our SEAL does not name, and the metadata that it supersedes.
+    fn sweep(&mut self) -> Option<()> {
+        let is_early = self.is(Mutant::SweepBeforeCheck) && self.row().meta_durable() > 0;
+        if self.me.phase != Phase::Serving && !is_early {
+            return None;
+        }
+        let (ends, older) = (self.row().ends, usize::from(self.me.epoch) - 1);
+        let mut rows =
+            self.state.rows[..older].iter_mut().zip(ends).filter(|(row, _)| !row.is_meta_unlinked).peekable();
+        rows.peek()?;
+        rows.for_each(|(row, end)| {
+            row.is_meta_unlinked = true;
+            row.is_data_unlinked |= end == 0;
+        });
+        Some(())
+    }
+}
+
+/// Syncs the directory of the owners.
+fn sync(names: &mut [Name]) {
+    names.iter_mut().filter(|name| **name == Name::Linked).for_each(|name| *name = Name::Synced);
+}
