@@ -43,21 +43,21 @@ impl Engine {
         }
     }
 
-    /// Nothing more can be delivered from the front queue: those who drain are done.
+    /// Nothing more can be delivered from the front queue: those who drain are done, unless more is being loaded.
     fn rest(&mut self, queue: QueueId) {
         self.runnable.pop_front();
         self.turn = 0;
         let state = &mut self.queues[queue.0 as usize];
         state.runnable = false;
-        if state.draining == 0 {
+        if state.draining == 0 || state.loading > 0 {
             return;
         }
         state.draining = 0;
         for consumer in state.browsers.iter().chain(&state.consumers) {
             let drained = self.consumers.all.get_mut(consumer.key()).expect("an attached consumer exists");
             if core::mem::take(&mut drained.draining) {
-                drained.credit = 0;
-                self.effects.push_back(Effect::Drained { consumer: *consumer });
+                let unused = core::mem::take(&mut drained.credit);
+                self.effects.push_back(Effect::Drained { consumer: *consumer, unused });
             }
         }
     }
@@ -185,7 +185,7 @@ impl Engine {
                 self.give_back(queue, delivery, true);
             }
         }
-        self.effects.retain(|effect| *effect != Effect::Drained { consumer });
+        self.effects.retain(|effect| !matches!(effect, Effect::Drained { consumer: named, .. } if *named == consumer));
         let removed = self.consumers.all.remove(consumer.key());
         assert!(removed.is_some(), "a consumer is removed once");
         let state = &mut self.queues[queue.0 as usize];

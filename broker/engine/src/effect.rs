@@ -35,6 +35,8 @@ pub enum Effect {
     Drained {
         /// Who drained.
         consumer: ConsumerId,
+        /// The credit that it had left; without any it may not have got all.
+        unused: u32,
     },
 }
 

@@ -3,7 +3,7 @@
 use crate::consumer::{Consumer, ConsumerSpec, Consumers};
 use crate::definition::{QueueDefinition, Stores};
 use crate::effect::{Effect, NameError, Refusal, RemoveReason};
-use crate::entry::{ConsumerId, ENGINE_FLAGS, Entry, MAY_HAVE_BEEN_DELIVERED, QueueId, StoreId, WHEN_CONFIRMED};
+use crate::entry::{ConsumerId, ENGINE_FLAGS, Entry, QueueId, StoreId, WHEN_CONFIRMED};
 use crate::names::{Catalogue, Properties};
 use crate::queue::Queue;
 use crate::sweep::Cursor;
@@ -39,6 +39,8 @@ pub struct QueueSnapshot<'e> {
     pub consumers: usize,
     /// Consumers that only look.
     pub browsers: usize,
+    /// More of what a store recovered is still to come.
+    pub loading: bool,
 }
 
 /// How far a store is, and who waits for it.
@@ -51,7 +53,8 @@ pub(crate) struct StoreProgress {
 
 /// All queues of one shard.
 ///
-/// Calls come in four kinds: set-up ([`Engine::resolve`], [`Engine::recover`]), messages ([`Engine::admit`],
+/// Calls come in five kinds: set-up ([`Engine::resolve`]), backlogs ([`Engine::begin_loading`], [`Engine::recover`],
+/// [`Engine::end_loading`], [`Engine::trim`]), messages ([`Engine::admit`],
 /// [`Engine::publish`], [`Engine::confirmed`]), consumers ([`Engine::add_consumer`], [`Engine::credit`],
 /// [`Engine::drain`], [`Engine::settle`], [`Engine::remove_consumer`]) and time ([`Engine::sweep`]). After any of
 /// them call [`Engine::poll_effect`] until it gives `None`, or until the server has no room for more.
@@ -72,6 +75,8 @@ pub struct Engine {
     /// Deliveries made in a row from the front queue.
     pub(crate) turn: u32,
     pub(crate) sweep: Cursor,
+    /// Queues with `discardOld` that were loaded and may hold more than they are allowed to.
+    pub(crate) overfull: VecDeque<QueueId>,
 }
 
 impl Engine {
@@ -91,6 +96,7 @@ impl Engine {
             runnable: VecDeque::new(),
             turn: 0,
             sweep: Cursor::default(),
+            overfull: VecDeque::new(),
         };
         for name in engine.catalogue.static_names() {
             engine.resolve(&name).expect("definitions were checked by check_pattern");
@@ -166,17 +172,22 @@ impl Engine {
             unsettled: queue.unsettled,
             consumers: queue.consumers.len(),
             browsers: queue.browsers.len(),
+            loading: queue.loading > 0,
         })
     }
 
     /// Applies the limits before a publish of `len` bytes. Under `discardOld` the oldest waiting messages leave, each
-    /// with an [`Effect::Remove`].
+    /// with an [`Effect::Remove`]; while the queue is being loaded, which of them are the oldest is not known, so that
+    /// nothing leaves then and what is too much leaves afterwards ([`Engine::trim`]).
     ///
     /// # Errors
     /// The queue is full and its policy, or the fact that consumers hold what is in it, leaves no room.
     pub fn admit(&mut self, now_ms: u64, queue: QueueId, len: u32) -> Result<(), Refusal> {
         while let Some(limit) = self.queue(queue).exceeded(len) {
             let state = self.queue(queue);
+            if state.discards() && (state.loading > 0 || state.overfull) && !state.is_hopeless(len) {
+                return Ok(());
+            }
             let (victim, reason) = match state.expired_head(now_ms) {
                 Some(expired) => (expired, RemoveReason::Expired),
                 None if !state.discards() || state.is_hopeless(len) => return Err(state.refusal(limit)),
@@ -221,14 +232,6 @@ impl Engine {
             state.waiting
         });
         self.stores[usize::from(store.0)].waiting = waiting;
-    }
-
-    /// Adds a message from a recovered store, in lsn order: deliverable at once, and marked as possibly delivered
-    /// before ([`Entry::may_have_been_delivered`]). No limit applies.
-    pub fn recover(&mut self, queue: QueueId, mut entry: Entry) {
-        entry.flags = entry.flags & !ENGINE_FLAGS | MAY_HAVE_BEEN_DELIVERED;
-        self.queues[queue.0 as usize].push(entry);
-        self.wake(queue);
     }
 
     /// Attaches a consumer, without credit.

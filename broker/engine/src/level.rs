@@ -4,7 +4,8 @@
 //! since all of them were ahead of `ready` when they left. Knows neither consumers' credit nor limits.
 
 use crate::entry::{ConsumerId, EXCLUSIONS, Entry, TOMBSTONE, WHEN_CONFIRMED};
-use alloc::collections::{BTreeMap, VecDeque};
+use crate::line::Line;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// Order of arrival within a level. An entry keeps it while a consumer holds it.
@@ -23,7 +24,7 @@ pub(crate) struct View {
 #[derive(Debug, Default)]
 pub(crate) struct Level {
     /// Arrival order; the front is never a tombstone.
-    ready: VecDeque<Entry>,
+    ready: Line,
     /// Position of `ready[0]`. Positions below it have been handed out or removed.
     base: Position,
     /// Entries that came back; all positions are below `base`.
@@ -43,7 +44,7 @@ impl Level {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ready.len() - self.tombstones + self.returned.len()
+        self.ready.total() - self.tombstones + self.returned.len()
     }
 
     pub(crate) fn has_exclusions(&self) -> bool {
@@ -52,7 +53,18 @@ impl Level {
 
     pub(crate) fn push(&mut self, entry: Entry) {
         assert!(!entry.has(TOMBSTONE | EXCLUSIONS), "a new entry carries flags of an old one");
-        self.ready.push_back(entry);
+        self.ready.push(entry);
+    }
+
+    /// Adds an entry of the backlog; what arrives meanwhile stays behind it.
+    pub(crate) fn push_loaded(&mut self, entry: Entry) {
+        assert!(!entry.has(TOMBSTONE | EXCLUSIONS), "a new entry carries flags of an old one");
+        self.ready.push_loaded(entry);
+    }
+
+    /// Whether a backlog is being loaded: what arrives is not to be had before that ends.
+    pub(crate) fn set_loading(&mut self, is_loading: bool) {
+        self.ready.set_loading(is_loading);
     }
 
     /// The first entry that `view` may have.
@@ -69,7 +81,7 @@ impl Level {
             }
         }
         let skip = usize::try_from(from.saturating_sub(self.base)).expect("a position fits memory");
-        let (index, entry) = self.ready.iter().enumerate().skip(skip).find(|(_, entry)| !entry.has(TOMBSTONE))?;
+        let (index, entry) = self.ready.iter_from(skip).find(|(_, entry)| !entry.has(TOMBSTONE))?;
         // Whoever waits for confirmation keeps those behind it waiting: order within a priority is kept.
         let hidden = entry.has(WHEN_CONFIRMED) && entry.lsn > view.confirmed_lsn;
         if hidden { None } else { Some((self.base + index as u64, entry)) }
@@ -96,9 +108,10 @@ impl Level {
     /// Leaves a hole behind an entry that is not the first.
     fn bury(&mut self, position: Position) -> Entry {
         let index = usize::try_from(position - self.base).expect("a position fits memory");
-        let entry = self.ready[index];
+        let place = self.ready.get_mut(index).expect("the position was just found");
+        let entry = *place;
         assert!(!entry.has(TOMBSTONE), "an entry is taken once");
-        self.ready[index].flags |= TOMBSTONE;
+        place.flags |= TOMBSTONE;
         self.tombstones += 1;
         entry
     }
@@ -185,25 +198,29 @@ impl Level {
         }
         for cursor in cursors.filter(|cursor| **cursor > self.base) {
             let ahead = usize::try_from(*cursor - self.base).expect("a position fits memory");
-            let holes = self.ready.iter().take(ahead).filter(|entry| entry.has(TOMBSTONE)).count();
+            let holes = self.ready.iter_from(0).take(ahead).filter(|(_, entry)| entry.has(TOMBSTONE)).count();
             *cursor -= holes as u64;
         }
         self.ready.retain(|entry| !entry.has(TOMBSTONE));
-        self.ready.shrink_to(self.ready.len() * 2);
         self.tombstones = 0;
     }
 
-    /// All waiting entries in order.
+    /// All waiting entries that are shown, in order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (Position, &Entry)> {
-        let ready = self.ready.iter().enumerate().map(|(index, entry)| (self.base + index as u64, entry));
+        let ready = self.ready.iter_from(0).map(|(index, entry)| (self.base + index as u64, entry));
         self.returned
             .iter()
             .map(|(position, entry)| (*position, entry))
             .chain(ready.filter(|(_, entry)| !entry.has(TOMBSTONE)))
     }
 
+    /// Those that wait behind a backlog.
+    pub(crate) fn hidden(&self) -> impl Iterator<Item = &Entry> {
+        self.ready.hidden()
+    }
+
     pub(crate) fn check_invariants(&self) {
-        let holes = self.ready.iter().filter(|entry| entry.has(TOMBSTONE)).count();
+        let holes = self.ready.iter_from(0).filter(|(_, entry)| entry.has(TOMBSTONE)).count();
         assert_eq!(holes, self.tombstones, "tombstones are counted");
         assert!(self.ready.front().is_none_or(|entry| !entry.has(TOMBSTONE)), "the front is an entry");
         assert!(self.returned.last_key_value().is_none_or(|(position, _)| *position < self.base));

@@ -10,10 +10,12 @@ extern crate alloc;
 mod engine;
 
 mod delivery;
+mod loading;
 mod sweep;
 
 mod consumer;
 mod level;
+mod line;
 mod queue;
 
 mod definition;

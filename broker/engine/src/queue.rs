@@ -42,6 +42,10 @@ pub(crate) struct Queue {
     pub(crate) runnable: bool,
     /// Stands in its store's list of queues that wait for confirmation.
     pub(crate) waiting: bool,
+    /// Backlogs that recovered stores still hand over; what arrives waits behind them.
+    pub(crate) loading: u32,
+    /// Stands in the engine's list of queues that were loaded and may hold more than they are allowed to.
+    pub(crate) overfull: bool,
 }
 
 pub(crate) fn level_of(entry: &Entry) -> usize {
@@ -66,6 +70,8 @@ impl Queue {
             draining: 0,
             runnable: false,
             waiting: false,
+            loading: 0,
+            overfull: false,
         }
     }
 
@@ -74,12 +80,34 @@ impl Queue {
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {
-        let level = level_of(&entry);
+        let level = self.note_new(&entry);
+        self.levels[level].push(entry);
+    }
+
+    /// Adds an entry of the backlog, ahead of all that arrived meanwhile.
+    pub(crate) fn push_loaded(&mut self, entry: Entry) {
+        let level = self.note_new(&entry);
+        self.levels[level].push_loaded(entry);
+    }
+
+    fn note_new(&mut self, entry: &Entry) -> usize {
+        let level = level_of(entry);
         self.messages += 1;
         self.bytes += entry.bytes();
         self.expiring += u64::from(entry.expires_at_ms != 0);
-        self.levels[level].push(entry);
         self.occupied |= 1 << level;
+        level
+    }
+
+    /// One backlog more, or one less. True: the last one is complete.
+    pub(crate) fn change_loading(&mut self, more: bool) -> bool {
+        let was = self.loading > 0;
+        self.loading = if more { self.loading + 1 } else { self.loading.checked_sub(1).expect("a backlog ends once") };
+        let is = self.loading > 0;
+        if was != is {
+            self.levels.iter_mut().for_each(|level| level.set_loading(is));
+        }
+        was && !is
     }
 
     /// Takes a waiting entry out of its level; it still counts as in the queue.
@@ -169,6 +197,12 @@ impl Queue {
         (maxbytes != 0 && self.bytes + u64::from(len) > maxbytes).then_some(Limit::Bytes(maxbytes))
     }
 
+    /// Whether it holds more than its limits allow.
+    pub(crate) fn is_overfull(&self) -> bool {
+        let Properties { maxmsgs, maxbytes, .. } = self.properties;
+        (maxmsgs != 0 && self.messages > maxmsgs) || (maxbytes != 0 && self.bytes > maxbytes)
+    }
+
     /// Whether discarding can never make room for `len` bytes.
     pub(crate) fn is_hopeless(&self, len: u32) -> bool {
         self.properties.maxbytes != 0 && u64::from(len) > self.properties.maxbytes
@@ -214,10 +248,12 @@ impl Queue {
         for (index, level) in self.levels.iter().enumerate() {
             level.check_invariants();
             assert_eq!(self.occupied >> index & 1 == 1, !level.is_empty(), "the bitmap tells of entries");
-            assert_eq!(level.entries().count(), level.len());
-            assert!(level.entries().all(|(_, entry)| level_of(entry) == index), "an entry stands in its level");
+            let all = || level.entries().map(|(_, entry)| entry).chain(level.hidden());
+            assert_eq!(all().count(), level.len());
+            assert!(all().all(|entry| level_of(entry) == index), "an entry stands in its level");
+            assert!(self.loading > 0 || level.hidden().next().is_none(), "a loaded queue hides nothing");
             waiting += level.len() as u64;
-            expiring += level.entries().filter(|(_, entry)| entry.expires_at_ms != 0).count() as u64;
+            expiring += all().filter(|entry| entry.expires_at_ms != 0).count() as u64;
         }
         assert_eq!(waiting + self.unsettled, self.messages, "messages are waiting or unsettled");
         assert_eq!(expiring, self.expiring, "entries that expire are counted");

@@ -145,6 +145,8 @@ impl Broker {
             "process_id": std::process::id(),
             "debug_sync_delay_ns": self.configuration.debug_sync_delay_ns,
             "non_persistent_bytes": self.exchange.volatile_bytes(),
+            "backlog_messages": self.exchange.loading.recovered,
+            "backlog_loaded": self.exchange.loading.loaded,
         })
     }
 
@@ -156,7 +158,8 @@ impl Broker {
             .queues()
             .map(|queue| {
                 json!({ "name": queue.name, "store": store_name(queue.store), "messages": queue.messages, "bytes": queue.bytes,
-                        "unsettled": queue.unsettled, "consumers": queue.consumers, "browsers": queue.browsers })
+                        "unsettled": queue.unsettled, "consumers": queue.consumers, "browsers": queue.browsers,
+                        "loading": queue.loading })
             })
             .collect();
         json!({ "queues": rows })

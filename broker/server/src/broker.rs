@@ -10,6 +10,7 @@ use crate::connections::{ConnectionId, Connections};
 use crate::exchange::Exchange;
 use crate::ha::{Ha, Input, Output, Recovered, State};
 use crate::inbound::outcome_of;
+use crate::loading::Loaded;
 use crate::log::Log;
 use crate::outbound::Reading;
 use crate::peer::Attempt;
@@ -61,6 +62,8 @@ pub(crate) enum Timer {
     PeerAttempt(ConnectionId),
     /// The patience with a connection that we have half closed.
     Linger(ConnectionId),
+    /// More of what was recovered, at once: the turn in between sees to all the rest.
+    Load,
 }
 
 impl Timer {
@@ -76,6 +79,7 @@ impl Timer {
             Timer::Connection(id) => (4, id.to_token()),
             Timer::PeerAttempt(id) => (5, id.to_token()),
             Timer::Linger(id) => (6, id.to_token()),
+            Timer::Load => (7, 0),
         };
         assert!(rest >> Self::KIND_SHIFT == 0, "connection names stay below the timer kinds");
         kind << Self::KIND_SHIFT | rest
@@ -90,7 +94,8 @@ impl Timer {
             3 => Timer::Sweep,
             4 => Timer::Connection(id),
             5 => Timer::PeerAttempt(id),
-            _ => Timer::Linger(id),
+            6 => Timer::Linger(id),
+            _ => Timer::Load,
         }
     }
 }
@@ -275,7 +280,7 @@ impl Broker {
         match timer {
             Timer::Ha => self.ha.handle_timeout(now),
             Timer::Store => self.exchange.store.handle_timeout(now),
-            Timer::Farewell => {}
+            Timer::Farewell | Timer::Load => {}
             Timer::Sweep => {
                 self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
                 self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
@@ -339,7 +344,21 @@ impl Broker {
         }
     }
 
+    /// Takes over a part of what was recovered.
+    fn load(&mut self, now: Nanos) {
+        if self.stopping || self.exit.is_some() {
+            return;
+        }
+        if self.exchange.load() {
+            self.reactor.set_timer(now, Timer::Load.to_token());
+        }
+        if let Some(Loaded { messages, time }) = self.exchange.loading.report(now) {
+            self.ha.handle(now, Input::Loaded { messages, ms: time / 1_000_000 });
+        }
+    }
+
     fn finish_turn(&mut self, now: Nanos) {
+        self.load(now);
         if !self.stalled.is_empty() {
             self.resume_stalled(now, false);
         }
@@ -407,7 +426,10 @@ impl Broker {
             store::Event::Confirmable { store, through } => self.confirmable(store, through),
             store::Event::Room { .. } => self.resume_stalled(now, true),
             store::Event::Body { store, location, result } => self.body_arrived(now, (store, location), result),
-            store::Event::Backlog { .. } => self.exchange.load_all(),
+            store::Event::Backlog { store } => {
+                self.exchange.loading.has_more(store);
+                self.reactor.set_timer(now, Timer::Load.to_token());
+            }
             store::Event::Fenced { by_epoch } => self.ha.handle(now, Input::Fenced { by_epoch }),
             store::Event::Poisoned(error) => self.ha.handle(now, Input::Poisoned { reason: error.to_string() }),
             store::Event::Stopped => self.leave(now, 0, "this server is stopping"),
@@ -416,10 +438,10 @@ impl Broker {
     }
 
     fn serving(&mut self, now: Nanos, recovered: &store::Recovered) {
-        for remark in self.exchange.recover(recovered) {
+        for remark in self.exchange.recover(now, recovered) {
             self.log.line(remark);
         }
-        self.exchange.load_all();
+        self.reactor.set_timer(now, Timer::Load.to_token());
         for note in &recovered.notes {
             self.log.line(note.clone());
         }

@@ -52,8 +52,8 @@ pub(crate) struct Consumer {
     pub(crate) pending: VecDeque<PendingDelivery>,
     /// The peer asked for what there is, and then for its credit back.
     pub(crate) draining: bool,
-    /// The engine said that the drain is complete, while deliveries still wait for their bodies.
-    pub(crate) drained: bool,
+    /// The queue's drain has ended with so much of the credit left: to be answered behind the deliveries that wait.
+    pub(crate) drained: Option<u32>,
 }
 
 /// One connection.

@@ -6,13 +6,14 @@
 use crate::confirms::Confirms;
 use crate::connection::{Producer, ReceivedDelivery, SentDelivery};
 use crate::connections::ConnectionId;
+use crate::loading::{Loading, TURN_DISCARDS, TURN_MESSAGES};
 use crate::volatile::{self, VolatileBodies};
 use amqp::condition;
 use bytes::Bytes;
 use engine::{DeliveryToken, Engine, Entry, Place, QueueId, Settle, StoreId, Visibility};
 use reactor::Nanos;
 use std::collections::{HashMap, VecDeque};
-use store::{Backlog, Body, Location, MessageKey, Recovered, RecoveredDestination, Store};
+use store::{Backlog, Body, Location, MessageKey, Recovered, RecoveredDestination, RecoveredMessage, Store};
 
 /// Entry flag of the server: the message is persistent.
 const DURABLE: u8 = 0x10;
@@ -54,14 +55,14 @@ pub(crate) struct Exchange {
     sync: Vec<bool>,
     destinations: Vec<HashMap<QueueId, u32>>,
     destinations_next: Vec<u32>,
-    /// The queues of recovered destinations, by store and number.
-    recovered: HashMap<(u8, u32), QueueId>,
     lsn_last: Vec<u64>,
     /// Publishers that wait for their confirmation.
     pub(crate) publishes: Confirms<(ConnectionId, ReceivedDelivery)>,
     /// Consumers that wait for the answer to their outcome.
     pub(crate) removals: Confirms<(ConnectionId, SentDelivery)>,
     settling: VecDeque<Settling>,
+    /// What recovery found and the queues do not hold yet.
+    pub(crate) loading: Loading,
 }
 
 impl Exchange {
@@ -76,11 +77,11 @@ impl Exchange {
             sync,
             destinations: vec![HashMap::new(); stores],
             destinations_next: vec![0; stores],
-            recovered: HashMap::new(),
             lsn_last: vec![0; stores],
             publishes: Confirms::new(stores),
             removals: Confirms::new(stores),
             settling: VecDeque::new(),
+            loading: Loading::default(),
         }
     }
 
@@ -213,9 +214,10 @@ impl Exchange {
     }
 
     /// Makes the queues that the store found. Their messages follow by [`Exchange::load`]. Returns remarks for the operator.
-    pub(crate) fn recover(&mut self, recovered: &Recovered) -> Vec<String> {
+    pub(crate) fn recover(&mut self, now: Nanos, recovered: &Recovered) -> Vec<String> {
         let mut remarks = Vec::new();
-        for RecoveredDestination { store, id, name, .. } in &recovered.destinations {
+        self.loading.begin(now, self.sync.len(), recovered.messages);
+        for RecoveredDestination { store, id, name, has_backlog } in &recovered.destinations {
             let index = usize::from(*store);
             let (queue, known) = self.engine.restore(name);
             if !known {
@@ -223,25 +225,51 @@ impl Exchange {
                     "Queue '{name}' holds stored messages, but no line of queues.conf allows it: kept until it is empty"
                 ));
             }
-            self.recovered.insert((*store, *id), queue);
+            if *has_backlog {
+                self.engine.begin_loading(queue);
+            }
+            self.loading.expect(*store, *id, queue, *has_backlog);
             self.destinations[index].insert(queue, *id);
             self.destinations_next[index] = self.destinations_next[index].max(id + 1);
+        }
+        for (store, last) in self.lsn_last.iter_mut().enumerate() {
+            // All that was recovered lies below.
+            *last = self.store.confirmable(store as u8);
         }
         remarks
     }
 
-    /// Fills the queues with what can be had now of what the stores found.
-    pub(crate) fn load_all(&mut self) {
-        for store in 0..self.sync.len() {
-            while self.load(store as u8, usize::MAX) {}
+    /// Fills the queues with some of what the stores found: as much as one turn of the loop allows. True: there is more to
+    /// do at once.
+    pub(crate) fn load(&mut self) -> bool {
+        let mut budget = TURN_MESSAGES;
+        // A part may be empty: so a turn also has an end in parts.
+        for _ in 0..=self.sync.len() {
+            let Some(store) = self.loading.next_store().filter(|_| budget > 0) else { break };
+            match self.store.backlog(store, budget) {
+                Backlog::Part { messages, finished } => {
+                    budget = budget.saturating_sub(messages.len());
+                    self.take_over(&messages);
+                    for destination in finished {
+                        if let Some(queue) = self.loading.finish(store, destination) {
+                            self.engine.end_loading(queue);
+                        }
+                    }
+                }
+                Backlog::Pending => self.loading.reading(store),
+                Backlog::Complete => {
+                    for queue in self.loading.complete(store) {
+                        self.engine.end_loading(queue);
+                    }
+                }
+            }
         }
+        self.engine.trim(TURN_DISCARDS) || self.loading.is_ready()
     }
 
-    /// Fills the queues with a part of what the store found. False: all that can be had now was taken.
-    fn load(&mut self, store: u8, limit: usize) -> bool {
-        let Backlog::Part { messages, .. } = self.store.backlog(store, limit) else { return false };
-        for message in &messages {
-            let queue = self.recovered[&(message.store, message.destination)];
+    fn take_over(&mut self, messages: &[RecoveredMessage]) {
+        for message in messages {
+            let queue = self.loading.queue(message.store, message.destination);
             let entry = Entry {
                 lsn: message.lsn,
                 expires_at_ms: message.key.expires_at_ms,
@@ -251,10 +279,8 @@ impl Exchange {
                 delivery_count: 0,
             };
             self.engine.recover(queue, entry);
-            let last = &mut self.lsn_last[usize::from(message.store)];
-            *last = (*last).max(message.lsn);
         }
-        true
+        self.loading.loaded += messages.len() as u64;
     }
 
     /// What became durable and checked.

@@ -250,10 +250,9 @@ impl Broker {
         let consumer = self.exchange.engine.add_consumer(queue, spec);
         self.consumers.insert(consumer, (id, link));
         let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
-        connection.consumers.insert(
-            link,
-            Consumer { id: consumer, settled, pending: VecDeque::new(), draining: false, drained: false },
-        );
+        connection
+            .consumers
+            .insert(link, Consumer { id: consumer, settled, pending: VecDeque::new(), draining: false, drained: None });
         // What the answer leaves out was not granted: no filter is supported yet.
         let granted = amqp::Source { filter: Vec::new(), ..source.clone() };
         let answer = Attach {

@@ -5,7 +5,7 @@
 //! * `start`: from the command line to a running server; `options`
 //! * `broker`: the loop of a shard, the order of work within a turn
 //! * `inbound`, `outbound`: what peers say; what consumers get
-//! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`
+//! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`, `loading`
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
 //! * `opening`, `security`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link
@@ -27,6 +27,7 @@ mod connections;
 mod exchange;
 pub mod ha;
 mod inbound;
+mod loading;
 mod log;
 mod opening;
 mod options;

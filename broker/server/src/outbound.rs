@@ -43,7 +43,7 @@ impl Broker {
                         connection.protocol.settle_sent(sent.session, sent.delivery_id, outcome_of(sent));
                     }
                 }
-                Effect::Drained { consumer } => self.drained(consumer),
+                Effect::Drained { consumer, unused } => self.drained(now, consumer, unused),
             }
         }
         any
@@ -89,22 +89,20 @@ impl Broker {
         let congested = connection.congested;
         if let Some(consumer) = connection.consumers.get_mut(&link) {
             consumer.draining = drain;
+            consumer.drained = None;
             if !congested {
                 set_credit(&mut self.exchange, consumer, credit);
             }
         }
     }
 
-    fn drained(&mut self, consumer: ConsumerId) {
+    fn drained(&mut self, now: Nanos, consumer: ConsumerId, unused: u32) {
         let Some((id, link)) = self.consumers.get(&consumer).copied() else { return };
         let Some(connection) = self.connections.touch(id) else { return };
         let Some(consumer) = connection.consumers.get_mut(&link) else { return };
-        consumer.draining = false;
-        if consumer.pending.is_empty() {
-            connection.protocol.drained(link);
-        } else {
-            consumer.drained = true;
-        }
+        consumer.drained = Some(unused);
+        let now_ms = self.clock.wall_ms(now);
+        pump(&mut self.exchange, &mut self.reading, now_ms, (id, link), connection);
     }
 
     /// Gives a connection that was held back its deliveries again, once the peer has read enough.
@@ -193,9 +191,32 @@ fn pump(
     }
     if *congested {
         consumers.values().for_each(|consumer| exchange.engine.credit(consumer.id, 0));
-    } else if consumer.pending.is_empty() && std::mem::take(&mut consumer.drained) {
-        protocol.drained(link);
+    } else if consumer.pending.is_empty()
+        && let Some(unused) = consumer.drained.take()
+    {
+        answer_drain(exchange, protocol, consumer, link, unused);
     }
+}
+
+/// Everything was sent before the drain of a queue ended, `unused` being left of the credit that the queue was told of.
+fn answer_drain(
+    exchange: &mut Exchange,
+    protocol: &mut amqp::Connection,
+    consumer: &mut Consumer,
+    link: LinkId,
+    unused: u32,
+) {
+    if unused == 0 && protocol.is_blocked(link) {
+        // The queue was told of no more credit than the session's window took. When that opens, the drain is reported anew.
+        return;
+    }
+    let credit = protocol.link_credit(link);
+    if unused == 0 && credit > 0 {
+        set_credit(exchange, consumer, credit);
+        return;
+    }
+    consumer.draining = false;
+    protocol.drained(link);
 }
 
 fn header(now_ms: u64, pending: &PendingDelivery) -> BytesMut {

@@ -225,3 +225,40 @@ fn priorities_and_time_to_live_are_kept() {
     assert_eq!(client.message().1, b"low");
     assert!(client.quiet(Duration::from_millis(100), |seen| matches!(seen, Seen::Message { .. })));
 }
+
+#[test]
+fn a_backlog_is_loaded_beside_service_and_keeps_its_order() {
+    const BACKLOG: u64 = 20_000;
+    let setup = Setup::new(1, QUEUES, "");
+    let mut server = setup.start(0);
+    server.wait_active();
+    let mut client = Client::connect(server.port);
+    let sender = client.sender("sync.q").unwrap();
+    for token in 0..BACKLOG {
+        client.send(sender, token, &token.to_be_bytes());
+    }
+    client.wait("the last outcome", |seen| {
+        matches!(seen, Seen::Outcome { token, .. } if *token == BACKLOG - 1).then_some(())
+    });
+    server.kill();
+
+    let mut server = setup.start(0);
+    server.wait_active();
+    let mut client = Client::connect(server.port);
+    // Another queue is not held up, and what is sent to this one comes after all that was there.
+    let (other, sender) = (client.sender("sync.other").unwrap(), client.sender("sync.q").unwrap());
+    client.publish(other, 1, b"other");
+    client.publish(sender, 2, &BACKLOG.to_be_bytes());
+    let receiver = client.receiver("sync.q", 0).unwrap();
+    client.grant(receiver, 2 * BACKLOG as u32, true);
+    client.wait("the answer to the drain", |seen| matches!(seen, Seen::Drained).then_some(()));
+    let body = |seen: &Seen| match seen {
+        Seen::Message { body, .. } => Some(u64::from_be_bytes(body.as_slice().try_into().unwrap())),
+        _ => None,
+    };
+    let bodies: Vec<u64> = client.seen.iter().filter_map(body).collect();
+    assert_eq!(bodies.len() as u64, BACKLOG + 1, "a drain is answered when all there was has been sent");
+    assert!(bodies.iter().copied().eq(0..=BACKLOG), "in order");
+    server.wait_event(r#""event":"loaded""#);
+    assert!(server.log().contains(&format!("Loaded a backlog of {BACKLOG} messages")), "{}", server.log());
+}

@@ -283,6 +283,12 @@ impl Connection {
         session.map_or(0, |session| session.link_credit(link.handle))
     }
 
+    /// Whether a sending link waits for the session's window. When that opens the link's credit and its drain are reported
+    /// anew: until then no drain should be answered, for the credit reported was no more than the window took.
+    pub fn is_blocked(&self, link: LinkId) -> bool {
+        self.core.sessions.get(link.session).is_some_and(|session| session.has_link(link) && session.is_blocked())
+    }
+
     /// Sending link: there is nothing more to send; answers a drain by giving all credit back, behind what is queued.
     pub fn drained(&mut self, link: LinkId) {
         self.with_link(link, |session, _| session.drained(link.handle));

@@ -251,6 +251,7 @@ fn an_unconfirmed_head_does_not_hold_up_other_priorities() {
 fn recovered_messages_are_marked() {
     let mut engine = engine(&[QueueDefinition { store: Some(SYNC), ..line("q") }]);
     let queue = engine.resolve("q").unwrap();
+    engine.begin_loading(queue);
     engine.recover(queue, Entry { flags: 0xf0, ..entry(5) });
     let consumer = engine.add_consumer(queue, ConsumerSpec::default());
     engine.credit(consumer, 1);
@@ -281,17 +282,17 @@ fn drain_answers_whatever_holds_the_consumer_up() {
     // Empty queue.
     let (mut engine, _, consumer) = one_queue(line("q"), 0, 0);
     engine.drain(consumer, 5);
-    assert_eq!(effects(&mut engine, 0), [Effect::Drained { consumer }]);
+    assert_eq!(effects(&mut engine, 0), [Effect::Drained { consumer, unused: 5 }]);
     // Closed window.
     let (mut engine, _, consumer) = one_queue(QueueDefinition { prefetch: Prefetch::None, ..line("q") }, 2, 1);
     deliveries(&mut engine);
     engine.drain(consumer, 5);
-    assert_eq!(effects(&mut engine, 0), [Effect::Drained { consumer }]);
+    assert_eq!(effects(&mut engine, 0), [Effect::Drained { consumer, unused: 5 }]);
     // Standing by at an exclusive queue.
     let (mut engine, queue, _) = one_queue(QueueDefinition { exclusive: true, ..line("q") }, 2, 0);
     let second = engine.add_consumer(queue, ConsumerSpec::default());
     engine.drain(second, 5);
-    assert_eq!(effects(&mut engine, 0), [Effect::Drained { consumer: second }]);
+    assert_eq!(effects(&mut engine, 0), [Effect::Drained { consumer: second, unused: 5 }]);
     // Removed while it drains: nobody is left to tell.
     engine.drain(second, 5);
     engine.remove_consumer(second);
@@ -355,6 +356,7 @@ fn stored_messages_of_a_name_that_is_not_allowed_any_more_are_kept() {
     let mut engine = Engine::new(Vec::new(), Stores { default: StoreId(0), sync: Vec::new() });
     let (queue, allowed) = engine.restore("gone.from.the.file");
     assert!(!allowed);
+    engine.begin_loading(queue);
     engine.recover(queue, entry(1));
     assert_eq!(engine.resolve("gone.from.the.file"), Ok(queue), "a consumer can still drain it");
     assert_eq!(engine.restore("gone.from.the.file"), (queue, true));

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod limits;
+mod loading;
 mod model;
 mod names;
 mod speed;

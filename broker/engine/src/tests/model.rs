@@ -5,7 +5,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -19,6 +19,8 @@ enum Step {
     Time { ms: u64 },
     Sweep { budget: usize },
     Poll { count: usize },
+    Load { count: usize },
+    Trim { budget: usize },
 }
 
 fn outcome() -> impl Strategy<Value = Settle> {
@@ -52,6 +54,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..9u64).prop_map(|ms| Step::Time { ms }),
         1 => (1..20usize).prop_map(|budget| Step::Sweep { budget }),
         4 => (1..9usize).prop_map(|count| Step::Poll { count }),
+        3 => (1..6usize).prop_map(|count| Step::Load { count }),
+        1 => (1..4usize).prop_map(|budget| Step::Trim { budget }),
     ]
 }
 
@@ -62,6 +66,8 @@ struct Message {
     holder: Option<ConsumerId>,
     excluded: BTreeSet<ConsumerId>,
     must_be_confirmed: bool,
+    /// Published while its queue was being loaded.
+    arrived_behind: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -89,10 +95,14 @@ struct Model {
     held: Vec<(DeliveryToken, ConsumerId, u64)>,
     /// Removals that the engine owes.
     owed: Vec<(u64, RemoveReason)>,
+    /// What a recovered store still hands over, in order.
+    backlog: VecDeque<(usize, Entry)>,
+    /// Queues whose backlog is not complete.
+    loading: BTreeSet<usize>,
 }
 
 impl Model {
-    fn new() -> Self {
+    fn new(backlog: &[(usize, u8, u32)]) -> Self {
         let sync = Some(SYNC);
         let definitions = vec![
             line("plain"),
@@ -102,19 +112,30 @@ impl Model {
             QueueDefinition { exclusive: true, ..line("exclusive") },
         ];
         let mut engine = engine(&definitions);
-        let ids = definitions.iter().map(|definition| engine.resolve(&definition.pattern).unwrap()).collect();
+        let ids: Vec<QueueId> =
+            definitions.iter().map(|definition| engine.resolve(&definition.pattern).unwrap()).collect();
+        let loading: BTreeSet<usize> = backlog.iter().map(|(queue, ..)| *queue).collect();
+        loading.iter().for_each(|queue| engine.begin_loading(ids[*queue]));
+        let numbered = (1..).zip(backlog).map(|(lsn, (queue, priority, len))| {
+            let place = Place { len: *len, ..Place::default() };
+            (*queue, Entry { priority: *priority, place, ..entry(lsn) })
+        });
+        let backlog: VecDeque<(usize, Entry)> = numbered.collect();
+        let lsn = backlog.len() as u64;
         Self {
             engine,
             definitions,
             ids,
             now_ms: 1000,
-            lsn: 0,
-            confirmed: 0,
+            lsn,
+            confirmed: lsn,
             messages: BTreeMap::new(),
             takers: BTreeMap::new(),
             order: Vec::new(),
             held: Vec::new(),
             owed: Vec::new(),
+            backlog,
+            loading,
         }
     }
 
@@ -144,11 +165,35 @@ impl Model {
                     self.poll();
                 }
             }
+            Step::Load { count } => self.load(count),
+            Step::Trim { budget } => {
+                self.engine.trim(budget);
+            }
         }
         self.engine.check_invariants();
     }
 
+    /// Hands over the next part of the backlog; a queue is told of the end some time after its last message.
+    fn load(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some((queue, entry)) = self.backlog.pop_front() else { break };
+            self.engine.recover(self.ids[queue], entry);
+            let (excluded, must_be_confirmed) = (BTreeSet::new(), false);
+            let message = Message { queue, entry, holder: None, excluded, must_be_confirmed, arrived_behind: false };
+            self.messages.insert(entry.lsn, message);
+        }
+        let unfinished: BTreeSet<usize> = self.backlog.iter().map(|(queue, _)| *queue).collect();
+        for queue in self.loading.difference(&unfinished).copied().collect::<Vec<usize>>() {
+            self.engine.end_loading(self.ids[queue]);
+            self.loading.remove(&queue);
+        }
+    }
+
     fn with_consumer(&mut self, choice: usize, act: impl FnOnce(&mut Self, ConsumerId)) {
+        // The end of a drain is taken note of before anything new is asked for.
+        while self.has_effects_queued() {
+            self.poll();
+        }
         if !self.order.is_empty() {
             act(self, self.order[choice % self.order.len()]);
         }
@@ -174,7 +219,9 @@ impl Model {
         let visibility = self.engine.visibility(self.ids[queue]);
         self.engine.publish(self.ids[queue], entry, visibility);
         let must_be_confirmed = visibility == Visibility::WhenConfirmed;
-        let message = Message { queue, entry, holder: None, excluded: BTreeSet::new(), must_be_confirmed };
+        let arrived_behind = self.loading.contains(&queue);
+        let excluded = BTreeSet::new();
+        let message = Message { queue, entry, holder: None, excluded, must_be_confirmed, arrived_behind };
         self.messages.insert(self.lsn, message);
     }
 
@@ -253,6 +300,7 @@ impl Model {
         };
         message.queue == taker.queue
             && message.holder.is_none()
+            && !(message.arrived_behind && self.loading.contains(&message.queue))
             && !message.excluded.contains(&id)
             && !(taker.browse && taker.seen.contains(&message.entry.lsn))
             && !self.messages.values().any(blocked)
@@ -283,9 +331,10 @@ impl Model {
                 self.held.push((token, consumer, entry.lsn));
             }
             Some(Effect::Remove { queue, entry, reason, .. }) => self.check_removal(queue, entry, reason),
-            Some(Effect::Drained { consumer }) => {
+            Some(Effect::Drained { consumer, unused }) => {
                 let taker = self.takers.get_mut(&consumer).expect("the dead are told nothing");
                 assert!(taker.draining, "nobody asked for a drain");
+                assert_eq!(unused, taker.credit, "what is left of the credit");
                 (taker.draining, taker.credit) = (false, 0);
             }
             None => {
@@ -330,6 +379,7 @@ impl Model {
                 let message = self.messages.remove(&entry.lsn).expect("still there");
                 assert!(message.holder.is_none());
                 assert_eq!(self.definitions[message.queue].overflow, OverflowPolicy::DiscardOld);
+                assert!(!self.loading.contains(&message.queue), "what is the oldest is not known yet");
             }
             _ => {
                 let due = self.owed.iter().position(|owed| *owed == (entry.lsn, reason)).expect("asked for");
@@ -342,7 +392,8 @@ impl Model {
     fn check_quiet(&self) {
         assert_eq!(self.owed, [], "removals were reported");
         for id in &self.order {
-            assert!(!self.takers[id].draining, "a drain was answered");
+            let is_loading = self.loading.contains(&self.takers[id].queue);
+            assert!(is_loading || !self.takers[id].draining, "a drain was answered");
             if self.can_take(*id) {
                 let live = self.messages.values().find(|message| {
                     let expired = message.entry.expires_at_ms != 0 && message.entry.expires_at_ms <= self.now_ms;
@@ -356,6 +407,7 @@ impl Model {
             let inside = || self.messages.values().filter(|message| message.queue == index);
             let bytes = inside().map(|message| u64::from(message.entry.place.len)).sum::<u64>();
             assert_eq!((snapshot.messages, snapshot.bytes), (inside().count() as u64, bytes));
+            assert_eq!(snapshot.loading, self.loading.contains(&index));
             assert_eq!(snapshot.unsettled, inside().filter(|message| message.holder.is_some()).count() as u64);
         }
     }
@@ -364,27 +416,63 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn random_histories_agree_with_the_model(steps in prop::collection::vec(step(), 1..150)) {
-        let mut model = Model::new();
+    fn random_histories_agree_with_the_model(
+        backlog in prop::collection::vec((0..5usize, 0..12u8, 1..200u32), 0..40),
+        steps in prop::collection::vec(step(), 1..150),
+    ) {
+        let mut model = Model::new(&backlog);
         for step in &steps {
             model.apply(step);
             // Discards are decided by `admit` and are reported before the next step.
-            if matches!(step, Step::Publish { .. }) {
-                while model.engine_has_removals() {
+            if matches!(step, Step::Publish { .. } | Step::Trim { .. }) {
+                while model.has_effects_queued() {
                     model.poll();
                 }
             }
         }
-        let mut polls = 0;
-        while model.poll() {
-            polls += 1;
-            prop_assert!(polls < 100_000, "effects end");
-        }
+        model.finish();
     }
 }
 
 impl Model {
-    fn engine_has_removals(&self) -> bool {
+    fn has_effects_queued(&self) -> bool {
         !self.engine.effects.is_empty()
+    }
+
+    fn poll_all(&mut self) {
+        let mut polls = 0;
+        while self.poll() {
+            polls += 1;
+            assert!(polls < 100_000, "effects end");
+        }
+    }
+
+    /// Loads the rest and looks that nothing stays behind: a consumer with enough credit gets everything in order.
+    fn finish(&mut self) {
+        self.load(usize::MAX);
+        self.engine.check_invariants();
+        while self.engine.trim(1) {}
+        self.poll_all();
+        self.order.clone().into_iter().for_each(|id| self.detach(id));
+        self.confirmed = self.lsn;
+        self.engine.confirmed(SYNC, self.confirmed);
+        for queue in 0..self.definitions.len() {
+            self.attach(queue, false, 0);
+            let id = *self.order.last().expect("just attached");
+            self.engine.credit(id, u32::MAX);
+            self.takers.get_mut(&id).expect("just attached").credit = u32::MAX;
+            loop {
+                self.poll_all();
+                let held: Vec<(DeliveryToken, ConsumerId, u64)> = std::mem::take(&mut self.held);
+                if held.is_empty() {
+                    break;
+                }
+                for delivery in held {
+                    self.held.push(delivery);
+                    self.settle(0, Settle::Accept);
+                }
+            }
+        }
+        assert_eq!(self.messages.len(), 0, "everything can be had in the end");
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct EventLine<'l> {
     pid: u32,
     #[serde(skip_serializing_if = "Option::is_none", flatten)]
     recovered: Option<Figures>,
+    #[serde(skip_serializing_if = "Option::is_none", flatten)]
+    loaded: Option<Load>,
 }
 
 #[derive(Debug, Serialize)]
@@ -30,10 +32,16 @@ struct Figures {
     segments: u64,
 }
 
+#[derive(Debug, Serialize)]
+struct Load {
+    messages: u64,
+    ms: u64,
+}
+
 impl<'l> EventLine<'l> {
     pub(super) fn new(event: &'l str, t_ns: Nanos, reason: &'l str, epoch: u64, config: &'l HaConfig) -> Self {
         let (server, pid) = (config.server.as_str(), config.process_id);
-        Self { event, t_ns, from: None, to: None, reason, epoch, server, pid, recovered: None }
+        Self { event, t_ns, from: None, to: None, reason, epoch, server, pid, recovered: None, loaded: None }
     }
 
     pub(super) fn between(self, from: State, to: State) -> Self {
@@ -43,6 +51,10 @@ impl<'l> EventLine<'l> {
     pub(super) fn with(self, figures: Recovered) -> Self {
         let Recovered { bytes, messages, segments, .. } = figures;
         Self { recovered: Some(Figures { bytes, messages, segments }), ..self }
+    }
+
+    pub(super) fn with_load(self, messages: u64, ms: u64) -> Self {
+        Self { loaded: Some(Load { messages, ms }), ..self }
     }
 
     pub(super) fn json(&self) -> String {

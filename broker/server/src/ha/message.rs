@@ -75,6 +75,13 @@ pub enum Input {
     ClaimLost,
     /// The store can serve.
     Recovered(Recovered),
+    /// What was recovered stands in the queues; service began before.
+    Loaded {
+        /// Messages.
+        messages: u64,
+        /// Since service began, in milliseconds.
+        ms: u64,
+    },
     /// The store cannot be recovered.
     RecoveryFailed {
         /// File, offset, what is lost and what to do.

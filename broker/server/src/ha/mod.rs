@@ -107,6 +107,7 @@ impl Ha {
             Input::Claimed { epoch } => self.claimed(now, epoch),
             Input::ClaimLost => self.claim_lost(now),
             Input::Recovered(figures) => self.recovered(now, figures),
+            Input::Loaded { messages, ms } => self.loaded(now, messages, ms),
             Input::RecoveryFailed { reason } => self.recovery_failed(now, reason),
             Input::Fenced { by_epoch } => self.fenced(now, by_epoch),
             Input::Poisoned { reason } => self.poisoned(now, &reason),
@@ -196,6 +197,15 @@ impl Ha {
         self.enter(now, State::Active, "the store is recovered");
         self.log("Server is now active");
         self.emit(EventLine::new("accepting", now, "clients are accepted", self.epoch, &self.config).json());
+    }
+
+    fn loaded(&mut self, now: Nanos, messages: u64, ms: u64) {
+        if self.state != State::Active {
+            return;
+        }
+        let line = EventLine::new("loaded", now, "the queues hold the backlog", self.epoch, &self.config);
+        self.emit(line.with_load(messages, ms).json());
+        self.log(format!("Loaded a backlog of {messages} messages in {ms} ms"));
     }
 
     fn recovery_failed(&mut self, now: Nanos, reason: String) {

@@ -23,7 +23,7 @@ impl Session {
     }
 
     /// Nothing can be sent before the peer opens its window.
-    pub(super) fn is_blocked(&self) -> bool {
+    pub(in super::super) fn is_blocked(&self) -> bool {
         self.window.outgoing_left() == 0 || !self.backlog.is_empty()
     }
 

@@ -140,6 +140,13 @@ fn event_lines_have_their_fields() {
         "bytes": 10, "messages": 2, "segments": 1
     });
     assert_eq!(events[4], recovered);
+    rig.now = 12;
+    rig.tell(Input::Loaded { messages: 2, ms: 3 });
+    let loaded = serde_json::json!({
+        "event": "loaded", "t_ns": 12, "reason": "the queues hold the backlog", "epoch": 3, "server": "EMS-SERVER",
+        "pid": 17, "messages": 2, "ms": 3
+    });
+    assert_eq!(rig.events().last(), Some(&loaded));
     let raw = rig.outputs.iter().find_map(|output| if let Output::Emit(json) = output { Some(json) } else { None });
     assert!(raw.unwrap().starts_with(r#"{"event":"ft_state","t_ns":5,"#), "the name comes first");
 }
