@@ -7,6 +7,7 @@ use crate::StoreError;
 use crate::api::{Appended, Backlog, Body, Event, Location, MessageKey, Mode, Recovered, Refused};
 use crate::bodies::Bodies;
 use crate::check::{Check, Verdict};
+use crate::checkpoints::Checkpoints;
 use crate::claim::Taken;
 use crate::format::{self, RECORD_HEADER_BYTES};
 use crate::lane::Lane;
@@ -106,6 +107,7 @@ pub(crate) struct Active {
     check: Check,
     maker: Maker,
     adoptions: Vec<(usize, Adoption)>,
+    checkpoints: Checkpoints,
     space: Space,
     bodies: Bodies,
     leftovers: Vec<PathBuf>,
@@ -117,6 +119,7 @@ pub(crate) struct Active {
 impl Active {
     pub(crate) fn new(shared: &Rc<Shared>, taken: Taken, takeover: Takeover) -> Self {
         let lanes = takeover.lanes.len();
+        let checkpoints = takeover.checkpoints();
         Self {
             shared: shared.clone(),
             stage: Stage::Copying,
@@ -127,6 +130,7 @@ impl Active {
             check: Check::new(taken.slot, lanes),
             maker: Maker::default(),
             adoptions: Vec::new(),
+            checkpoints: Checkpoints::new(shared, checkpoints),
             space: Space::new(shared, taken.record.epoch),
             bodies: Bodies::default(),
             leftovers: taken.leftovers,
@@ -208,16 +212,12 @@ impl Active {
     }
 
     /// The next part of what was recovered.
-    pub(crate) fn backlog(&mut self, store: u8, limit: usize) -> Backlog {
-        let Some(backlog) = self.takeover.backlogs.get_mut(usize::from(store)) else { return Backlog::Complete };
-        if backlog.is_empty() {
-            return Backlog::Complete;
+    pub(crate) fn backlog(&mut self, store: u8, limit: usize) -> Result<Backlog, Lost> {
+        let Takeover { lanes, backlogs, .. } = &mut self.takeover;
+        match backlogs.get_mut(usize::from(store)) {
+            Some(backlog) => Ok(backlog.next(&mut lanes[usize::from(store) + 1], limit)?),
+            None => Ok(Backlog::Complete),
         }
-        let messages: Vec<_> = backlog.drain(..limit.min(backlog.len())).collect();
-        let is_last = backlog.is_empty();
-        let destinations = self.lane(store).destinations().filter(|_| is_last);
-        let finished = destinations.map(|(id, _)| id).collect();
-        Backlog::Part { messages, finished }
     }
 
     pub(crate) fn confirmable(&self, store: u8) -> u64 {
@@ -317,11 +317,12 @@ impl Active {
         }
         self.run_segments(now)?;
         self.run_stage()?;
+        self.run_backlogs()?;
         if self.stage == Stage::Serving {
-            self.space.declare(&mut self.takeover.lanes);
+            self.checkpoints.run(now, &mut self.takeover.lanes)?;
         }
         let may_unlink = matches!(self.stage, Stage::Serving | Stage::Draining);
-        if may_unlink && self.space.run(&mut self.takeover.lanes)? {
+        if may_unlink && self.space.run(&mut self.takeover.lanes, &self.checkpoints)? {
             self.maker.retry_now();
         }
         if self.stage != Stage::Serving {
@@ -329,6 +330,16 @@ impl Active {
         }
         self.start_check(now, false);
         self.tell(now);
+        Ok(())
+    }
+
+    /// Reads of indices for what is still to be handed over.
+    fn run_backlogs(&mut self) -> Result<(), Lost> {
+        for (store, backlog) in (0..).zip(&mut self.takeover.backlogs) {
+            if backlog.run(&self.shared)? {
+                self.events.push(Event::Backlog { store });
+            }
+        }
         Ok(())
     }
 
@@ -407,7 +418,8 @@ impl Active {
         for (told, lane) in self.told.iter_mut().zip(&self.takeover.lanes) {
             told.confirmable = lane.confirmable();
         }
-        self.space.sweep(self.attempt, &self.takeover.lanes, std::mem::take(&mut self.leftovers));
+        let leftovers = std::mem::take(&mut self.leftovers);
+        self.space.sweep(self.attempt, &self.takeover.lanes, &self.checkpoints, leftovers);
         let recovered: Recovered = std::mem::take(&mut self.takeover.recovered);
         self.events.push(Event::Serving(recovered));
         Ok(())
@@ -439,7 +451,8 @@ impl Active {
         let flushes = self.lanes().iter().filter_map(Lane::flush_at);
         let is_recent = self.last_async_admission.is_some_and(|at| now < at + RECENTLY);
         let idle = (is_recent && !self.check.is_in_flight()).then(|| self.idle_check_at(now));
-        flushes.chain(idle).chain(self.check.retry_at()).chain(self.maker.retry_at()).min()
+        let retries = self.check.retry_at().into_iter().chain(self.maker.retry_at());
+        flushes.chain(idle).chain(retries).chain(self.checkpoints.next_timeout(now)).min()
     }
 
     /// The names of spares that nobody will use.

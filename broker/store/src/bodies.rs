@@ -68,7 +68,8 @@ impl Bodies {
         let start = start / block * block;
         let end = end.max(start + WINDOW_BYTES).next_multiple_of(block);
         let segment = lane.segments.get(location.segment).expect("the segment of a live message is there");
-        let op = DiskOp::Read { file: segment.file.id(), offset: start, len: (end - start) as usize };
+        let file = segment.file.as_ref().expect("a segment is open before its messages are handed over");
+        let op = DiskOp::Read { file: file.id(), offset: start, len: (end - start) as usize };
         let request = port.submit(Purpose::Window { lane: lane_index }, op);
         self.reads.push(Read {
             request,

@@ -5,9 +5,9 @@
 
 use crate::StoreError;
 use crate::chain::read_owner;
-use crate::format::{self, OwnerRecord, Piece, Record, Seal, SegmentIdentity, Unlink};
+use crate::format::{self, CheckpointRecord, OwnerRecord, Piece, Record, Seal, SegmentIdentity, Unlink};
 use crate::port::File;
-use crate::scan::{Plan, Visit, scan};
+use crate::scan::{FoundSegment, Plan, Visit, scan};
 use crate::shared::{Shared, while_doing};
 use crate::spares::{Spare, create_locked, link_segment};
 use crate::task::{Task, all};
@@ -144,6 +144,8 @@ pub(crate) struct Sealed {
     pub(crate) record: OwnerRecord,
     pub(crate) seal: Seal,
     pub(crate) unlinks: Vec<Unlink>,
+    /// Of all lanes, oldest first.
+    pub(crate) checkpoints: Vec<CheckpointRecord>,
 }
 
 /// Claims every slot from ours downwards, each **before** the epoch below it is read, until one is found that has a
@@ -187,17 +189,21 @@ async fn claim_slot(shared: &Rc<Shared>, epoch: u64, attempt: u128) -> Result<()
 
 /// The metadata of an epoch, as far as a successor needs it.
 #[derive(Debug, Default)]
-struct Metadata {
+pub(crate) struct Metadata {
     epoch: u64,
     seal: Option<Seal>,
     unlinks: Vec<Unlink>,
+    checkpoints: Vec<CheckpointRecord>,
 }
 
 impl Visit for Metadata {
-    fn record(&mut self, _lsn: u64, record: Record<'_>, _segment: u32, _offset: u32) {
+    fn segment(&mut self, _found: FoundSegment) {}
+
+    fn record(&mut self, _lsn: u64, record: Record<'_>, _offset: u32) {
         match record {
             Record::Seal(seal) if seal.epoch == self.epoch => self.seal = Some(seal),
             Record::Unlink(unlink) => self.unlinks.push(unlink),
+            Record::Checkpoint(checkpoint) => self.checkpoints.push(checkpoint),
             _ => {}
         }
     }
@@ -218,7 +224,10 @@ async fn read_metadata(shared: &Rc<Shared>, record: OwnerRecord) -> Result<Optio
     let visitor = Metadata { epoch: record.epoch, ..Metadata::default() };
     let (scanned, metadata) = scan(shared.clone(), plan, visitor).await?;
     match (metadata.seal, scanned.damage) {
-        (Some(seal), _) => Ok(Some(Sealed { record, seal, unlinks: metadata.unlinks })),
+        (Some(seal), _) => {
+            let Metadata { unlinks, checkpoints, .. } = metadata;
+            Ok(Some(Sealed { record, seal, unlinks, checkpoints }))
+        }
         // Not even --force-start may take an epoch whose SEAL was destroyed for one that never served.
         (None, Some(damage)) => Err(damage),
         (None, None) => Ok(None),

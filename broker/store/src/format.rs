@@ -5,15 +5,18 @@
 
 mod blocks;
 mod records;
+mod tables;
 
 pub use blocks::*;
 pub use records::*;
+pub use tables::*;
 
 use bytes::{BufMut, BytesMut};
 use disk::BLOCK_SIZE;
 
-/// Format version 1: the first. Kinds for checkpoints and transactions are reserved in it.
-pub const FORMAT_VERSION: u16 = 1;
+/// Format version 1: the first; kinds for checkpoints and transactions are reserved in it. Version 2: checkpoints and
+/// indices are written, intents are not any more. Both are read.
+pub const FORMAT_VERSION: u16 = 2;
 
 /// First bytes of a segment file.
 pub const SEGMENT_MAGIC: [u8; 8] = *b"USsegmnt";
@@ -23,6 +26,10 @@ pub const OWNER_MAGIC: [u8; 8] = *b"USowner\0";
 pub const HEARTBEAT_MAGIC: [u8; 8] = *b"USheartb";
 /// First bytes of a claimed slot.
 pub const SLOT_MAGIC: [u8; 8] = *b"USslot\0\0";
+/// First bytes of a segment's index.
+pub const INDEX_MAGIC: [u8; 8] = *b"USindex\0";
+/// First bytes of a checkpoint.
+pub const CHECKPOINT_MAGIC: [u8; 8] = *b"UScheckp";
 /// First bytes of a batch.
 pub const BATCH_MAGIC: [u8; 4] = *b"UBat";
 
@@ -57,11 +64,11 @@ pub mod kind {
     pub const SEAL: u8 = 5;
     /// The epoch passed its check after the seal.
     pub const SERVING: u8 = 6;
-    /// Segments that are about to be unlinked.
+    /// Segments that are about to be unlinked; written by format version 1 only.
     pub const UNLINK: u8 = 7;
     /// Clean stop.
     pub const END: u8 = 8;
-    /// Reserved: a checkpoint is installed.
+    /// A checkpoint is installed.
     pub const CHECKPOINT: u8 = 9;
     /// Reserved: a durable subscription.
     pub const DURABLE: u8 = 10;
@@ -144,6 +151,21 @@ pub const LAYOUT: &[(&str, &[Field])] = &[
             (14, 2, "reserved"),
             (16, 8, "epoch"),
             (24, 8, "counter"),
+        ],
+    ),
+    (
+        "Table header",
+        &[
+            (0, 8, "magic"),
+            (8, 4, "checksum"),
+            (12, 2, "format version"),
+            (14, 2, "lane"),
+            (16, 16, "store id"),
+            (32, 8, "epoch"),
+            (40, 16, "attempt"),
+            (56, 4, "sequence"),
+            (60, 4, "body checksum"),
+            (64, 8, "body bytes"),
         ],
     ),
     (
@@ -288,7 +310,7 @@ impl BatchHeader {
         let (store_id, epoch) = (fields.u128()?, fields.u64()?);
         let (first_lsn, durable_through) = (fields.u64()?, fields.u64()?);
         let (record_count, length) = (fields.u32()?, fields.u32()?);
-        let ours = magic == BATCH_MAGIC && version == FORMAT_VERSION && lane == identity.lane;
+        let ours = magic == BATCH_MAGIC && (1..=FORMAT_VERSION).contains(&version) && lane == identity.lane;
         let here = sequence == identity.sequence && store_id == identity.store_id && epoch == identity.epoch;
         let sane = record_count > 0 && first_lsn > durable_through && length as usize > BATCH_HEADER_BYTES;
         let header = Self { first_lsn, durable_through, record_count, length };

@@ -12,7 +12,7 @@ use crate::api::{Appended, Body, Location, MessageKey, Mode, Refused};
 use crate::batch::{ACKNOWLEDGE_BYTES, Batch};
 use crate::cache::Cache;
 use crate::format::{
-    self, BATCH_HEADER_BYTES, FIRST_BATCH_OFFSET, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, SegmentIdentity,
+    self, BATCH_HEADER_BYTES, FIRST_BATCH_OFFSET, Position, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, SegmentIdentity,
 };
 use crate::port::{File, Purpose};
 use crate::segments::{Segment, Segments};
@@ -68,7 +68,7 @@ enum Claim {
 pub(crate) struct Lane {
     shared: Rc<Shared>,
     name: String,
-    identity: LaneIdentity,
+    pub(crate) identity: LaneIdentity,
     mode: Mode,
     segment_bytes: u64,
     unflushed_bytes_max: u64,
@@ -264,16 +264,10 @@ impl Lane {
         let file =
             self.standing.get(&self.sequence).expect("the next segment stands before its predecessor is used").clone();
         self.standing.remove(&(self.sequence.saturating_sub(1)));
-        self.current = Some(self.segments.push(Segment {
-            epoch: self.identity.epoch,
-            attempt: self.identity.attempt,
-            lane: self.identity.number,
-            sequence: self.sequence,
-            first_lsn: self.next_lsn,
-            path: self.shared.names.segment(&self.name, self.identity.epoch, self.identity.attempt, self.sequence),
-            file,
-            live: 0,
-        }));
+        let LaneIdentity { epoch, attempt, number, .. } = self.identity;
+        let path = self.shared.names.segment(&self.name, epoch, attempt, self.sequence);
+        let written = (epoch, attempt, number, self.sequence);
+        self.current = Some(self.segments.push(Segment::new(written, self.next_lsn, path, file)));
         let definitions: Vec<(u32, String)> = self.destinations.iter().map(|(id, name)| (*id, name.clone())).collect();
         if !definitions.is_empty() && self.sequence > 1 {
             self.open_batch(self.destination_bytes);
@@ -363,9 +357,9 @@ impl Lane {
         assert_eq!(lsn, self.next_lsn, "sequence numbers have no gaps");
         self.next_lsn += 1;
         let (segment, start) = (self.batch().segment, self.batch().offset);
-        self.segments.published(segment);
-        self.cache.appended(segment, start);
         let len = u32::try_from(payload_bytes).expect("a record is smaller than a segment");
+        self.segments.published(segment, lsn, (offset, len), key, destinations.iter().copied());
+        self.cache.appended(segment, start);
         Ok(Appended { lsn, location: Location { segment, offset, len } })
     }
 
@@ -375,7 +369,7 @@ impl Lane {
         let lsn = self.batch().acknowledge(publish_lsn);
         assert!(lsn == self.next_lsn || lsn + 1 == self.next_lsn, "an acknowledgement extends the last record at most");
         self.next_lsn = lsn + 1;
-        self.segments.acknowledged(lsn, location.segment);
+        self.segments.acknowledged(lsn, location.segment, publish_lsn);
         self.cache.released(location);
         Ok(lsn)
     }
@@ -466,7 +460,8 @@ impl Lane {
         let (segment, offset, capacity, last_lsn) = (batch.segment, batch.offset, batch.capacity(), batch.last_lsn());
         let data = batch.finish(self.durable);
         self.cache.issued(segment, offset, data.clone(), capacity);
-        let file = self.segments.get(segment).expect("a segment stays while it is written").file.id();
+        let file = self.segments.get(segment).and_then(|segment| segment.file.as_ref());
+        let file = file.expect("a segment stays, and stays open, while it is written").id();
         let bytes = data.len();
         let op = DiskOp::Write { file, offset: u64::from(offset), data, durable: true };
         let request = self.shared.port.submit(Purpose::Batch { lane: usize::from(self.identity.number) }, op);
@@ -534,27 +529,19 @@ impl Lane {
         self.standing.insert(sequence, file);
     }
 
-    /// The number of the oldest segment that must stay; `None`: all must.
-    pub(crate) fn dead_before(&self) -> Option<u32> {
-        // Batches that are not written yet lie in the current segment or just before it.
-        let needed = self.ready.iter().map(|batch| batch.segment);
-        let needed = needed.chain(self.in_flight.iter().map(|flight| flight.segment)).chain(self.current).min();
-        let needed = needed.unwrap_or(u32::MAX);
-        // A reader that starts at a segment expects the next one: until that stands, it must start one earlier.
-        let is_usable = self.standing.contains_key(&(self.sequence + 1));
-        self.segments.dead_before(if is_usable { needed } else { needed.saturating_sub(1) })
+    /// Where the journal goes on if everything before the segment that is written to now is known: a checkpoint's
+    /// position. `None` while something before it is not confirmable.
+    pub(crate) fn position(&self) -> Option<Position> {
+        let current = self.current.and_then(|number| self.segments.get(number));
+        let lsn = current.map_or(self.next_lsn, |segment| segment.first_lsn);
+        (self.confirmable + 1 >= lsn).then_some(Position { epoch: self.identity.epoch, sequence: self.sequence, lsn })
     }
 
-    /// Forgets the segments before `stays`; returns their paths.
-    pub(crate) fn remove_before(&mut self, stays: u32) -> Vec<PathBuf> {
-        let removed = self.segments.remove_before(stays);
-        removed
-            .into_iter()
-            .map(|(number, segment)| {
-                self.cache.drop_segment(number);
-                segment.path
-            })
-            .collect()
+    /// Takes a dead segment out of the table.
+    pub(crate) fn remove(&mut self, number: u32) -> Option<Segment> {
+        let segment = self.segments.remove(number)?;
+        self.cache.drop_segment(number);
+        Some(segment)
     }
 
     pub(crate) fn take_spares(&mut self) -> VecDeque<Spare> {
@@ -575,16 +562,24 @@ impl Lane {
         }
     }
 
-    /// Whether bytes read back are the message at `location`; `bytes` start with its checksum.
-    pub(crate) fn verified(&self, location: Location, bytes: &Bytes) -> Option<Bytes> {
-        let segment = self.segments.get(location.segment)?;
-        let identity = SegmentIdentity {
+    /// The name of a segment's index, and what its bytes are sealed with; `by`: the epoch that wrote it.
+    pub(crate) fn index_of(&self, segment: &Segment, by: u64) -> (PathBuf, SegmentIdentity) {
+        (self.shared.names.index(&self.name, segment.written(), by), self.identity_of(segment))
+    }
+
+    fn identity_of(&self, segment: &Segment) -> SegmentIdentity {
+        SegmentIdentity {
             store_id: self.identity.store_id,
             epoch: segment.epoch,
             attempt: segment.attempt,
             lane: segment.lane,
             sequence: segment.sequence,
-        };
-        identity.checked_payload(location.offset, bytes).map(|payload| bytes.slice_ref(payload))
+        }
+    }
+
+    /// Whether bytes read back are the message at `location`; `bytes` start with its checksum.
+    pub(crate) fn verified(&self, location: Location, bytes: &Bytes) -> Option<Bytes> {
+        let segment = self.segments.get(location.segment)?;
+        self.identity_of(segment).checked_payload(location.offset, bytes).map(|payload| bytes.slice_ref(payload))
     }
 }

@@ -8,18 +8,21 @@
 
 mod active;
 mod api;
+mod backlog;
 mod batch;
+mod bits;
 mod bodies;
 mod cache;
 mod chain;
 mod check;
+mod checkpoints;
 mod claim;
 mod decide;
 mod error;
 pub mod format;
 mod heartbeat;
+mod image;
 mod lane;
-mod live;
 mod maker;
 mod names;
 mod port;
@@ -33,6 +36,7 @@ mod spares;
 mod standby;
 mod store;
 mod sweep;
+mod tables;
 mod takeover;
 mod task;
 

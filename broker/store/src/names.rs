@@ -26,7 +26,20 @@ pub(crate) enum Name {
         attempt: u128,
         sequence: u32,
     },
-    /// A spare, a claim or a slot in the making; locked by its maker for as long as that lives.
+    /// A segment's index.
+    Index {
+        epoch: u64,
+        attempt: u128,
+        sequence: u32,
+        /// The epoch that wrote it.
+        by: u64,
+    },
+    Checkpoint {
+        epoch: u64,
+        attempt: u128,
+        sequence: u32,
+    },
+    /// A spare, a claim, a table or a slot in the making; locked by its maker for as long as that lives.
     Temporary {
         process: u128,
     },
@@ -78,6 +91,20 @@ impl Names {
         self.lane(lane).join(format!("spare.{process:032x}.{number}"))
     }
 
+    /// A table in the making.
+    pub(crate) fn table(&self, lane: &str, process: u128, number: u64) -> PathBuf {
+        self.lane(lane).join(format!("table.{process:032x}.{number}"))
+    }
+
+    /// Each epoch writes under a name of its own.
+    pub(crate) fn index(&self, lane: &str, (epoch, attempt, sequence): (u64, u128, u32), by: u64) -> PathBuf {
+        self.lane(lane).join(format!("index.{epoch}.{attempt:032x}.{sequence}.{by}"))
+    }
+
+    pub(crate) fn checkpoint(&self, lane: &str, epoch: u64, attempt: u128, sequence: u32) -> PathBuf {
+        self.lane(lane).join(format!("checkpoint.{epoch}.{attempt:032x}.{sequence}"))
+    }
+
     pub(crate) fn segment(&self, lane: &str, epoch: u64, attempt: u128, sequence: u32) -> PathBuf {
         self.lane(lane).join(format!("segment.{epoch}.{attempt:032x}.{sequence}"))
     }
@@ -89,8 +116,16 @@ impl Name {
         let known = match parts.next() {
             Some("owner") => number(parts.next()).map(|epoch| Self::Owner { epoch }),
             Some("slot") => number(parts.next()).map(|epoch| Self::Slot { epoch }),
-            Some("segment") => segment(&mut parts),
-            Some("spare" | "claim" | "newslot") => temporary(&mut parts),
+            Some("segment") => {
+                written(&mut parts).map(|(epoch, attempt, sequence)| Self::Segment { epoch, attempt, sequence })
+            }
+            Some("index") => written(&mut parts).and_then(|(epoch, attempt, sequence)| {
+                Some(Self::Index { epoch, attempt, sequence, by: number(parts.next())? })
+            }),
+            Some("checkpoint") => {
+                written(&mut parts).map(|(epoch, attempt, sequence)| Self::Checkpoint { epoch, attempt, sequence })
+            }
+            Some("spare" | "claim" | "newslot" | "table") => temporary(&mut parts),
             Some("quarantine") => return Self::Quarantine,
             _ => None,
         };
@@ -109,9 +144,9 @@ fn identity(part: Option<&str>) -> Option<u128> {
     part.filter(|text| text.len() == 32).and_then(|text| u128::from_str_radix(text, 16).ok())
 }
 
-fn segment<'a>(parts: &mut impl Iterator<Item = &'a str>) -> Option<Name> {
-    let (epoch, attempt) = (number(parts.next())?, identity(parts.next())?);
-    Some(Name::Segment { epoch, attempt, sequence: number(parts.next())? })
+/// Epoch, attempt and sequence.
+fn written<'a>(parts: &mut impl Iterator<Item = &'a str>) -> Option<(u64, u128, u32)> {
+    Some((number(parts.next())?, identity(parts.next())?, number(parts.next())?))
 }
 
 fn temporary<'a>(parts: &mut impl Iterator<Item = &'a str>) -> Option<Name> {
@@ -135,7 +170,10 @@ mod tests {
         check(names.claim(5, 1), Name::Temporary { process: 5 });
         check(names.new_slot(5, 2), Name::Temporary { process: 5 });
         check(names.spare("a.db", u128::MAX, 3), Name::Temporary { process: u128::MAX });
+        check(names.table("a.db", 6, 3), Name::Temporary { process: 6 });
         check(names.segment("a.db", 3, 4, 5), Name::Segment { epoch: 3, attempt: 4, sequence: 5 });
+        check(names.index("a.db", (3, 4, 5), 6), Name::Index { epoch: 3, attempt: 4, sequence: 5, by: 6 });
+        check(names.checkpoint("a.db", 3, 4, 5), Name::Checkpoint { epoch: 3, attempt: 4, sequence: 5 });
     }
 
     #[test]

@@ -15,6 +15,10 @@ use std::collections::VecDeque;
 /// Chunks that are read ahead.
 const READS_IN_FLIGHT: usize = 4;
 
+/// Bytes of the first read at a place; each further one is twice as large, up to [`CHUNK_BYTES`]. At the end of a journal
+/// most of what is read is zeros.
+const FIRST_READ_BYTES: usize = 64 << 10;
+
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) file: File,
@@ -22,6 +26,7 @@ pub(crate) struct Reader {
     limit: u64,
     in_flight: VecDeque<(usize, Ticket)>,
     next_read: u64,
+    next_bytes: usize,
     /// What arrived and is not behind us yet, in order; whole chunks, so that a batch within one is not copied.
     chunks: VecDeque<Bytes>,
     /// Offset in the file of the first byte of `chunks`, and behind the last.
@@ -52,7 +57,17 @@ impl Reader {
     pub(crate) fn new(file: File, limit: u64) -> Self {
         let limit = limit.min(file.opened_len());
         let (in_flight, chunks) = (VecDeque::new(), VecDeque::new());
-        Self { file, limit, in_flight, next_read: 0, chunks, base: 0, end: 0, bytes_read: 0 }
+        Self {
+            file,
+            limit,
+            in_flight,
+            next_read: 0,
+            next_bytes: FIRST_READ_BYTES,
+            chunks,
+            base: 0,
+            end: 0,
+            bytes_read: 0,
+        }
     }
 
     /// Goes on reading at `offset`, which may lie before what was read.
@@ -60,6 +75,7 @@ impl Reader {
         self.in_flight.clear();
         self.chunks.clear();
         (self.base, self.end, self.next_read) = (offset, offset, offset);
+        self.next_bytes = FIRST_READ_BYTES;
     }
 
     /// The bytes at `offset`, which goes back only by `restart`; `None` beyond the end.
@@ -106,8 +122,13 @@ impl Reader {
     }
 
     fn read_ahead(&mut self) {
-        while self.in_flight.len() < READS_IN_FLIGHT && self.next_read < self.limit {
-            let len = (self.limit - self.next_read).min(CHUNK_BYTES as u64) as usize;
+        while self.next_read < self.limit {
+            let depth = if self.next_bytes < CHUNK_BYTES { 1 } else { READS_IN_FLIGHT };
+            if self.in_flight.len() >= depth {
+                return;
+            }
+            let len = (self.limit - self.next_read).min(self.next_bytes as u64) as usize;
+            self.next_bytes = (self.next_bytes * 2).min(CHUNK_BYTES);
             // Direct reads are whole blocks even where a damaged file ends within one.
             let asked = len.next_multiple_of(BLOCK_SIZE);
             self.in_flight.push_back((len, self.file.start_read(self.next_read, asked)));
@@ -144,6 +165,16 @@ impl Reader {
             Ordering::Greater => BatchSeen::Ahead,
         };
         Ok((seen, Some(Found { header, bytes })))
+    }
+
+    /// Bytes of the batch at `offset` as its header says, whether the rest of it is whole or not; 0 without a header.
+    pub(crate) async fn peeked(&mut self, identity: &SegmentIdentity, offset: u64) -> Result<u64, DiskError> {
+        if offset < self.base {
+            return Ok(0);
+        }
+        let Some(block) = self.bytes(offset, BLOCK_SIZE).await? else { return Ok(0) };
+        let header = BatchHeader::peek(identity, &block[..BATCH_HEADER_BYTES]);
+        Ok(header.map_or(0, |header| u64::from(header.padded_bytes())))
     }
 
     /// Searches valid batches from `offset` to `end`. `minimum`: only those count as the next one that start there or later.

@@ -1,24 +1,31 @@
-//! What a claimant inherits: reads all lanes of the newest epoch that served and of those its SEAL names.
+//! What a claimant inherits: of each lane the newest checkpoint that reads, and the journal behind it.
 //!
-//! Owns the translation of a SEAL and the intents after it into what is to be read, and of what was read into the
-//! runs that the next SEAL will name. Copying and sealing are `takeover`'s business.
+//! Owns the translation of a SEAL, and of the checkpoints and intents after it, into what is to be read, and of what was
+//! read into the runs that the next SEAL will name. Copying and sealing are `takeover`'s business.
 
 use crate::StoreError;
 use crate::claim::Sealed;
-use crate::format::{Gap, Piece, SealedLane, Unlink};
-use crate::live::Live;
-use crate::scan::{Plan, Scanned, Visit, scan};
+use crate::format::{Checkpoint, CheckpointRecord, Gap, Piece, SealedLane, SegmentIdentity, TableKind, Unlink};
+use crate::image::Image;
+use crate::scan::{Plan, Scanned, scan};
+use crate::segments::{Segment, Segments};
 use crate::shared::Shared;
+use crate::tables;
 use crate::task::{Task, all};
 use std::rc::Rc;
+
+/// Checkpoints that are kept of a lane: the newest, and the one before it should that be damaged.
+pub(crate) const CHECKPOINTS_KEPT: usize = 2;
 
 /// One lane as it was found.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
     pub(crate) scanned: Scanned,
-    pub(crate) live: Live,
+    pub(crate) image: Image,
     /// Runs of older epochs for the next SEAL, ends included.
     pub(crate) pieces: Vec<Piece>,
+    /// Those that read and are to be kept, newest first.
+    pub(crate) checkpoints: Vec<CheckpointRecord>,
 }
 
 impl Inherited {
@@ -27,7 +34,7 @@ impl Inherited {
         self.scanned.held.front().map_or(self.scanned.next_lsn.max(1), |held| held.first_lsn())
     }
 
-    /// Known gaps that still lie in what is live.
+    /// Known gaps that still lie in what may be read again.
     pub(crate) fn gaps(&self) -> Vec<Gap> {
         let first = self.pieces.first().map_or(self.first_lsn(), |piece| piece.first_lsn);
         self.scanned.gaps.iter().copied().filter(|(_, to)| *to >= first).collect()
@@ -45,27 +52,117 @@ pub(crate) async fn inherit(shared: Rc<Shared>, sealed: Option<Sealed>) -> Resul
     let lanes: Vec<String> = ours.chain(others).collect();
     let tasks = lanes.iter().map(|lane| Task::new(read(shared.clone(), sealed.clone(), lane.clone())));
     let mut found = all(tasks.collect()).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let mut others = found.split_off(shared.names.lanes().len() - 1);
-    for Inherited { scanned, live, .. } in &mut others {
-        // Nobody will copy what was held back, but it counts. Where it lies does not matter any more.
-        scanned.held.iter().for_each(|held| held.records(|lsn, record| live.record(lsn, record, 0, 0)));
+    let others = found.split_off(shared.names.lanes().len() - 1);
+    for (file, lane) in lanes[found.len()..].iter().zip(&others) {
+        let messages = lane.image.segments.live_count() + held_messages(&lane.scanned);
+        if messages > 0 {
+            return Err(StoreError::NotConfigured { file: file.clone(), messages });
+        }
     }
-    let unconfigured = lanes[found.len()..].iter().zip(&others).find(|(_, lane)| lane.live.count() > 0);
-    match unconfigured {
-        Some((file, lane)) => Err(StoreError::NotConfigured { file: file.clone(), messages: lane.live.count() }),
-        None => Ok(found),
+    Ok(found)
+}
+
+/// Messages that were held back: nobody will copy those of a lane that is not configured any more, but they count.
+fn held_messages(scanned: &Scanned) -> u64 {
+    let mut messages = 0;
+    for held in &scanned.held {
+        held.records(|_, record| messages += u64::from(matches!(record, crate::format::Record::Publish { .. })));
     }
+    messages
 }
 
 async fn read(shared: Rc<Shared>, sealed: Rc<Sealed>, lane: String) -> Result<Inherited, StoreError> {
-    let Some(plan) = plan(&sealed, &lane) else { return Ok(Inherited::default()) };
-    let pieces = plan.pieces.clone();
-    let (scanned, live) = scan(shared, plan, Live::default()).await?;
-    let pieces = pieces.into_iter().filter_map(|piece| ended(piece, &scanned)).collect();
-    Ok(Inherited { scanned, live, pieces })
+    let Some(base) = base(&shared, &sealed, &lane).await? else { return Ok(Inherited::default()) };
+    let Base { plan, image, pieces, checkpoints, notes } = base;
+    let (mut scanned, image) = scan(shared, plan, image).await?;
+    scanned.notes.extend(notes);
+    Ok(inherited(scanned, image, &pieces, checkpoints))
 }
 
-/// What to read of `lane`; `None` where the epoch had no such lane.
+/// Joins what was known before reading and what was read.
+pub(crate) fn inherited(
+    scanned: Scanned,
+    image: Image,
+    pieces: &[Piece],
+    checkpoints: Vec<CheckpointRecord>,
+) -> Inherited {
+    let pieces = pieces.iter().filter_map(|piece| ended(*piece, &scanned)).collect();
+    Inherited { scanned, image, pieces, checkpoints }
+}
+
+/// Where reading a lane begins.
+#[derive(Debug)]
+pub(crate) struct Base {
+    /// What is to be read.
+    pub(crate) plan: Plan,
+    /// What the lane held before that.
+    pub(crate) image: Image,
+    /// Runs that the next SEAL has to name: from the older checkpoint on.
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) checkpoints: Vec<CheckpointRecord>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// What to read of `lane`, from its newest checkpoint that reads; `None` where the epoch had no such lane.
+pub(crate) async fn base(shared: &Rc<Shared>, sealed: &Sealed, lane: &str) -> Result<Option<Base>, StoreError> {
+    let Some(mut plan) = plan(sealed, lane) else { return Ok(None) };
+    let known = sealed.checkpoints.iter().filter(|checkpoint| checkpoint.lane == lane);
+    let newest: Vec<CheckpointRecord> = known.rev().take(CHECKPOINTS_KEPT).cloned().collect();
+    let mut pieces = plan.pieces.clone();
+    let (mut notes, mut first_damage) = (Vec::new(), None);
+    for (index, record) in newest.iter().enumerate() {
+        match load(shared, plan.store_id, record).await? {
+            Ok(checkpoint) => {
+                let checkpoints = newest[index..].to_vec();
+                let oldest = checkpoints.last().map_or(record.position, |oldest| oldest.position);
+                trim(&mut pieces, (oldest.epoch, oldest.sequence, oldest.lsn));
+                let start = checkpoint.position;
+                trim(&mut plan.pieces, (start.epoch, start.sequence, start.lsn));
+                let image = image(shared, lane, checkpoint);
+                return Ok(Some(Base { plan, image, pieces, checkpoints, notes }));
+            }
+            Err(error) => {
+                notes.push(format!("{error}; the checkpoint before it is used"));
+                first_damage.get_or_insert(error);
+            }
+        }
+    }
+    match first_damage {
+        // Without any checkpoint, what is left of the journal is all there is.
+        Some(error) if !shared.config.force_start => Err(error),
+        _ => Ok(Some(Base { plan, image: Image::default(), pieces, checkpoints: Vec::new(), notes })),
+    }
+}
+
+/// Reads a checkpoint. The inner error is damage.
+async fn load(
+    shared: &Rc<Shared>,
+    store_id: u128,
+    record: &CheckpointRecord,
+) -> Result<Result<Checkpoint, StoreError>, StoreError> {
+    let CheckpointRecord { epoch, attempt, sequence, number: lane, .. } = *record;
+    let identity = SegmentIdentity { store_id, epoch, attempt, lane, sequence };
+    let path = shared.names.checkpoint(&record.lane, epoch, attempt, sequence);
+    let body = tables::read(shared, TableKind::Checkpoint, identity, path.clone()).await?;
+    let checkpoint = body.and_then(|body| Checkpoint::decode(&body).ok_or("the content is no checkpoint"));
+    Ok(checkpoint.map_err(|problem| StoreError::Damaged {
+        path,
+        offset: 0,
+        problem,
+        affected: format!("which messages of {} before number {} are live", record.lane, record.position.lsn),
+    }))
+}
+
+fn image(shared: &Rc<Shared>, lane: &str, checkpoint: Checkpoint) -> Image {
+    let mut segments = Segments::default();
+    for found in checkpoint.segments {
+        let path = shared.names.segment(lane, found.epoch, found.attempt, found.sequence);
+        segments.push(Segment::from_checkpoint(found, path));
+    }
+    Image::new(segments, checkpoint.destinations)
+}
+
+/// What to read of `lane` without a checkpoint; `None` where the epoch had no such lane.
 fn plan(sealed: &Sealed, lane: &str) -> Option<Plan> {
     let number = sealed.record.lanes.iter().position(|name| name == lane)?;
     let unknown = SealedLane { name: lane.to_owned(), own_first_lsn: 1, ..SealedLane::default() };
@@ -79,7 +176,8 @@ fn plan(sealed: &Sealed, lane: &str) -> Option<Plan> {
         end: None,
     };
     let mut pieces: Vec<Piece> = known.pieces.iter().copied().chain([own]).collect();
-    sealed.unlinks.iter().filter(|unlink| unlink.lane == lane).for_each(|unlink| trim(&mut pieces, unlink));
+    let intents = sealed.unlinks.iter().filter(|unlink| unlink.lane == lane);
+    intents.for_each(|Unlink { epoch, sequence, first_lsn, .. }| trim(&mut pieces, (*epoch, *sequence, *first_lsn)));
     Some(Plan {
         lane: lane.to_owned(),
         store_id: sealed.record.store_id,
@@ -90,14 +188,12 @@ fn plan(sealed: &Sealed, lane: &str) -> Option<Plan> {
     })
 }
 
-/// Leaves out what an intent declared dead, whether it is already gone or not.
-fn trim(pieces: &mut Vec<Piece>, unlink: &Unlink) {
-    pieces.retain(|piece| piece.epoch >= unlink.epoch);
-    if let Some(first) =
-        pieces.first_mut().filter(|first| first.epoch == unlink.epoch && first.first_sequence <= unlink.sequence)
-    {
-        first.first_sequence = unlink.sequence;
-        first.first_lsn = unlink.first_lsn;
+/// Leaves out what lies before a segment: (its epoch, sequence, first sequence number).
+fn trim(pieces: &mut Vec<Piece>, (epoch, sequence, first_lsn): (u64, u32, u64)) {
+    pieces.retain(|piece| piece.epoch >= epoch);
+    if let Some(first) = pieces.first_mut().filter(|first| first.epoch == epoch && first.first_sequence <= sequence) {
+        first.first_sequence = sequence;
+        first.first_lsn = first_lsn;
     }
 }
 
@@ -118,21 +214,17 @@ mod tests {
         Piece { epoch, attempt: 1, lane: 1, first_sequence: 1, first_lsn: epoch * 100, end }
     }
 
-    fn unlink(epoch: u64, sequence: u32, first_lsn: u64) -> Unlink {
-        Unlink { lane: String::new(), epoch, sequence, first_lsn }
-    }
-
     #[test]
-    fn intents_cut_runs_from_the_front_and_an_older_intent_adds_nothing() {
+    fn runs_are_cut_from_the_front_and_an_older_cut_adds_nothing() {
         let mut pieces = vec![piece(1, Some(150)), piece(3, Some(350)), piece(4, None)];
-        trim(&mut pieces, &unlink(3, 2, 320));
+        trim(&mut pieces, (3, 2, 320));
         assert_eq!(
             pieces.iter().map(|piece| (piece.epoch, piece.first_sequence)).collect::<Vec<_>>(),
             [(3, 2), (4, 1)]
         );
-        trim(&mut pieces, &unlink(3, 1, 300));
+        trim(&mut pieces, (3, 1, 300));
         assert_eq!((pieces[0].first_sequence, pieces[0].first_lsn), (2, 320));
-        trim(&mut pieces, &unlink(4, 5, 500));
+        trim(&mut pieces, (4, 5, 500));
         assert_eq!(pieces.iter().map(|piece| (piece.epoch, piece.first_sequence)).collect::<Vec<_>>(), [(4, 5)]);
     }
 

@@ -24,10 +24,17 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+/// Behind a place that does not continue the journal, so many bytes are searched for batches that do: more than all
+/// writes in flight take, unless a message of many megabytes is among them. A wider hole in what was durable is taken
+/// for the end only if nothing behind it is left in the next segment either.
+const LOOK_AHEAD_BYTES: u64 = 8 << 20;
+
 /// Takes the records of a lane in order.
 pub(crate) trait Visit {
-    /// One record; it starts at `offset` of the segment with the number `segment` in [`Scanned::segments`].
-    fn record(&mut self, lsn: u64, record: Record<'_>, segment: u32, offset: u32);
+    /// The records that follow lie in this segment.
+    fn segment(&mut self, found: FoundSegment);
+    /// One record; it starts at `offset` of the segment.
+    fn record(&mut self, lsn: u64, record: Record<'_>, offset: u32);
 }
 
 /// What is to be read.
@@ -46,7 +53,7 @@ pub(crate) struct Plan {
     pub(crate) holds_tail: bool,
 }
 
-/// A segment that holds live records.
+/// A segment that holds records.
 #[derive(Debug)]
 pub(crate) struct FoundSegment {
     pub(crate) piece: Piece,
@@ -77,7 +84,6 @@ struct Place {
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Scanned {
-    pub(crate) segments: Vec<FoundSegment>,
     /// Where the durable part of the last run ends.
     pub(crate) end: Option<End>,
     /// What lies above it.
@@ -155,66 +161,117 @@ enum Step {
     End,
 }
 
-/// Reads a lane as planned.
-pub(crate) async fn scan<V: Visit>(shared: Rc<Shared>, plan: Plan, visitor: V) -> Result<(Scanned, V), StoreError> {
-    let expected = plan.pieces.first().map_or(1, |piece| piece.first_lsn);
-    let result = Scanned { gaps: plan.gaps.clone(), ..Scanned::default() };
-    let mut scanner = Scanner { shared, durable_through: plan.durable_through, plan, expected, result, visitor };
-    for piece in scanner.plan.pieces.clone() {
-        scanner.expected = scanner.expected.max(piece.first_lsn);
-        scanner.piece(piece).await?;
-        if let Some(end) = piece.end {
-            scanner.expected = scanner.expected.max(end.lsn);
-        }
-    }
-    scanner.result.next_lsn = scanner.expected;
-    Ok((scanner.result, scanner.visitor))
+/// How a scan ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The lane's writer can confirm nothing more: what does not continue the journal is its end, or damage.
+    Final,
+    /// The writer may be at work: what does not continue the journal may do so later.
+    Follow,
 }
 
-struct Scanner<V> {
+/// Reads a lane as planned, to its end.
+pub(crate) async fn scan<V: Visit>(shared: Rc<Shared>, plan: Plan, visitor: V) -> Result<(Scanned, V), StoreError> {
+    let mut scanner = Scanner::new(shared, plan, visitor);
+    scanner.advance(Mode::Final).await?;
+    Ok(scanner.finish())
+}
+
+/// A lane that is being read. It can stop at the end of what is there and go on later.
+pub(crate) struct Scanner<V> {
     shared: Rc<Shared>,
     plan: Plan,
     expected: u64,
     durable_through: u64,
     result: Scanned,
     visitor: V,
+    /// Runs of the plan that were read to their end.
+    done: usize,
+    place: Option<At>,
+    /// Epoch and sequence of the segment that the visitor was told of last.
+    told: Option<(u64, u32)>,
+}
+
+/// Where a scan stands: in this segment, at this offset.
+struct At {
+    entered: Entered,
+    sequence: u32,
+    offset: u32,
 }
 
 impl<V: Visit> Scanner<V> {
-    async fn piece(&mut self, piece: Piece) -> Result<(), StoreError> {
-        let mut sequence = piece.first_sequence;
-        let mut offset = FIRST_BATCH_OFFSET;
-        let Some(mut entered) = self.enter_first(&piece, &mut sequence).await? else { return Ok(()) };
-        if piece.end.is_none() {
-            self.result.end = Some(End { sequence, offset, lsn: self.expected });
+    pub(crate) fn new(shared: Rc<Shared>, plan: Plan, visitor: V) -> Self {
+        let expected = plan.pieces.first().map_or(1, |piece| piece.first_lsn);
+        let result = Scanned { gaps: plan.gaps.clone(), ..Scanned::default() };
+        let durable_through = plan.durable_through;
+        Self { shared, durable_through, plan, expected, result, visitor, done: 0, place: None, told: None }
+    }
+
+    /// What was found, and who was told.
+    pub(crate) fn finish(mut self) -> (Scanned, V) {
+        if let Some(at) = self.place.take() {
+            self.leave(&at.entered);
         }
-        loop {
-            if piece.end.is_some_and(|end| (sequence, offset) >= (end.sequence, end.offset)) {
-                break;
+        self.result.next_lsn = self.expected;
+        (self.result, self.visitor)
+    }
+
+    /// Reads on as far as there is something.
+    pub(crate) async fn advance(&mut self, mode: Mode) -> Result<(), StoreError> {
+        while let Some(piece) = self.plan.pieces.get(self.done).copied() {
+            if self.place.is_none() {
+                self.expected = self.expected.max(piece.first_lsn);
+                let mut sequence = piece.first_sequence;
+                if let Some(entered) = self.enter_first(&piece, &mut sequence).await? {
+                    self.place = Some(At { entered, sequence, offset: FIRST_BATCH_OFFSET });
+                    if piece.end.is_none() {
+                        self.result.end = Some(End { sequence, offset: FIRST_BATCH_OFFSET, lsn: self.expected });
+                    }
+                }
             }
-            match self.step(&mut entered, &piece, offset).await? {
+            if let Some(mut at) = self.place.take() {
+                // What was read ahead at the end of a journal that grows is old.
+                at.entered.reader.restart(u64::from(at.offset));
+                self.read(&piece, &mut at, mode).await?;
+                if piece.end.is_none() {
+                    self.place = Some(at);
+                    return Ok(());
+                }
+                self.leave(&at.entered);
+            }
+            self.expected = piece.end.map_or(self.expected, |end| self.expected.max(end.lsn));
+            self.done += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads a run from where it stands to its end.
+    async fn read(&mut self, piece: &Piece, at: &mut At, mode: Mode) -> Result<(), StoreError> {
+        loop {
+            if piece.end.is_some_and(|end| (at.sequence, at.offset) >= (end.sequence, end.offset)) {
+                return Ok(());
+            }
+            match self.step(&mut at.entered, piece, at.offset, mode).await? {
                 Step::Batch(found) => {
                     let padded_bytes = found.header.padded_bytes();
-                    self.accept(&entered, &piece, offset, found)?;
-                    offset += padded_bytes;
+                    self.accept(&at.entered, piece, at.offset, found)?;
+                    at.offset += padded_bytes;
                 }
                 Step::Segment(next) => {
-                    self.leave(&entered);
-                    (entered, sequence, offset) = (next, sequence + 1, FIRST_BATCH_OFFSET);
+                    self.leave(&at.entered);
+                    *at = At { entered: next, sequence: at.sequence + 1, offset: FIRST_BATCH_OFFSET };
                 }
                 Step::Skip(next, to) => {
                     if let Some(next) = next {
-                        self.leave(&entered);
-                        (entered, sequence) = (next, sequence + 1);
+                        self.leave(&at.entered);
+                        (at.entered, at.sequence) = (next, at.sequence + 1);
                     }
-                    offset = to as u32;
-                    entered.reader.restart(to);
+                    at.offset = to as u32;
+                    at.entered.reader.restart(to);
                 }
-                Step::End => break,
+                Step::End => return Ok(()),
             }
         }
-        self.leave(&entered);
-        Ok(())
     }
 
     fn leave(&mut self, entered: &Entered) {
@@ -284,7 +341,16 @@ impl<V: Visit> Scanner<V> {
     }
 
     /// Decides about the place `offset`.
-    async fn step(&mut self, entered: &mut Entered, piece: &Piece, offset: u32) -> Result<Step, StoreError> {
+    async fn step(
+        &mut self,
+        entered: &mut Entered,
+        piece: &Piece,
+        offset: u32,
+        mode: Mode,
+    ) -> Result<Step, StoreError> {
+        if mode == Mode::Follow && piece.end.is_none() {
+            return self.look_on(entered, piece, offset).await;
+        }
         let mut look = self.look(entered, piece, offset).await?;
         if let Look::Stop(stop, _) = &look
             && piece.end.is_none()
@@ -306,6 +372,24 @@ impl<V: Visit> Scanner<V> {
         let claimed = self.durable_through.max(stop.here.durable_through).max(stop.there.durable_through);
         // A segment has its full length before it has its name.
         piece.end.is_some() || claimed >= self.expected || stop.is_short
+    }
+
+    /// Looks at the place `offset`, and at the next segment, of a journal that grows.
+    async fn look_on(&mut self, entered: &mut Entered, piece: &Piece, offset: u32) -> Result<Step, StoreError> {
+        let reading = || while_doing("reading a segment");
+        let Entered { reader, identity, segment_bytes } = entered;
+        if u64::from(offset) < *segment_bytes {
+            let seen = reader.classify(identity, u64::from(offset), self.expected).await.map_err(reading())?;
+            if let (BatchSeen::Next, Some(found)) = seen {
+                return Ok(Step::Batch(found));
+            }
+        }
+        let Ok(mut next) = self.enter(piece, identity.sequence + 1).await? else { return Ok(Step::End) };
+        let first = u64::from(FIRST_BATCH_OFFSET);
+        match next.reader.classify(&next.identity, first, self.expected).await.map_err(reading())?.0 {
+            BatchSeen::Next => Ok(next_segment(&mut next)),
+            _ => Ok(Step::End),
+        }
     }
 
     /// Looks at the place `offset`, at what lies behind it, and at the next segment.
@@ -336,7 +420,10 @@ impl<V: Visit> Scanner<V> {
             }
         }
         let behind = if seen == BatchSeen::Ahead { at } else { at + BLOCK_SIZE as u64 };
-        let here = reader.look_ahead(identity, behind, *segment_bytes, self.expected + 1).await.map_err(reading())?;
+        // A batch that did not read says how long it is, if its header survived.
+        let skipped = reader.peeked(identity, at).await.map_err(reading())?;
+        let end = (at + skipped + LOOK_AHEAD_BYTES).min(*segment_bytes);
+        let here = reader.look_ahead(identity, behind, end, self.expected + 1).await.map_err(reading())?;
         let minimum = self.expected + 1;
         let there = match &mut next {
             Some(Ok(next)) => next.reader.look_ahead(&next.identity, first, CHUNK_BYTES as u64, minimum).await,
@@ -472,10 +559,10 @@ impl<V: Visit> Scanner<V> {
     }
 
     fn visit(&mut self, place: &Place, header: &BatchHeader, bytes: &[u8]) -> Result<(), StoreError> {
-        let is_same = |found: &FoundSegment| found.piece.epoch == place.piece.epoch && found.sequence == place.sequence;
-        if !self.result.segments.last().is_some_and(is_same) {
+        let segment = (place.piece.epoch, place.sequence);
+        if self.told.replace(segment) != Some(segment) {
             let (path, file) = (place.path.clone(), place.file.clone());
-            self.result.segments.push(FoundSegment {
+            self.visitor.segment(FoundSegment {
                 piece: place.piece,
                 sequence: place.sequence,
                 first_lsn: header.first_lsn,
@@ -483,10 +570,8 @@ impl<V: Visit> Scanner<V> {
                 file,
             });
         }
-        let segment = self.result.segments.len() as u32 - 1;
         let visitor = &mut self.visitor;
-        let read =
-            each_record(bytes, header, |lsn, record, at| visitor.record(lsn, record, segment, place.offset + at));
+        let read = each_record(bytes, header, |lsn, record, at| visitor.record(lsn, record, place.offset + at));
         read.map_err(|problem| self.damaged(place.path.clone(), u64::from(place.offset), problem))
     }
 }

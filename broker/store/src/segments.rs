@@ -1,10 +1,23 @@
-//! The table of a lane's live segments, oldest first, and how many live messages each still holds.
+//! The table of a lane's segments, oldest first: which of their messages are live, and where their indices are.
 //!
-//! Owns the counting and says which oldest segments are dead. Unlinking them is `space`'s business.
+//! Owns the counting and says which segments are dead. Unlinking them is `space`'s business, writing their indices and
+//! the checkpoints that name them is `checkpoints`'.
 
+use crate::MessageKey;
+use crate::bits::Bits;
+use crate::format::{CheckpointSegment, Index};
 use crate::port::File;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
+
+/// Where a segment's index is.
+#[derive(Clone, Debug)]
+pub(crate) enum IndexPlace {
+    /// Not written yet.
+    Memory(Index),
+    /// Written by this epoch.
+    File { by: u64 },
+}
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -15,9 +28,77 @@ pub(crate) struct Segment {
     /// Sequence number of the first record in it.
     pub(crate) first_lsn: u64,
     pub(crate) path: PathBuf,
-    pub(crate) file: File,
+    /// Open from the moment at which somebody may ask for one of its messages.
+    pub(crate) file: Option<File>,
     /// Messages whose removal is not yet confirmable.
-    pub(crate) live: u64,
+    live_count: u64,
+    /// Messages that no admitted record removes.
+    live: Bits,
+    /// Where its messages go, live or not.
+    destinations: BTreeSet<u32>,
+    pub(crate) index: IndexPlace,
+    is_gone: bool,
+}
+
+impl Segment {
+    /// A segment without messages.
+    pub(crate) fn new(
+        (epoch, attempt, lane, sequence): (u64, u128, u16, u32),
+        first_lsn: u64,
+        path: PathBuf,
+        file: File,
+    ) -> Self {
+        Self {
+            epoch,
+            attempt,
+            lane,
+            sequence,
+            first_lsn,
+            path,
+            file: Some(file),
+            live_count: 0,
+            live: Bits::new(first_lsn),
+            destinations: BTreeSet::new(),
+            index: IndexPlace::Memory(Index::default()),
+            is_gone: false,
+        }
+    }
+
+    /// A segment as a checkpoint tells of it.
+    pub(crate) fn from_checkpoint(found: CheckpointSegment, path: PathBuf) -> Self {
+        Self {
+            epoch: found.epoch,
+            attempt: found.attempt,
+            lane: found.lane,
+            sequence: found.sequence,
+            first_lsn: found.first_lsn,
+            path,
+            file: None,
+            live_count: found.live.count(),
+            live: found.live,
+            destinations: found.destinations.into_iter().collect(),
+            index: IndexPlace::File { by: found.index_epoch },
+            is_gone: false,
+        }
+    }
+
+    /// Whether it holds a message that no admitted record removes.
+    pub(crate) fn holds(&self, lsn: u64) -> bool {
+        self.live.contains(lsn)
+    }
+
+    pub(crate) fn live_count(&self) -> u64 {
+        self.live_count
+    }
+
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = u32> {
+        self.destinations.iter().copied()
+    }
+
+    /// Epoch, attempt and sequence: what its name and its index's are made of.
+    pub(crate) fn written(&self) -> (u64, u128, u32) {
+        (self.epoch, self.attempt, self.sequence)
+    }
 }
 
 /// A removal that counts once its record is confirmable.
@@ -32,45 +113,83 @@ struct Removal {
 pub(crate) struct Segments {
     first: u32,
     table: VecDeque<Segment>,
+    /// Numbers of those without live messages.
+    empty: BTreeSet<u32>,
     removals: VecDeque<Removal>,
 }
 
 impl Segments {
     /// Adds the newest segment; returns its number.
     pub(crate) fn push(&mut self, segment: Segment) -> u32 {
+        assert!(self.table.back().is_none_or(|last| last.first_lsn <= segment.first_lsn), "segments come in order");
+        let number = self.first + self.table.len() as u32;
+        if segment.live_count == 0 {
+            self.empty.insert(number);
+        }
         self.table.push_back(segment);
-        self.first + self.table.len() as u32 - 1
+        number
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<&Segment> {
-        self.table.get(number.checked_sub(self.first)? as usize)
+        self.table.get(number.checked_sub(self.first)? as usize).filter(|segment| !segment.is_gone)
     }
 
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Segment> {
-        self.table.get_mut(number.checked_sub(self.first)? as usize)
+        self.table.get_mut(number.checked_sub(self.first)? as usize).filter(|segment| !segment.is_gone)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Segment> {
-        self.table.iter()
+    /// Numbers and segments, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Segment)> {
+        (self.first..).zip(&self.table).filter(|(_, segment)| !segment.is_gone)
     }
 
-    /// Sets the counts of live messages after recovery; segments that are not listed have none.
-    pub(crate) fn set_live(&mut self, counts: &std::collections::BTreeMap<u32, u64>) {
-        for (number, segment) in (self.first..).zip(&mut self.table) {
-            segment.live = counts.get(&number).copied().unwrap_or(0);
+    /// Live messages.
+    pub(crate) fn live_count(&self) -> u64 {
+        self.table.iter().map(|segment| segment.live_count).sum()
+    }
+
+    /// The newest segment has a further message.
+    pub(crate) fn published(
+        &mut self,
+        number: u32,
+        lsn: u64,
+        place: (u32, u32),
+        key: MessageKey,
+        destinations: impl ExactSizeIterator<Item = u32> + Clone,
+    ) {
+        let segment = self.get_mut(number).expect("messages are appended to segments in the table");
+        let was_empty = segment.live_count == 0;
+        segment.live_count += 1;
+        segment.live.insert(lsn);
+        segment.destinations.extend(destinations.clone());
+        match &mut segment.index {
+            IndexPlace::Memory(index) => index.push(lsn, place, key, destinations),
+            IndexPlace::File { .. } => unreachable!("an index is written when its segment is full"),
+        }
+        if was_empty {
+            self.empty.remove(&number);
         }
     }
 
-    pub(crate) fn published(&mut self, number: u32) {
-        self.get_mut(number).expect("messages are appended to segments in the table").live += 1;
-    }
-
-    /// The record `lsn` removes a message of segment `number`.
-    pub(crate) fn acknowledged(&mut self, lsn: u64, number: u32) {
-        assert!(self.get(number).is_some_and(|segment| segment.live > 0), "only a live message is acknowledged");
+    /// The record `lsn` removes the message `publish_lsn` of segment `number`.
+    pub(crate) fn acknowledged(&mut self, lsn: u64, number: u32, publish_lsn: u64) {
+        let was_live = self.get_mut(number).is_some_and(|segment| segment.live.remove(publish_lsn));
+        assert!(was_live, "only a live message is acknowledged");
         match self.removals.back_mut() {
             Some(last) if last.lsn == lsn && last.segment == number => last.count += 1,
             _ => self.removals.push_back(Removal { lsn, segment: number, count: 1 }),
+        }
+    }
+
+    /// A record that is known to be confirmable removes the messages `from` to `to`.
+    pub(crate) fn removed(&mut self, from: u64, to: u64) {
+        let start = self.table.partition_point(|segment| segment.first_lsn <= from).saturating_sub(1);
+        let numbered = (self.first..).zip(&mut self.table).skip(start);
+        for (number, segment) in numbered.take_while(|(_, segment)| segment.first_lsn <= to) {
+            segment.live_count -= segment.live.remove_range(from, to);
+            if segment.live_count == 0 && !segment.is_gone {
+                self.empty.insert(number);
+            }
         }
     }
 
@@ -79,22 +198,64 @@ impl Segments {
         while self.removals.front().is_some_and(|removal| removal.lsn <= lsn) {
             let Some(removal) = self.removals.pop_front() else { return };
             let segment = self.get_mut(removal.segment).expect("a segment with live messages stays in the table");
-            segment.live = segment.live.checked_sub(removal.count).expect("a message is removed once");
+            segment.live_count = segment.live_count.checked_sub(removal.count).expect("a message is removed once");
+            if segment.live_count == 0 {
+                self.empty.insert(removal.segment);
+            }
         }
     }
 
-    /// The number of the oldest segment that must stay, given that `current` must; `None` when none can go.
-    pub(crate) fn dead_before(&self, current: u32) -> Option<u32> {
-        let dead = self.table.iter().take_while(|segment| segment.live == 0).count() as u32;
-        let stays = (self.first + dead).min(current);
-        (stays > self.first).then_some(stays)
+    /// The oldest segment that begins before `lsn` and from which all messages are confirmably gone.
+    pub(crate) fn dead_before(&self, lsn: u64) -> Option<u32> {
+        let oldest = *self.empty.first()?;
+        self.get(oldest).is_some_and(|segment| segment.first_lsn < lsn).then_some(oldest)
     }
 
-    /// Takes all segments before number `stays` out of the table.
-    pub(crate) fn remove_before(&mut self, stays: u32) -> Vec<(u32, Segment)> {
-        let count = stays.saturating_sub(self.first);
-        let removed = (self.first..).zip(self.table.drain(..count as usize)).collect();
-        self.first += count;
-        removed
+    /// Dead segments that begin before `lsn`.
+    pub(crate) fn dead_count(&self, lsn: u64) -> usize {
+        self.empty.iter().filter(|number| self.get(**number).is_some_and(|segment| segment.first_lsn < lsn)).count()
+    }
+
+    /// Takes a dead segment out of the table; what it was is left to the caller.
+    pub(crate) fn remove(&mut self, number: u32) -> Option<Segment> {
+        let segment = self.get_mut(number)?;
+        assert_eq!(segment.live_count, 0, "only a dead segment goes");
+        let rest = Segment {
+            path: std::mem::take(&mut segment.path),
+            file: segment.file.take(),
+            live: std::mem::take(&mut segment.live),
+            destinations: std::mem::take(&mut segment.destinations),
+            index: std::mem::replace(&mut segment.index, IndexPlace::File { by: 0 }),
+            ..*segment
+        };
+        segment.is_gone = true;
+        self.empty.remove(&number);
+        while self.table.front().is_some_and(|segment| segment.is_gone) {
+            self.table.pop_front();
+            self.first += 1;
+        }
+        Some(rest)
+    }
+
+    /// What a checkpoint says of segment `number`; `None` while it has live messages and no index file.
+    pub(crate) fn checkpoint(&self, number: u32) -> Option<CheckpointSegment> {
+        let segment = self.get(number)?;
+        let index_epoch = match segment.index {
+            IndexPlace::File { by } => by,
+            IndexPlace::Memory(_) if segment.live_count == 0 => 0,
+            IndexPlace::Memory(_) => return None,
+        };
+        let next = self.table.get((number - self.first) as usize + 1);
+        Some(CheckpointSegment {
+            epoch: segment.epoch,
+            attempt: segment.attempt,
+            lane: segment.lane,
+            sequence: segment.sequence,
+            first_lsn: segment.first_lsn,
+            next_lsn: next.map_or(u64::MAX, |next| next.first_lsn),
+            index_epoch,
+            destinations: segment.destinations().collect(),
+            live: if segment.live_count == 0 { Bits::new(segment.first_lsn) } else { segment.live.clone() },
+        })
     }
 }

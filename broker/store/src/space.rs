@@ -1,10 +1,12 @@
-//! Space: unlinks the oldest segments once nothing in them is wanted (rule 16), and sweeps up after dead processes.
+//! Space: unlinks segments once nothing in them is wanted (rule 16), and sweeps up after dead processes.
 //!
-//! Owns the intents and the order intent, durable, checked, act. A late act is harmless: the intent lies inside every
-//! later SEAL. Copying sparse segments forward, and checkpoints, are for later; their record kinds are reserved.
+//! Owns which dead segment goes when: only one that lies before the older of the two checkpoints that are kept, so that
+//! no later epoch reads it. A late act is harmless, since every later epoch begins with one of these checkpoints or
+//! with a newer one. Copying sparse segments forward is for later.
 
-use crate::format::{self, Unlink};
+use crate::checkpoints::Checkpoints;
 use crate::lane::Lane;
+use crate::segments::{IndexPlace, Segment};
 use crate::shared::{Shared, while_doing};
 use crate::task::{Task, poll_slot};
 use crate::{StoreError, sweep};
@@ -12,65 +14,33 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Bytes that an intent takes at most: a name and three numbers.
-const INTENT_BYTES_MAX: usize = 256;
-
-#[derive(Debug)]
-struct Intent {
-    /// Number of the record in the metadata lane.
-    lsn: u64,
-    lane: usize,
-    /// The oldest segment that stays.
-    stays: u32,
-}
-
 #[derive(Debug)]
 pub(crate) struct Space {
     shared: Rc<Shared>,
     epoch: u64,
-    intents: Vec<Intent>,
     unlinking: Option<Task<Result<(), StoreError>>>,
     sweeping: Option<Task<Result<(), StoreError>>>,
 }
 
 impl Space {
     pub(crate) fn new(shared: &Rc<Shared>, epoch: u64) -> Self {
-        Self { shared: shared.clone(), epoch, intents: Vec::new(), unlinking: None, sweeping: None }
+        Self { shared: shared.clone(), epoch, unlinking: None, sweeping: None }
     }
 
     /// Removes, once, what no epoch needs any more. Only after our SEAL is durable and checked.
-    pub(crate) fn sweep(&mut self, attempt: u128, lanes: &[Lane], leftovers: Vec<PathBuf>) {
-        let live: BTreeSet<PathBuf> =
-            lanes.iter().flat_map(|lane| lane.segments.iter().map(|segment| segment.path.clone())).collect();
+    pub(crate) fn sweep(&mut self, attempt: u128, lanes: &[Lane], checkpoints: &Checkpoints, leftovers: Vec<PathBuf>) {
+        let mut live: BTreeSet<PathBuf> = checkpoints.paths().into_iter().collect();
+        for lane in lanes {
+            for (_, segment) in lane.segments.iter() {
+                live.extend(index_path(lane, segment));
+                live.insert(segment.path.clone());
+            }
+        }
         self.sweeping = Some(Task::new(sweep::sweep(self.shared.clone(), self.epoch, attempt, live, leftovers)));
     }
 
-    /// Declares what is dead by confirmable records. One intent per lane at a time.
-    pub(crate) fn declare(&mut self, lanes: &mut [Lane]) {
-        for index in 1..lanes.len() {
-            if self.intents.iter().any(|intent| intent.lane == index) {
-                continue;
-            }
-            let Some(stays) = lanes[index].dead_before() else { continue };
-            let unlink = self.intent(&lanes[index], stays);
-            // A full metadata lane waits; nothing depends on the space being freed now.
-            if let Ok(lsn) = lanes[0].append_record(INTENT_BYTES_MAX, |out| format::put_intent(out, &unlink)) {
-                self.intents.push(Intent { lsn, lane: index, stays });
-            }
-        }
-    }
-
-    fn intent(&self, lane: &Lane, stays: u32) -> Unlink {
-        let (epoch, sequence, first_lsn) = match lane.segments.get(stays) {
-            Some(segment) => (segment.epoch, segment.sequence, segment.first_lsn),
-            // Everything is dead and this epoch has not written here yet: its first segment will come next.
-            None => (self.epoch, 1, lane.next_lsn()),
-        };
-        Unlink { lane: lane.name().to_owned(), epoch, sequence, first_lsn }
-    }
-
-    /// Goes on: acts on intents that are confirmable, and with the sweep. True: space was freed.
-    pub(crate) fn run(&mut self, lanes: &mut [Lane]) -> Result<bool, StoreError> {
+    /// Goes on. True: space was freed.
+    pub(crate) fn run(&mut self, lanes: &mut [Lane], checkpoints: &Checkpoints) -> Result<bool, StoreError> {
         if let Some(swept) = poll_slot(&mut self.sweeping) {
             swept?;
         }
@@ -78,20 +48,38 @@ impl Space {
             Some(unlinked) => unlinked.map(|()| true)?,
             None => false,
         };
-        if self.unlinking.is_none()
-            && let Some(index) = self.intents.iter().position(|intent| intent.lsn <= lanes[0].confirmable())
-        {
-            let intent = self.intents.remove(index);
-            let paths = lanes[intent.lane].remove_before(intent.stays);
-            let shared = self.shared.clone();
-            let mut task = Task::new(unlink(shared, paths));
-            // Issues the first request now; the rest follows its completion.
-            match task.poll() {
-                Some(result) => result?,
-                None => self.unlinking = Some(task),
+        if self.unlinking.is_none() {
+            let covered = |index: usize, lane: &Lane| checkpoints.covered(index, lane);
+            let lanes = (1..).zip(&mut lanes[1..]);
+            let paths: Vec<PathBuf> = lanes.flat_map(|(index, lane)| dead(lane, covered(index, lane))).collect();
+            if !paths.is_empty() {
+                let mut task = Task::new(unlink(self.shared.clone(), paths));
+                // Issues the first request now; the rest follows its completion.
+                match task.poll() {
+                    Some(result) => result?,
+                    None => self.unlinking = Some(task),
+                }
             }
         }
         Ok(freed)
+    }
+}
+
+/// Takes the dead segments that begin before `covered` out of the lane; returns their files.
+fn dead(lane: &mut Lane, covered: u64) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    while let Some(number) = lane.segments.dead_before(covered) {
+        let Some(segment) = lane.remove(number) else { break };
+        paths.extend(index_path(lane, &segment));
+        paths.push(segment.path);
+    }
+    paths
+}
+
+fn index_path(lane: &Lane, segment: &Segment) -> Option<PathBuf> {
+    match segment.index {
+        IndexPlace::File { by } => Some(lane.index_of(segment, by).0),
+        IndexPlace::Memory(_) => None,
     }
 }
 

@@ -264,9 +264,13 @@ impl Store {
     /// Hands over what recovery found, oldest first and `limit` messages at most: to be called until it is complete,
     /// beside other work. Messages are acknowledged and read only after they were handed over.
     pub fn backlog(&mut self, store: u8, limit: usize) -> Backlog {
-        match &mut self.phase {
-            Phase::Active(active) => active.backlog(store, limit),
-            _ => Backlog::Complete,
+        let Phase::Active(active) = &mut self.phase else { return Backlog::Complete };
+        match active.backlog(store, limit) {
+            Ok(part) => part,
+            Err(lost) => {
+                self.settle(Err(lost));
+                Backlog::Pending
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sweeps up what dead processes and lost claims left behind. Runs once, after our SEAL is durable and checked.
 //!
 //! What may go, even if we are fenced meanwhile and act late:
-//! * a segment of an older epoch that our SEAL does not name: no later epoch can need it;
+//! * a segment, an index or a checkpoint of an older epoch that is not in use: no later epoch can need it;
 //! * a segment of our epoch by another attempt: it lost the epoch for ever;
 //! * a temporary file whose lock we get: its maker is dead, and nobody else ever uses it.
 //!
@@ -16,7 +16,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// `live`: segments that are in use. `leftovers`: our own temporary names.
+/// `live`: files that are in use. `leftovers`: our own temporary names.
 pub(crate) async fn sweep(
     shared: Rc<Shared>,
     epoch: u64,
@@ -35,6 +35,7 @@ pub(crate) async fn sweep(
             let goes = match Name::parse(&name) {
                 Name::Segment { epoch: of, .. } if of < epoch => !live.contains(&path),
                 Name::Segment { epoch: of, attempt: by, .. } if of == epoch => by != attempt,
+                Name::Index { by, .. } | Name::Checkpoint { epoch: by, .. } if by < epoch => !live.contains(&path),
                 Name::Temporary { process } if process != shared.process => {
                     remove_abandoned(&shared, &path).await.map_err(failed())?;
                     false

@@ -4,16 +4,19 @@
 //! the SEAL. Writing both, in that order, and checking are `active`'s business.
 
 use crate::StoreError;
-use crate::api::{Recovered, RecoveredDestination, RecoveredMessage, Refused};
+use crate::api::{Recovered, RecoveredDestination, Refused};
+use crate::backlog::Backlog;
+use crate::checkpoints::CHECKPOINT_RECORD_BYTES_MAX;
 use crate::claim::Taken;
-use crate::format::{self, BATCH_HEADER_BYTES, Gap, Piece, RANGE_BYTES, RECORD_HEADER_BYTES, Record, Seal, SealedLane};
+use crate::format::{
+    self, BATCH_HEADER_BYTES, CheckpointRecord, Gap, Piece, RANGE_BYTES, RECORD_HEADER_BYTES, Record, Seal, SealedLane,
+};
 use crate::lane::{Lane, LaneIdentity};
-use crate::live::Live;
 use crate::port::File;
 use crate::recover::Inherited;
-use crate::segments::{Segment, Segments};
+use crate::segments::Segments;
 use crate::shared::Shared;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What a lane inherited that the SEAL must name.
@@ -22,6 +25,8 @@ struct Inheritance {
     own_first_lsn: u64,
     pieces: Vec<Piece>,
     gaps: Vec<Gap>,
+    /// Newest first.
+    checkpoints: Vec<CheckpointRecord>,
 }
 
 /// Lanes that hold everything inherited, none of it written yet.
@@ -29,8 +34,8 @@ struct Inheritance {
 pub(crate) struct Takeover {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) recovered: Recovered,
-    /// Live messages that the caller has not taken over yet, by store.
-    pub(crate) backlogs: Vec<VecDeque<RecoveredMessage>>,
+    /// What the caller has not taken over yet, by store.
+    pub(crate) backlogs: Vec<Backlog>,
     inheritances: Vec<Inheritance>,
     epoch: u64,
 }
@@ -59,58 +64,46 @@ impl Takeover {
         standing: Vec<File>,
     ) -> Result<(), StoreError> {
         let (own_first_lsn, gaps) = (inherited.first_lsn(), inherited.gaps());
-        let mut segments = Segments::default();
-        for found in std::mem::take(&mut inherited.scanned.segments) {
-            let Piece { epoch, attempt, lane, .. } = found.piece;
-            let (sequence, first_lsn) = (found.sequence, found.first_lsn);
-            segments.push(Segment {
-                epoch,
-                attempt,
-                lane,
-                sequence,
-                first_lsn,
-                path: found.path,
-                file: found.file,
-                live: 0,
-            });
-        }
+        let segments = std::mem::take(&mut inherited.image.segments);
         let mut lane = Lane::new(shared, identity, own_first_lsn, segments, standing);
         let too_small = |_: Refused| StoreError::SegmentsTooSmall {
             file: shared.names.lanes()[usize::from(identity.number)].clone(),
         };
         copy(&mut lane, &mut inherited).map_err(too_small)?;
-        let Inherited { scanned, mut live, pieces } = inherited;
-        for id in live.nameless() {
+        inherited.image.segments = std::mem::take(&mut lane.segments);
+        let Inherited { scanned, mut image, pieces, checkpoints } = inherited;
+        for id in image.nameless() {
             let name = format!("lost.name.{id}");
             self.recovered
                 .notes
                 .push(format!("{}: the name of a destination is lost, it is called {name}", lane.name()));
-            live.defined(id, &name);
+            image.destinations.insert(id, name);
         }
-        for (id, name) in live.destinations() {
-            lane.define(id, name).map_err(too_small)?;
+        lane.segments = image.segments;
+        for (id, name) in &image.destinations {
+            lane.define(*id, name).map_err(too_small)?;
         }
-        lane.segments.set_live(&live.per_segment());
-        self.report(identity.number as u8 - 1, &lane, live, &scanned);
-        self.recovered.notes.extend(scanned.notes);
-        self.lanes.push(lane);
-        self.inheritances.push(Inheritance { own_first_lsn, pieces, gaps });
-        Ok(())
-    }
-
-    fn report(&mut self, store: u8, lane: &Lane, live: Live, scanned: &crate::scan::Scanned) {
-        let backlog: VecDeque<RecoveredMessage> = live.recovered(store).collect();
-        let recovered = &mut self.recovered;
-        recovered.bytes += scanned.bytes_read;
-        recovered.segments += scanned.segments_read;
-        recovered.messages += backlog.len() as u64;
-        recovered.destinations.extend(lane.destinations().map(|(id, name)| RecoveredDestination {
+        let store = identity.number as u8 - 1;
+        let backlog = Backlog::new(store, &lane);
+        self.recovered.bytes += scanned.bytes_read;
+        self.recovered.segments += scanned.segments_read;
+        self.recovered.messages += lane.segments.live_count();
+        self.recovered.destinations.extend(lane.destinations().map(|(id, name)| RecoveredDestination {
             store,
             id,
             name: name.to_owned(),
-            has_backlog: backlog.iter().any(|message| message.destination == id),
+            has_backlog: backlog.may_hold(id),
         }));
+        self.recovered.notes.extend(scanned.notes);
+        self.lanes.push(lane);
         self.backlogs.push(backlog);
+        self.inheritances.push(Inheritance { own_first_lsn, pieces, gaps, checkpoints });
+        Ok(())
+    }
+
+    /// The checkpoints of each lane that were found, newest first.
+    pub(crate) fn checkpoints(&self) -> Vec<Vec<CheckpointRecord>> {
+        self.inheritances.iter().map(|inheritance| inheritance.checkpoints.clone()).collect()
     }
 
     /// Declares the ends of all older epochs. To be called when all that was copied is durable.
@@ -130,6 +123,12 @@ impl Takeover {
         seal.encode(&mut body);
         let metadata = &mut self.lanes[0];
         let file = metadata.name().to_owned();
+        // Before the SEAL, so that whoever finds it finds them.
+        for record in self.inheritances.iter().flat_map(|inheritance| inheritance.checkpoints.iter().rev()) {
+            metadata
+                .append_record(CHECKPOINT_RECORD_BYTES_MAX, |out| format::put_checkpoint(out, record))
+                .map_err(|_| StoreError::SegmentsTooSmall { file: file.clone() })?;
+        }
         let bytes = body.len() + RECORD_HEADER_BYTES + BATCH_HEADER_BYTES;
         metadata
             .append_record(bytes, |out| format::put_seal(out, &seal))
@@ -144,7 +143,7 @@ fn copy(lane: &mut Lane, inherited: &mut Inherited) -> Result<(), Refused> {
         held.records(|lsn, record| {
             if copied.is_ok() {
                 lane.skip_to(lsn);
-                copied = copy_record(lane, &mut inherited.live, lsn, record);
+                copied = copy_record(lane, &mut inherited.image.destinations, lsn, record);
             }
         });
         copied?;
@@ -153,29 +152,30 @@ fn copy(lane: &mut Lane, inherited: &mut Inherited) -> Result<(), Refused> {
     Ok(())
 }
 
-fn copy_record(lane: &mut Lane, live: &mut Live, lsn: u64, record: Record<'_>) -> Result<(), Refused> {
+fn copy_record(
+    lane: &mut Lane,
+    names: &mut BTreeMap<u32, String>,
+    lsn: u64,
+    record: Record<'_>,
+) -> Result<(), Refused> {
     let copied = match record {
         Record::Publish { key, destinations, payload, .. } => {
             let ids: Vec<u32> = destinations.iter().collect();
-            let appended = lane.copy_publish(&ids, key, payload)?;
-            live.published(appended.lsn, appended.location, key, ids.into_iter());
-            appended.lsn
+            lane.copy_publish(&ids, key, payload)?.lsn
         }
         Record::Acknowledge(ranges) => {
-            for (first, last) in &ranges {
-                live.acknowledged(*first, *last, |location| lane.cache.released(location));
-            }
+            ranges.iter().for_each(|(from, to)| lane.segments.removed(*from, *to));
             let bytes = RECORD_HEADER_BYTES + RANGE_BYTES * ranges.len();
             lane.append_record(bytes, |out| {
                 format::put_acknowledge(out, &ranges);
             })?
         }
         Record::Destination { id, name } => {
-            live.defined(id, name);
+            names.insert(id, name.to_owned());
             lane.append_record(RECORD_HEADER_BYTES + 4 + name.len(), |out| format::put_destination(out, id, name))?
         }
         // A clean end has no meaning any more; it is kept for its sequence number. Metadata never lies in a data lane.
-        Record::End | Record::Seal(_) | Record::Serving(_) | Record::Unlink(_) => {
+        Record::End | Record::Seal(_) | Record::Serving(_) | Record::Unlink(_) | Record::Checkpoint(_) => {
             lane.append_record(RECORD_HEADER_BYTES, format::put_end)?
         }
     };

@@ -116,6 +116,19 @@ impl Tally {
     }
 }
 
+fn acknowledge_all(world: &mut World) -> Result<(), String> {
+    let now = world.now;
+    let node = world.nodes[0].as_mut().ok_or("a node")?;
+    for store in 0..2u8 {
+        for message in std::mem::take(&mut node.live[usize::from(store)]) {
+            let lsn =
+                node.store.acknowledge(now, store, message.lsn, message.location).map_err(|why| why.to_string())?;
+            world.model.acknowledged(node.epoch, store, lsn, message.id);
+        }
+    }
+    Ok(())
+}
+
 /// The workload, from a seed; one process at first, another takes over from it.
 fn workload(seed: u64, mutant: Mutant) -> Result<Tally, String> {
     let disk = SimConfig { slow_per_million: 0, latency_ns_min: 20_000, ..SimConfig::default() };
@@ -128,6 +141,9 @@ fn workload(seed: u64, mutant: Mutant) -> Result<Tally, String> {
     world.kill(0);
     tally.until_serving(&mut world)?;
     tally.run(&mut world, MS)?;
+    // With nothing live left, what the checkpoints cover is unlinked.
+    acknowledge_all(&mut world)?;
+    tally.run(&mut world, 2 * MS)?;
     // A clean stop, and the epoch after it.
     world.nodes[0].as_mut().ok_or("a node")?.store.stop(world.now);
     tally.run(&mut world, MS)?;
@@ -135,7 +151,8 @@ fn workload(seed: u64, mutant: Mutant) -> Result<Tally, String> {
     tally.run(&mut world, MS / 4)?;
     let paths = world.disk.paths();
     let is_there = |part: &str| paths.iter().any(|path| path.to_string_lossy().contains(part));
-    if !is_there("sync-msgs.db/segment.2.") || is_there("segment.1.") {
+    let is_rolled = is_there("sync-msgs.db/segment.2.") && is_there("checkpoint.2.") && is_there("/index.");
+    if !is_rolled || is_there("sync-msgs.db/segment.1.") {
         return Err(format!("nothing was rolled or unlinked: {paths:?}"));
     }
     if world.takeovers < 3 || world.stopped != 1 || !world.failures.is_empty() {

@@ -150,6 +150,18 @@ fn unlink() -> Unlink {
     Unlink { lane: "sync-msgs.db".into(), epoch: 3, sequence: 4, first_lsn: 90 }
 }
 
+fn index() -> Index {
+    let mut index = Index::default();
+    index.push(300, (4200, 1000), KEY, [1, 300].into_iter());
+    index.push(302, (5300, 7), KEY, [1, 300].into_iter());
+    index
+}
+
+fn checkpoint() -> CheckpointRecord {
+    let position = Position { epoch: 4, sequence: 6, lsn: 1 << 33 };
+    CheckpointRecord { lane: "sync-msgs.db".into(), epoch: 4, attempt: 9, number: 1, sequence: 2, position }
+}
+
 const KEY: MessageKey = MessageKey { expires_at_ms: 0x1122_3344_5566_7788, priority: 7, flags: 0x55 };
 
 /// One sample of each structure, in the order of the document.
@@ -189,6 +201,9 @@ fn samples() -> Vec<(&'static str, BytesMut)> {
         ("SERVING", of(&|out| put_serving(out, 3))),
         ("UNLINK", of(&|out| put_intent(out, &unlink()))),
         ("END", of(&|out| put_end(out))),
+        ("Table header", of(&|out| TableHeader::new(TableKind::Index, identity(), b"body").encode(out))),
+        ("Index", of(&|out| out.extend_from_slice(index().body()))),
+        ("CHECKPOINT", of(&|out| put_checkpoint(out, &checkpoint()))),
     ]
 }
 
@@ -260,6 +275,7 @@ fn what_is_written_reads_back() {
     read("Acknowledge", Record::Acknowledge(vec![(3, 4), (6, 6)]));
     read("Destination", Record::Destination { id: 0x0102_0304, name: "orders" });
     read("SEAL", Record::Seal(seal()));
+    read("CHECKPOINT", Record::Checkpoint(checkpoint()));
     read("SERVING", Record::Serving(3));
     read("UNLINK", Record::Unlink(unlink()));
     read("END", Record::End);
@@ -296,8 +312,8 @@ fn any_flipped_bit_of_a_block_shows_and_no_garbage_is_taken() {
 #[test]
 fn a_newer_version_is_told_apart_from_damage() {
     let mut bytes = sample("Segment header");
-    bytes[12] = 2;
+    bytes[12] = FORMAT_VERSION as u8 + 1;
     let checksum = crc32c::crc32c(&bytes[12..]);
     bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
-    assert_eq!(SegmentHeader::decode(&bytes), Err(BlockError::TooNew(2)));
+    assert_eq!(SegmentHeader::decode(&bytes), Err(BlockError::TooNew(FORMAT_VERSION + 1)));
 }

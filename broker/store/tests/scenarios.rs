@@ -219,6 +219,7 @@ fn a_full_disk_refuses_messages_takes_acknowledgements_and_recovers_with_space()
     // A start without a standby's spares needs room for two segments per store, and says so.
     world.restarts = false;
     world.crash();
+    world.disk.set_capacity(world.disk.used_bytes() + (64 << 10));
     world.start(0);
     expect(world.run_for(50 * MS), "start on a full disk");
     assert!(world.failures[0].contains("preparing a claim"), "{:?}", world.failures);
@@ -362,7 +363,7 @@ fn space_is_bounded_under_steady_turnover() {
         most = most.max(paths.filter(|path| path.contains("sync-msgs.db/")).count());
     }
     assert!(world.model.confirmed > 5_000);
-    assert!(most <= 2 * 6, "{most} files of two stores, each of which needs four or five");
+    assert!(most <= 2 * 8, "{most} files of two stores, each of which needs about seven");
 }
 
 #[test]

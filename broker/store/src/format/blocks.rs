@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use disk::BLOCK_SIZE;
 
 /// Fills up a block and puts the checksum of everything behind it at offset 8.
-fn finish_block(out: &mut BytesMut, start: usize) {
+pub(super) fn finish_block(out: &mut BytesMut, start: usize) {
     assert!(out.len() - start <= BLOCK_SIZE, "a block holds what is written to it");
     out.resize(start + BLOCK_SIZE, 0);
     let checksum = crc32c::crc32c(&out[start + 12..]);
@@ -25,7 +25,7 @@ pub enum BlockError {
     TooNew(u16),
 }
 
-fn open_block(block: &[u8], magic: [u8; 8]) -> Result<Fields<'_>, BlockError> {
+pub(super) fn open_block(block: &[u8], magic: [u8; 8]) -> Result<Fields<'_>, BlockError> {
     let block = block.get(..BLOCK_SIZE).ok_or(BlockError::Damaged)?;
     let mut fields = Fields(block);
     let found = fields.bytes(8).ok_or(BlockError::Damaged)?;

@@ -3,7 +3,7 @@
 //! Owns their bodies, SEAL and intents included. The batch around them is in `format.rs`.
 
 use super::{
-    Fields, PAYLOAD_CHECKSUM_BYTES, PUBLISH_FIXED_BYTES, RANGE_BYTES, RECORD_ALIGNMENT, RECORD_HEADER_BYTES,
+    Fields, PAYLOAD_CHECKSUM_BYTES, PUBLISH_FIXED_BYTES, Position, RANGE_BYTES, RECORD_ALIGNMENT, RECORD_HEADER_BYTES,
     SegmentIdentity, kind, put_text,
 };
 use crate::MessageKey;
@@ -129,15 +129,31 @@ pub struct Unlink {
     pub first_lsn: u64,
 }
 
+/// Tells of a checkpoint: durable, name included, before this record was issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointRecord {
+    /// Folder name of the lane.
+    pub lane: String,
+    /// Who wrote it.
+    pub epoch: u64,
+    /// Its attempt.
+    pub attempt: u128,
+    /// The lane's number in that epoch.
+    pub number: u16,
+    /// 1, 2, 3 ... within epoch and lane.
+    pub sequence: u32,
+    /// Where the journal goes on.
+    pub position: Position,
+}
+
 /// Ids of destinations, as they lie in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destinations<'a>(&'a [u8]);
 
 impl Destinations<'_> {
     /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = u32> {
-        let mut fields = Fields(self.0);
-        std::iter::from_fn(move || fields.u32())
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = u32> + Clone {
+        self.0.chunks_exact(4).map(|id| id.try_into().map(u32::from_le_bytes).expect("four bytes"))
     }
 }
 
@@ -170,6 +186,8 @@ pub enum Record<'a> {
     Serving(u64),
     /// An intent.
     Unlink(Unlink),
+    /// A checkpoint is installed.
+    Checkpoint(CheckpointRecord),
     /// Clean stop.
     End,
 }
@@ -262,7 +280,28 @@ pub fn put_serving(out: &mut BytesMut, epoch: u64) {
     finish_record(out, start);
 }
 
-/// Appends an intent to unlink.
+/// Appends the record of a checkpoint.
+pub fn put_checkpoint(out: &mut BytesMut, checkpoint: &CheckpointRecord) {
+    let start = record_header(out, kind::CHECKPOINT);
+    put_text(out, &checkpoint.lane);
+    out.put_u64_le(checkpoint.epoch);
+    out.put_u128_le(checkpoint.attempt);
+    out.put_u16_le(checkpoint.number);
+    out.put_u32_le(checkpoint.sequence);
+    out.put_u64_le(checkpoint.position.epoch);
+    out.put_u32_le(checkpoint.position.sequence);
+    out.put_u64_le(checkpoint.position.lsn);
+    finish_record(out, start);
+}
+
+fn read_checkpoint(mut body: Fields<'_>) -> Option<CheckpointRecord> {
+    let (lane, epoch, attempt) = (body.text()?, body.u64()?, body.u128()?);
+    let (number, sequence) = (body.u16()?, body.u32()?);
+    let position = Position { epoch: body.u64()?, sequence: body.u32()?, lsn: body.u64()? };
+    Some(CheckpointRecord { lane, epoch, attempt, number, sequence, position })
+}
+
+/// Appends an intent to unlink, as format version 1 did.
 pub fn put_intent(out: &mut BytesMut, unlink: &Unlink) {
     let start = record_header(out, kind::UNLINK);
     put_text(out, &unlink.lane);
@@ -305,6 +344,7 @@ fn read_body<'a>(kind: u8, mut body: Fields<'a>, whole: &'a [u8]) -> Option<Reco
             let (lane, epoch) = (body.text()?, body.u64()?);
             Some(Record::Unlink(Unlink { lane, epoch, sequence: body.u32()?, first_lsn: body.u64()? }))
         }
+        kind::CHECKPOINT => read_checkpoint(body).map(Record::Checkpoint),
         kind::END => Some(Record::End),
         _ => None,
     }

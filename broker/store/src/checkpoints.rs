@@ -1,0 +1,308 @@
+//! Checkpoints of the lanes, written beside the data path: recovery reads the newest one and the journal behind it.
+//!
+//! A checkpoint stands at the start of a segment. Everything before it is described by bitmaps of live messages and by
+//! one index file per segment, which is written once; so a checkpoint of millions of messages takes a bit for each.
+//! Owns when one is written and the order of steps: indices, bitmaps, all of it confirmable, file, record, the record
+//! confirmable (rule 16). Dead segments are `space`'s business; the bytes are `format`'s.
+//!
+//! The bitmaps are taken in pieces while records go on being admitted. That is right because recovery repeats all
+//! records from the position on: one that was already counted changes nothing.
+
+use crate::StoreError;
+use crate::format::{self, Checkpoint, CheckpointRecord, Position, SegmentIdentity, TableKind};
+use crate::lane::Lane;
+use crate::recover::CHECKPOINTS_KEPT;
+use crate::segments::IndexPlace;
+use crate::shared::{Shared, while_doing};
+use crate::tables::{self, NewTable};
+use crate::task::Task;
+use bytes::BytesMut;
+use disk::{DiskError, Nanos};
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Bytes that the record of a checkpoint takes at most: a name and some numbers.
+pub(crate) const CHECKPOINT_RECORD_BYTES_MAX: usize = 256;
+
+/// Bytes of bitmaps that are taken at a time, so that the loop does not pause for longer than some 50 us.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// So many dead segments are worth another checkpoint.
+const DEAD_COUNT_MIN: usize = 2;
+
+/// After a disk that was full the next attempt waits so long.
+const RETRY_AFTER: Nanos = 1_000_000_000;
+
+/// How far the next checkpoint of a lane is.
+#[derive(Debug)]
+enum Step {
+    /// Waits for the lane to enter another segment.
+    Idle,
+    /// Waits until the disk may have space again.
+    Waiting {
+        until: Nanos,
+    },
+    /// Writes the index of a segment.
+    Indexing {
+        segment: u32,
+        task: Task<Result<(), DiskError>>,
+    },
+    /// Takes the bitmaps, up to this segment.
+    Taking {
+        next: u32,
+        body: BytesMut,
+    },
+    /// What was taken must be confirmable.
+    Confirming {
+        through: u64,
+        body: BytesMut,
+    },
+    Writing {
+        task: Task<Result<(), DiskError>>,
+    },
+    /// The record of the metadata with this number must be confirmable.
+    Recording {
+        lsn: u64,
+    },
+    /// The checkpoint that is not needed any more goes.
+    Removing {
+        task: Task<Result<(), DiskError>>,
+    },
+}
+
+#[derive(Debug)]
+struct OfLane {
+    /// Newest first.
+    installed: VecDeque<CheckpointRecord>,
+    /// The one in the making.
+    position: Position,
+    sequence: u32,
+    step: Step,
+}
+
+/// The checkpoints of all data lanes; the metadata needs none.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    shared: Rc<Shared>,
+    lanes: Vec<OfLane>,
+}
+
+impl Checkpoints {
+    /// `found`: those that recovery found of each lane, newest first.
+    pub(crate) fn new(shared: &Rc<Shared>, found: Vec<Vec<CheckpointRecord>>) -> Self {
+        let lanes = found.into_iter().map(|installed| OfLane {
+            installed: installed.into(),
+            position: Position::default(),
+            sequence: 0,
+            step: Step::Idle,
+        });
+        Self { shared: shared.clone(), lanes: lanes.collect() }
+    }
+
+    /// The files of the installed checkpoints.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.lanes.iter().flat_map(|lane| lane.installed.iter()).map(|record| path(&self.shared, record)).collect()
+    }
+
+    /// Before this sequence number no segment of lane `index` is read again to know what is live: a dead one may go.
+    /// On a full disk the newest checkpoint has to do, since space matters more than a second way back.
+    pub(crate) fn covered(&self, index: usize, lane: &Lane) -> u64 {
+        let installed = &self.lanes[index - 1].installed;
+        let kept = if lane.is_disk_full { installed.front() } else { installed.get(CHECKPOINTS_KEPT - 1) };
+        kept.map_or(0, |record| record.position.lsn)
+    }
+
+    /// When to call `run` although nothing completed.
+    pub(crate) fn next_timeout(&self, now: Nanos) -> Option<Nanos> {
+        let times = self.lanes.iter().filter_map(|lane| match lane.step {
+            Step::Taking { .. } => Some(now),
+            Step::Waiting { until } => Some(until),
+            _ => None,
+        });
+        times.min()
+    }
+
+    /// Goes on with whatever can. `lanes`: all, the metadata first.
+    pub(crate) fn run(&mut self, now: Nanos, lanes: &mut [Lane]) -> Result<(), StoreError> {
+        let Some((metadata, lanes)) = lanes.split_first_mut() else { return Ok(()) };
+        for (state, lane) in self.lanes.iter_mut().zip(lanes) {
+            // A step at a time, until one has to wait.
+            while state.run(now, &self.shared, metadata, lane)? {}
+        }
+        Ok(())
+    }
+}
+
+fn path(shared: &Shared, record: &CheckpointRecord) -> PathBuf {
+    shared.names.checkpoint(&record.lane, record.epoch, record.attempt, record.sequence)
+}
+
+/// A full disk is waited for; anything else ends the owner.
+fn or_wait(result: Result<(), DiskError>) -> Result<bool, StoreError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Ok(false),
+        Err(error) => Err(while_doing("writing a checkpoint")(error)),
+    }
+}
+
+impl OfLane {
+    /// One step. False: it waits.
+    fn run(
+        &mut self,
+        now: Nanos,
+        shared: &Rc<Shared>,
+        metadata: &mut Lane,
+        lane: &mut Lane,
+    ) -> Result<bool, StoreError> {
+        match std::mem::replace(&mut self.step, Step::Idle) {
+            Step::Idle => return Ok(self.begin(shared, lane)),
+            Step::Waiting { until } if now < until => self.step = Step::Waiting { until },
+            Step::Waiting { .. } => return Ok(true),
+            Step::Indexing { segment, mut task } => match task.poll() {
+                Some(written) => {
+                    if or_wait(written)? {
+                        let by = lane.identity.epoch;
+                        if let Some(segment) = lane.segments.get_mut(segment) {
+                            segment.index = IndexPlace::File { by };
+                        }
+                    } else {
+                        self.step = Step::Waiting { until: now + RETRY_AFTER };
+                    }
+                    return Ok(true);
+                }
+                None => self.step = Step::Indexing { segment, task },
+            },
+            Step::Taking { next, body } => {
+                self.take(lane, next, body);
+                return Ok(matches!(self.step, Step::Confirming { .. }));
+            }
+            Step::Confirming { through, body } if lane.confirmable() < through => {
+                self.step = Step::Confirming { through, body };
+            }
+            Step::Confirming { body, .. } => {
+                self.write(shared, lane, body);
+                return Ok(true);
+            }
+            Step::Writing { mut task } => match task.poll() {
+                Some(written) if or_wait(written.clone())? => return Ok(self.record(now, metadata, lane)),
+                Some(_) => self.step = Step::Waiting { until: now + RETRY_AFTER },
+                None => self.step = Step::Writing { task },
+            },
+            Step::Recording { lsn } if metadata.confirmable() < lsn => self.step = Step::Recording { lsn },
+            Step::Recording { .. } => return Ok(self.installed(shared, lane)),
+            Step::Removing { mut task } => match task.poll() {
+                Some(removed) => {
+                    removed.map_err(while_doing("removing a checkpoint"))?;
+                    return Ok(true);
+                }
+                None => self.step = Step::Removing { task },
+            },
+        }
+        Ok(false)
+    }
+
+    /// Begins if the lane is in another segment than at the last checkpoint: with an index that is missing, or with
+    /// the bitmaps.
+    fn begin(&mut self, shared: &Rc<Shared>, lane: &Lane) -> bool {
+        let Some(position) = lane.position() else { return false };
+        let is_known = self.installed.front().is_some_and(|newest| newest.position == position);
+        let oldest = self.installed.get(CHECKPOINTS_KEPT - 1);
+        let is_oldest_known = oldest.is_some_and(|oldest| oldest.position == position);
+        // Another one at the same place lets go of what lies before it, if that is worth it.
+        if is_known && (is_oldest_known || lane.segments.dead_count(position.lsn) < DEAD_COUNT_MIN) {
+            return false;
+        }
+        self.position = position;
+        let before = lane.segments.iter().take_while(|(_, segment)| segment.first_lsn < position.lsn);
+        for (number, segment) in before.filter(|(_, segment)| segment.live_count() > 0) {
+            let IndexPlace::Memory(index) = &segment.index else { continue };
+            let (path, identity) = lane.index_of(segment, lane.identity.epoch);
+            let body = BytesMut::from(index.body());
+            let table = NewTable { kind: TableKind::Index, identity, lane: lane.name().to_owned(), path, body };
+            self.step = Step::Indexing { segment: number, task: Task::new(tables::write(shared.clone(), table)) };
+            return true;
+        }
+        let destinations = lane.destinations().map(|(id, name)| (id, name.to_owned())).collect();
+        let head = Checkpoint { position, destinations, segments: Vec::new() };
+        let mut body = BytesMut::new();
+        head.encode_head(&mut body);
+        self.step = Step::Taking { next: 0, body };
+        true
+    }
+
+    /// Takes some of the bitmaps.
+    fn take(&mut self, lane: &Lane, next: u32, mut body: BytesMut) {
+        let limit = body.len() + PIECE_BYTES;
+        let before = lane.segments.iter().skip_while(|(number, _)| *number < next);
+        let mut before = before.take_while(|(_, segment)| segment.first_lsn < self.position.lsn);
+        while body.len() < limit {
+            let Some((number, segment)) = before.next() else {
+                self.step = Step::Confirming { through: lane.next_lsn() - 1, body };
+                return;
+            };
+            // The journal behind the checkpoint before this one may be read again, so its segments are named even if
+            // nothing in them is live.
+            let is_kept = self.installed.front().is_none_or(|previous| segment.first_lsn >= previous.position.lsn);
+            if (segment.live_count() > 0 || is_kept)
+                && let Some(found) = lane.segments.checkpoint(number)
+            {
+                found.encode(&mut body);
+            }
+            self.step = Step::Taking { next: number + 1, body: BytesMut::new() };
+        }
+        if let Step::Taking { body: slot, .. } = &mut self.step {
+            *slot = body;
+        }
+    }
+
+    fn write(&mut self, shared: &Rc<Shared>, lane: &Lane, body: BytesMut) {
+        self.sequence += 1;
+        let record = self.next_record(lane);
+        let identity = SegmentIdentity {
+            store_id: lane.identity.store_id,
+            epoch: record.epoch,
+            attempt: record.attempt,
+            lane: record.number,
+            sequence: record.sequence,
+        };
+        let path = path(shared, &record);
+        let table = NewTable { kind: TableKind::Checkpoint, identity, lane: record.lane, path, body };
+        self.step = Step::Writing { task: Task::new(tables::write(shared.clone(), table)) };
+    }
+
+    fn next_record(&self, lane: &Lane) -> CheckpointRecord {
+        CheckpointRecord {
+            lane: lane.name().to_owned(),
+            epoch: lane.identity.epoch,
+            attempt: lane.identity.attempt,
+            number: lane.identity.number,
+            sequence: self.sequence,
+            position: self.position,
+        }
+    }
+
+    /// The file is there under its name: tells of it.
+    fn record(&mut self, now: Nanos, metadata: &mut Lane, lane: &Lane) -> bool {
+        let record = self.next_record(lane);
+        match metadata.append_record(CHECKPOINT_RECORD_BYTES_MAX, |out| format::put_checkpoint(out, &record)) {
+            Ok(lsn) => self.step = Step::Recording { lsn },
+            // The metadata has no room yet. The file that nobody will hear of is swept up by the next epoch.
+            Err(_) => self.step = Step::Waiting { until: now + RETRY_AFTER },
+        }
+        false
+    }
+
+    fn installed(&mut self, shared: &Rc<Shared>, lane: &Lane) -> bool {
+        self.installed.push_front(self.next_record(lane));
+        let oldest = (self.installed.len() > CHECKPOINTS_KEPT).then(|| self.installed.pop_back()).flatten();
+        if let Some(record) = oldest {
+            let shared = shared.clone();
+            let path = path(&shared, &record);
+            self.step = Step::Removing { task: Task::new(async move { shared.port.unlink(&path).await }) };
+        }
+        true
+    }
+}

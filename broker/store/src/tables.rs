@@ -1,0 +1,94 @@
+//! Index and checkpoint files: writing one under its final name, durably, and reading one back.
+//!
+//! Owns the order temporary file, content durable, name, name durable (rule 16). What is in them is `format`'s and
+//! `checkpoints`' business. A table is never changed once it has its name.
+
+use crate::StoreError;
+use crate::format::{BlockError, FORMAT_VERSION, SegmentIdentity, TableHeader, TableKind};
+use crate::shared::{CHUNK_BYTES, Shared, while_doing};
+use crate::spares::create_locked;
+use bytes::{Bytes, BytesMut};
+use disk::{BLOCK_SIZE, DiskError, OpenMode};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// A table that is to be written.
+#[derive(Debug)]
+pub(crate) struct NewTable {
+    pub(crate) kind: TableKind,
+    pub(crate) identity: SegmentIdentity,
+    /// Folder name of the lane.
+    pub(crate) lane: String,
+    pub(crate) path: PathBuf,
+    pub(crate) body: BytesMut,
+}
+
+/// Writes a table and gives it its name.
+pub(crate) async fn write(shared: Rc<Shared>, table: NewTable) -> Result<(), DiskError> {
+    let NewTable { kind, identity, lane, path, body } = table;
+    let file = create_locked(&shared, |number| shared.names.table(&lane, shared.process, number)).await?;
+    let header = TableHeader::new(kind, identity, &body);
+    let written = async {
+        let mut block = shared.buffer(BLOCK_SIZE);
+        header.encode(&mut block);
+        file.start_write(0, block.freeze(), false).await?;
+        for (index, chunk) in body.chunks(CHUNK_BYTES).enumerate() {
+            let padded = chunk.len().next_multiple_of(BLOCK_SIZE);
+            let mut buffer = shared.buffer(padded);
+            buffer.extend_from_slice(chunk);
+            buffer.resize(padded, 0);
+            file.start_write((BLOCK_SIZE + index * CHUNK_BYTES) as u64, buffer.freeze(), false).await?;
+        }
+        file.sync().await?;
+        shared.port.link(file.path(), &path).await?;
+        shared.port.sync_dir(&shared.names.lane(&lane)).await
+    };
+    let written = written.await;
+    shared.port.unlink(file.path()).await?;
+    written
+}
+
+/// Reads a table's body. The inner error is damage: what is wrong with the file.
+pub(crate) async fn read(
+    shared: &Rc<Shared>,
+    kind: TableKind,
+    identity: SegmentIdentity,
+    path: PathBuf,
+) -> Result<Result<Bytes, &'static str>, StoreError> {
+    let failed = || while_doing("reading an index or a checkpoint");
+    let file = match shared.port.open(path.clone(), OpenMode::Read).await {
+        Ok(file) => file,
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(Err("the file is missing")),
+        Err(error) => return Err(failed()(error)),
+    };
+    // Direct reads are whole blocks even where a damaged file ends within one.
+    let first = file.opened_len().min(CHUNK_BYTES as u64).next_multiple_of(BLOCK_SIZE as u64) as usize;
+    let mut bytes = file.read(0, first).await.map_err(failed())?;
+    let header = match TableHeader::decode(kind, &bytes) {
+        Ok(header) if header.identity == identity => header,
+        Ok(_) => return Ok(Err("the file is another one than it should be")),
+        Err(BlockError::Damaged) => return Ok(Err("the header does not read")),
+        Err(BlockError::TooNew(found)) => return Err(StoreError::TooNew { path, found, known: FORMAT_VERSION }),
+    };
+    if file.opened_len() < header.file_bytes() {
+        return Ok(Err("the file is shorter than its header says"));
+    }
+    if (bytes.len() as u64) < header.file_bytes() {
+        let mut all = BytesMut::with_capacity(header.file_bytes() as usize);
+        all.extend_from_slice(&bytes);
+        let rest: Vec<_> = (bytes.len() as u64..header.file_bytes())
+            .step_by(CHUNK_BYTES)
+            .map(|offset| file.start_read(offset, CHUNK_BYTES.min((header.file_bytes() - offset) as usize)))
+            .collect();
+        for ticket in rest {
+            all.extend_from_slice(&crate::port::data(ticket.await.map_err(failed())?).map_err(failed())?);
+        }
+        bytes = all.freeze();
+    }
+    let end = BLOCK_SIZE + header.body_bytes as usize;
+    if bytes.len() < end || !header.is_whole(&bytes[BLOCK_SIZE..end]) {
+        return Ok(Err("the content does not match its checksum"));
+    }
+    Ok(Ok(bytes.slice(BLOCK_SIZE..end)))
+}
