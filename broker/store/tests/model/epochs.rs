@@ -8,6 +8,7 @@ use crate::reduce::reduce;
 use crate::state::{EPOCHS, Name, Phase, Process, Row, State, Write};
 use crate::steps::{Step, Turn, possible};
 use stateright::{Model, Property};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How far the exploration goes.
 #[derive(Clone, Copy, Debug)]
@@ -19,21 +20,38 @@ pub(crate) struct Bounds {
     pub(crate) lsns: u8,
     /// Whether messages are acknowledged and segments removed.
     pub(crate) removes: bool,
+    /// Whether checkpoints are written.
+    pub(crate) checkpoints: bool,
 }
 
 /// The model.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Epochs {
     pub(crate) bounds: Bounds,
     pub(crate) mutant: Mutant,
     /// Whether states are made equal that cannot behave differently.
     pub(crate) reduces: bool,
+    has_failed: AtomicBool,
+}
+
+impl Epochs {
+    pub(crate) fn new(bounds: Bounds, mutant: Mutant, reduces: bool) -> Self {
+        Self { bounds, mutant, reduces, has_failed: AtomicBool::new(false) }
+    }
+
+    /// Lets the first violation through and no later one: the checker keeps the last that it is told of, which need not
+    /// have the shortest trace.
+    pub(crate) fn judge(&self, holds: bool) -> bool {
+        holds || self.has_failed.swap(true, Ordering::Relaxed)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
     Data,
     Meta,
+    /// The file of a checkpoint.
+    Checkpoint,
 }
 
 /// A step of a process or of the storage.
@@ -79,6 +97,9 @@ impl Model for Epochs {
                 actions.extend((1..=self.bounds.lsns).map(|lsn| Action::Take(index as u8, Step::Acknowledge { lsn })));
                 actions.extend([Step::Declare, Step::Unlink].map(|step| Action::Take(index as u8, step)));
             }
+            if self.bounds.checkpoints && process.phase == Phase::Serving {
+                actions.extend([Step::Checkpoint, Step::Install].map(|step| Action::Take(index as u8, step)));
+            }
             if self.bounds.removes && matches!(process.phase, Phase::Sealing | Phase::Serving) {
                 actions.push(Action::Take(index as u8, Step::Sweep));
             }
@@ -87,7 +108,8 @@ impl Model for Epochs {
             let is_owned = state.processes.iter().any(|process| process.row == number);
             let data = row.data.iter().map(|batch| (Lane::Data, batch.write)).zip(0..);
             let meta = row.meta.iter().map(|(write, _)| (Lane::Meta, *write)).zip(0..);
-            for ((lane, write), at) in data.chain(meta) {
+            let checkpoint = ((Lane::Checkpoint, row.checkpoint), 0);
+            for ((lane, write), at) in data.chain(meta).chain([checkpoint]) {
                 if write == Write::InFlight {
                     actions.push(Action::Land { row: number, lane, at });
                 }
@@ -119,12 +141,10 @@ impl Model for Epochs {
             Action::Complete { row, lane, at } => *write(next.row_mut(row), lane, at) = Write::Durable,
             Action::LandMark { slot } => *next.mark_mut(slot) = Write::Cached,
             Action::LoseCache => lose_cache(&mut next),
-            Action::LosePower { kept } => lose_power(&mut next, kept)?,
+            Action::LosePower { kept } => lose_power(&mut next, kept, self.mutant)?,
         }
-        // A violation is not hidden: what reduction forgets was checked.
-        if self.reduces && self.properties().iter().all(|property| (property.condition)(self, &next)) {
-            reduce(&mut next, self.bounds.removes, self.mutant == Mutant::ReadBeyondEnds);
-            next.processes.sort_unstable();
+        if self.reduces {
+            reduce(&mut next, self);
         }
         (next != *state).then_some(next)
     }
@@ -138,6 +158,7 @@ fn write(row: &mut Row, lane: Lane, at: u8) -> &mut Write {
     match lane {
         Lane::Data => &mut row.data[usize::from(at)].write,
         Lane::Meta => &mut row.meta[usize::from(at)].0,
+        Lane::Checkpoint => &mut row.checkpoint,
     }
 }
 
@@ -146,28 +167,36 @@ fn lose_cache(state: &mut State) {
     for row in &mut state.rows {
         row.data.iter_mut().for_each(|batch| batch.write.lose());
         row.meta.iter_mut().for_each(|(write, _)| write.lose());
+        row.checkpoint.lose();
     }
 }
 
 /// All processes end, and of the names that were not synced `kept` stay. `None`: that is no choice here.
-fn lose_power(state: &mut State, kept: u8) -> Option<()> {
+fn lose_power(state: &mut State, kept: u8, mutant: Mutant) -> Option<()> {
     lose_cache(state);
-    state.processes.iter_mut().for_each(|process| *process = Process::default());
+    let lives_on = mutant == Mutant::StorageTakesNames;
+    if !lives_on {
+        state.processes.iter_mut().for_each(|process| *process = Process::default());
+    }
     for (index, name) in state.owners.iter_mut().enumerate() {
         let is_kept = kept >> index & 1 == 1;
         match name {
             Name::Linked if is_kept => *name = Name::Synced,
+            Name::Linked if lives_on && state.rows[EPOCHS - 1].epoch != 0 => return None,
             Name::Linked => {
                 *name = Name::Absent;
                 let lost = std::mem::take(&mut state.rows[index]);
                 // What it served stays true.
-                if lost.has_served && state.rows[EPOCHS - 1].epoch == 0 {
+                if (lost.has_served || lives_on) && state.rows[EPOCHS - 1].epoch == 0 {
                     state.rows[EPOCHS - 1] = lost;
+                    let owners = state.processes.iter_mut().filter(|process| usize::from(process.row) == index + 1);
+                    owners.for_each(|process| process.row = EPOCHS as u8);
                 }
             }
             _ if is_kept => return None,
             _ => {}
         }
     }
+    state.processes.sort_unstable();
     Some(())
 }

@@ -13,6 +13,8 @@ pub(crate) enum Mutant {
     OwnNameNotSynced,
     /// 6: the predecessor's name is not synced before the owner's is made.
     OlderNameNotSynced,
+    /// The assumptions: a storage that loses names that were not synced ends no process.
+    StorageTakesNames,
     /// 7: the epoch below is read while the mark is on its way.
     ReadBeforeMark,
     /// 7: the epoch below is read when the mark can be seen, durable or not.
@@ -57,6 +59,10 @@ pub(crate) enum Mutant {
     DeadByUnconfirmed,
     /// 16: what the SEAL does not name is removed before the check.
     SweepBeforeCheck,
+    /// 16: a checkpoint holds what was admitted.
+    CheckpointOfUnconfirmed,
+    /// 16: the record of a checkpoint is issued when its file is.
+    InstallBeforeCheckpointIsDurable,
 }
 
 /// How a mutant is found.
@@ -84,7 +90,8 @@ const fn found(
             | Mutant::DeadByUnconfirmed
             | Mutant::SweepBeforeCheck
     );
-    Found { mutant, violates, bounds: Bounds { processes, epochs, lsns, removes }, steps }
+    let checkpoints = matches!(mutant, Mutant::CheckpointOfUnconfirmed | Mutant::InstallBeforeCheckpointIsDurable);
+    Found { mutant, violates, bounds: Bounds { processes, epochs, lsns, removes, checkpoints }, steps }
 }
 
 impl Mutant {
@@ -96,17 +103,18 @@ impl Mutant {
 }
 
 /// Each mutant.
-pub(crate) const MUTANTS: [Found; 25] = [
+pub(crate) const MUTANTS: [Found; 28] = [
     found(Mutant::TakenIsMine, TWO, (2, 3, 2), 20),
     found(Mutant::OwnNameNotSynced, TWO, (2, 3, 2), 21),
     found(Mutant::OlderNameNotSynced, MISSING, (2, 3, 2), 12),
+    found(Mutant::StorageTakesNames, TWO, (2, 2, 1), 21),
     found(Mutant::ReadBeforeMark, LOST, (2, 3, 2), 24),
     found(Mutant::ReadBeforeMarkIsDurable, LOST, (2, 3, 2), 30),
     found(Mutant::MarkOnlyOwnSlot, LOST, (2, 3, 2), 30),
     found(Mutant::WalkEndsAtOnce, LOST, (2, 3, 2), 28),
-    found(Mutant::TakeBehindGap, GAP, (1, 2, 2), 31),
+    found(Mutant::TakeBehindGap, GAP, (1, 2, 2), 29),
     found(Mutant::GapIsDamage, MISSING, (2, 3, 2), 20),
-    found(Mutant::DurableThroughOverGap, MISSING, (1, 2, 3), 25),
+    found(Mutant::DurableThroughOverGap, MISSING, (1, 2, 3), 23),
     found(Mutant::NoSecondLook, MISSING, (2, 3, 2), 21),
     found(Mutant::NoCopy, MISSING, (2, 3, 2), 29),
     found(Mutant::SealBeforeCopiesAreDurable, MISSING, (2, 3, 2), 31),
@@ -122,4 +130,6 @@ pub(crate) const MUTANTS: [Found; 25] = [
     found(Mutant::UnlinkBeforeCheck, MISSING, (2, 3, 2), 38),
     found(Mutant::DeadByUnconfirmed, UNRECOVERED, (1, 3, 3), 44),
     found(Mutant::SweepBeforeCheck, MISSING, (2, 3, 2), 20),
+    found(Mutant::CheckpointOfUnconfirmed, MISSING, (1, 2, 2), 23),
+    found(Mutant::InstallBeforeCheckpointIsDurable, MISSING, (1, 2, 2), 24),
 ];

@@ -12,28 +12,43 @@ pub(crate) const MISSING: &str = "nothing that is needed is missing";
 
 pub(crate) fn properties() -> Vec<Property<Epochs>> {
     vec![
-        Property::always(LOST, |_, state: &State| {
-            pairs(state)
-                .all(|(older, newer)| holds(state, older, newer, older.recovered_through() + 1, older.confirmed))
-        }),
-        Property::always(UNRECOVERED, |_, state: &State| {
-            pairs(state).all(|(older, newer)| holds(state, older, newer, 1, older.recovered_through()))
-        }),
-        Property::always(TWO, |_, state: &State| {
-            let mut epochs: Vec<u8> = served(state).map(|row| row.epoch).collect();
-            epochs.sort_unstable();
-            epochs.windows(2).all(|pair| pair[0] != pair[1])
-        }),
-        Property::always(GAP, |_, state: &State| {
-            served(state).all(|row| {
-                let log = state.log(row);
-                log[1..=usize::from(row.recovered_through())].iter().all(|record| *record != Record::None)
-            })
-        }),
-        Property::always(MISSING, |_, state: &State| {
-            state.processes.iter().all(|process| process.phase != Phase::Refused)
-        }),
+        Property::always(LOST, |model: &Epochs, state| model.judge(keeps_confirmed(state))),
+        Property::always(UNRECOVERED, |model: &Epochs, state| model.judge(keeps_recovered(state))),
+        Property::always(TWO, |model: &Epochs, state| model.judge(has_one_owner(state))),
+        Property::always(GAP, |model: &Epochs, state| model.judge(has_no_gap(state))),
+        Property::always(MISSING, |model: &Epochs, state| model.judge(misses_nothing(state))),
     ]
+}
+
+/// Whether every property holds.
+pub(crate) fn holds(state: &State) -> bool {
+    let rules = [keeps_confirmed, keeps_recovered, has_one_owner, has_no_gap, misses_nothing];
+    rules.iter().all(|rule| rule(state))
+}
+
+fn keeps_confirmed(state: &State) -> bool {
+    pairs(state).all(|(older, newer)| inherits(state, older, newer, older.recovered_through() + 1, older.confirmed))
+}
+
+fn keeps_recovered(state: &State) -> bool {
+    pairs(state).all(|(older, newer)| inherits(state, older, newer, 1, older.recovered_through()))
+}
+
+fn has_one_owner(state: &State) -> bool {
+    let mut epochs: Vec<u8> = served(state).map(|row| row.epoch).collect();
+    epochs.sort_unstable();
+    epochs.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+fn has_no_gap(state: &State) -> bool {
+    served(state).all(|row| {
+        let log = state.log(row);
+        log[1..=usize::from(row.recovered_through())].iter().all(|record| *record != Record::None)
+    })
+}
+
+fn misses_nothing(state: &State) -> bool {
+    state.processes.iter().all(|process| process.phase != Phase::Refused)
 }
 
 fn served(state: &State) -> impl Iterator<Item = &Row> {
@@ -47,7 +62,7 @@ fn pairs(state: &State) -> impl Iterator<Item = (&Row, &Row)> {
 }
 
 /// Whether `newer` recovered the records `from` to `through` of `older`, or they are consumed.
-fn holds(state: &State, older: &Row, newer: &Row, from: u8, through: u8) -> bool {
+fn inherits(state: &State, older: &Row, newer: &Row, from: u8, through: u8) -> bool {
     let (log, recovered) = (state.log(older), state.log(newer));
     (usize::from(from)..=usize::from(through)).all(|lsn| match (log[lsn], recovered[lsn]) {
         (Record::Publish { .. }, Record::Gone) => is_consumed(state, newer, lsn as u8),

@@ -2,21 +2,26 @@
 //!
 //! Owns the reasons why that is sound while the rules hold; traces of mutants are searched without it.
 
+use crate::epochs::Epochs;
+use crate::mutants::Mutant;
+use crate::properties::holds;
 use crate::state::{BATCHES, Batch, EPOCHS, Meta, Phase, Process, Row, State, Write};
 
-/// `removes`: as in [`crate::epochs::Bounds`]. `keeps_ends`: what lies beyond an end stays, for the mutant that reads it.
-pub(crate) fn reduce(state: &mut State, removes: bool, keeps_ends: bool) {
-    if let Some(base) = (0..EPOCHS).rev().find(|base| is_base(state, *base)) {
+/// A violation is not forgotten.
+pub(crate) fn reduce(state: &mut State, model: &Epochs) {
+    if let Some(base) = (0..EPOCHS).rev().find(|base| is_base(state, *base)).filter(|_| holds(state)) {
         let number = base as u8 + 1;
         // Who is older than the base can never pass a check again, and nobody reads what it may still write.
-        let is_replaced = |me: &Process| me.row > 0 && me.epoch < number && !(removes && me.phase == Phase::Serving);
+        let may_remove = |me: &Process| model.bounds.removes && me.phase == Phase::Serving;
+        let is_replaced = |me: &Process| me.row > 0 && me.epoch < number && !may_remove(me);
         state.processes.iter_mut().filter(|me| is_replaced(me)).for_each(|me| *me = Process::default());
-        if !keeps_ends {
+        if model.mutant != Mutant::ReadBeyondEnds {
             forget_below(state, base);
         }
     }
     forget_unsealed(state);
     forget_marks(state);
+    state.processes.sort_unstable();
 }
 
 fn owned_rows(state: &State) -> [bool; EPOCHS] {
@@ -89,5 +94,6 @@ fn forget_below(state: &mut State, base: usize) {
             }
         }
         row.meta = [(Write::Absent, Meta::None); BATCHES];
+        (row.checkpoint, row.checkpoint_through) = (Write::Absent, 0);
     }
 }

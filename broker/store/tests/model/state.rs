@@ -77,10 +77,13 @@ pub(crate) enum Meta {
     #[default]
     None,
     Seal,
-    /// Everything of this epoch and before it is dead.
+    /// Everything of this epoch and before it is dead: UNLINK of format version 1. The record of a checkpoint, which stands
+    /// for it since, has the same place in the order: durable, checked, acted on.
     Unlink {
         through: u8,
     },
+    /// The checkpoint is installed.
+    Checkpoint,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -103,6 +106,9 @@ pub(crate) struct Row {
     pub(crate) ends: [u8; EPOCHS],
     pub(crate) data: [Batch; BATCHES],
     pub(crate) meta: [(Write, Meta); BATCHES],
+    /// The file of its checkpoint, and through where recovery takes its word.
+    pub(crate) checkpoint: Write,
+    pub(crate) checkpoint_through: u8,
     pub(crate) is_data_unlinked: bool,
     pub(crate) is_meta_unlinked: bool,
     /// It passed the check after its SEAL.

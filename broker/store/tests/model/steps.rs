@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Declare,
     Unlink,
     Sweep,
+    Checkpoint,
+    Install,
     Die,
 }
 
@@ -110,6 +112,8 @@ impl Turn<'_> {
             Step::Declare => self.declare(),
             Step::Unlink => self.unlink(),
             Step::Sweep => self.sweep(),
+            Step::Checkpoint => self.checkpoint(),
+            Step::Install => self.install(),
             Step::Die => self.down(),
         }
     }
@@ -193,14 +197,20 @@ impl Turn<'_> {
         if seen.is_empty() {
             return if self.is(Mutant::WalkEndsAtOnce) { self.inherit_nothing() } else { self.start_mark(older) };
         }
-        let (mut ends, recovered_through) = (row.ends, row.recovered_through());
+        let (mut ends, mut durable_through) = (row.ends, row.recovered_through());
+        if seen.contains(&Meta::Checkpoint) {
+            if !row.checkpoint.is_visible() {
+                return self.missing();
+            }
+            durable_through = durable_through.max(row.checkpoint_through);
+        }
         for meta in seen {
             if let Meta::Unlink { through } = meta {
                 ends[..usize::from(through)].fill(0);
             }
         }
         self.row_mut().ends = ends;
-        (self.me.at, self.me.durable_through, self.me.phase) = (older, recovered_through, Phase::Named);
+        (self.me.at, self.me.durable_through, self.me.phase) = (older, durable_through, Phase::Named);
         if !self.model.bounds.removes {
             // Nothing that a SEAL names changes any more.
             return self.read_runs();
@@ -470,6 +480,27 @@ impl Turn<'_> {
         dead.peek()?;
         dead.for_each(|(older, _)| older.is_data_unlinked = true);
         Some(())
+    }
+
+    /// Writes the file of a checkpoint.
+    fn checkpoint(&mut self) -> Option<()> {
+        let is_early = self.is(Mutant::CheckpointOfUnconfirmed);
+        let row = self.row_mut();
+        let through = if is_early { row.next_lsn() - 1 } else { row.confirmed };
+        if row.checkpoint != Write::Absent || through == 0 {
+            return None;
+        }
+        (row.checkpoint, row.checkpoint_through) = (Write::InFlight, through);
+        Some(())
+    }
+
+    /// Issues the record that says so.
+    fn install(&mut self) -> Option<()> {
+        let row = self.row();
+        let is_ready = row.checkpoint == Write::Durable
+            || (self.is(Mutant::InstallBeforeCheckpointIsDurable) && row.checkpoint != Write::Absent);
+        let is_installed = row.meta.iter().any(|(_, meta)| *meta == Meta::Checkpoint);
+        (is_ready && !is_installed).then(|| self.write_meta(Meta::Checkpoint))?
     }
 
     /// Removes what our SEAL does not name, and the metadata that it supersedes.

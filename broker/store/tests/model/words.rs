@@ -26,9 +26,9 @@ pub(crate) fn line(state: &State, action: Action) -> String {
         }
         Action::LandMark { slot } => format!("the mark in slot {slot} can be read, but may vanish"),
         Action::LoseCache => "the storage loses its cache".to_owned(),
-        Action::LosePower { kept } => format!(
-            "a power loss ends all processes; of the names not synced it keeps {kept:04b} (bit N-1 for owner.N)"
-        ),
+        Action::LosePower { kept } => {
+            format!("the power fails; of the names not synced it keeps {kept:04b} (bit N-1 for owner.N)")
+        }
     }
 }
 
@@ -40,6 +40,7 @@ fn owner(state: &State, row: u8) -> String {
 fn batch(state: &State, row: u8, lane: Lane, at: u8) -> String {
     match lane {
         Lane::Data => format!("number {} in the run of {}", state.row(row).first_lsn + at, owner(state, row)),
+        Lane::Checkpoint => format!("the checkpoint of {}", owner(state, row)),
         Lane::Meta => format!("{:?} in the metadata of {}", state.row(row).meta[usize::from(at)].1, owner(state, row)),
     }
 }
@@ -93,6 +94,8 @@ fn taken(state: &State, process: Process, step: Step) -> String {
         Step::Declare => "declares its oldest run dead".to_owned(),
         Step::Unlink => "removes what its intent declared dead".to_owned(),
         Step::Sweep => "removes what its SEAL does not name".to_owned(),
+        Step::Checkpoint => "writes a checkpoint".to_owned(),
+        Step::Install => "issues the record of its checkpoint".to_owned(),
         Step::Die => "dies, or leaves".to_owned(),
     };
     format!("{who} {what}")
