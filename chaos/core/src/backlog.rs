@@ -2,12 +2,13 @@
 
 use crate::clock::{NS_PER_S, now_ns};
 use crate::cluster::Pair;
-use crate::error::{AtPath, Error, Result};
+use crate::error::{AtPath, Doing, Error, Result};
 use crate::progress::Progress;
 use loadgen::ledger::{ConsumerLog, Ledger};
 use loadgen::options::{Ack, Limit, Options, Url};
 use loadgen::run::Handle;
 use loadgen::schedule::Rate;
+use nix::sys::statvfs::statvfs;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -124,6 +125,16 @@ fn limit_for(messages: u64) -> Duration {
     MARGIN + Duration::from_secs(messages / MESSAGES_PER_S_MIN)
 }
 
+/// An error where the file system of `folder` has no room for messages of so many bytes, for what the journal adds to them until they
+/// are drained, and for segments that stand ready.
+pub fn demand_room(folder: &Path, size_bytes: u64) -> Result<()> {
+    let wanted = size_bytes + size_bytes / 2 + (1 << 30);
+    let found = statvfs(folder).doing("look for room on the disk")?;
+    let free = found.blocks_available() * found.fragment_size();
+    let path = folder.to_owned();
+    if free < wanted { Err(Error::NoRoom { path, wanted, free }) } else { Ok(()) }
+}
+
 /// What the files below `folder` take on the disk. A file may go while it is looked at.
 pub fn folder_bytes(folder: &Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
@@ -154,6 +165,13 @@ mod tests {
         let bytes = folder_bytes(folder.path()).expect("it exists");
         assert!((128 << 10..256 << 10).contains(&bytes), "{bytes}");
         assert!(folder_bytes(&folder.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn a_full_disk_is_the_environments_fault() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let error = demand_room(folder.path(), 1 << 60).expect_err("no disk is so large");
+        assert!(error.is_environment() && error.to_string().contains("free"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The one error type of this crate: a variant for each cause, worded for the person who ran the command.
 
+use crate::result::Verdict;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +84,16 @@ pub enum Error {
         /// Messages that the broker confirmed.
         confirmed: u64,
     },
+    /// The disk is too small for a backlog.
+    #[error("{path}: {free} bytes are free, {wanted} are needed; free some, or name another folder with TMPDIR")]
+    NoRoom {
+        /// Where the store would lie.
+        path: PathBuf,
+        /// Bytes that are needed.
+        wanted: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
     /// A node did not answer on its administration address.
     #[error("administration: {0}")]
     Administration(#[from] loadgen::admin::AdminError),
@@ -124,9 +135,28 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the machine, rather than the pair, stands in the way: a kernel or a container that refuses io_uring.
+    /// Whether the machine, rather than the pair, stands in the way: a kernel or a container that refuses io_uring, or a small disk.
     pub fn is_environment(&self) -> bool {
-        matches!(self, Self::NodeEnded { last_words, .. } if last_words.contains("io_uring"))
+        match self {
+            Self::NodeEnded { last_words, .. } => last_words.contains("io_uring"),
+            Self::NoRoom { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl Error {
+    /// What a measurement that ended so is; `None` where the harness itself, or whoever ran it, is the cause.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self {
+            error if error.is_environment() => Some(Verdict::Skipped),
+            Self::NodeEnded { .. }
+            | Self::Roles { .. }
+            | Self::Load(_)
+            | Self::Fill { .. }
+            | Self::Administration(_) => Some(Verdict::Unknown),
+            _ => None,
+        }
     }
 }
 

@@ -47,7 +47,10 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
     };
     done.unwrap_or_else(|error| {
         eprintln!("chaos: {error}");
-        if matches!(error, Error::Usage(_)) { EXIT_CODE_USAGE } else { EXIT_CODE_INTERNAL }
+        match error {
+            Error::Usage(_) => EXIT_CODE_USAGE,
+            error => error.verdict().map_or(EXIT_CODE_INTERNAL, Verdict::exit_code),
+        }
     })
 }
 

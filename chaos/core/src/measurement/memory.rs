@@ -3,6 +3,7 @@
 
 use super::result::{Draft, Unit};
 use super::site::{Site, payload_bytes};
+use crate::backlog::demand_room;
 use crate::error::Result;
 use crate::faults::process;
 use crate::report::count;
@@ -68,6 +69,7 @@ async fn measure(site: &Site<'_>, draft: &mut Draft, bound: &Bound) -> Result<()
     let settings = vec![("max_msg_memory", format!("{}MB", bound.mib))];
     let pair = site.start(&site.request.broker, settings).await?;
     let pid = site.active_pid(&pair)?;
+    demand_room(pair.folder(), messages * payload_bytes() as u64)?;
     let (ledger, fill_s) = site.queue(&pair).fill(messages).await?;
     draft.record(FILL, subject, Unit::PerSecond, messages as f64 / fill_s.max(1e-6));
     draft.record(PEAK, subject, Unit::Bytes, process::peak_memory_bytes(pid).unwrap_or(0) as f64);

@@ -3,7 +3,7 @@
 
 use super::result::{Draft, Unit};
 use super::site::{LONE, Site, payload_bytes};
-use crate::backlog::{folder_bytes, urls};
+use crate::backlog::{demand_room, folder_bytes, urls};
 use crate::clock::{ms_between, now_ns};
 use crate::cluster::Pair;
 use crate::error::{AtPath, Error, Result};
@@ -41,6 +41,7 @@ pub(super) async fn run(site: &Site<'_>, draft: &mut Draft) -> Result<()> {
     let request = site.request;
     let mut pair = site.start(&request.broker, Vec::new()).await?;
     site.progress.begin("startup");
+    demand_room(pair.folder(), request.messages * payload_bytes() as u64)?;
     let (ledger, fill_s) = site.queue(&pair).fill(request.messages).await?;
     let (store, store_bytes) = largest_folder(&pair.folder().join("store"))?;
     site.progress.note(&format!(

@@ -155,7 +155,8 @@ fn conclude(draft: &mut Draft) {
         }
     }
     if !draft.has_demands() {
-        draft.lower(Verdict::Unknown, "nothing could be judged: too little was measured of both brokers");
+        draft
+            .lower(Verdict::Unknown, "nothing could be judged: too few rounds, or too little measured of both brokers");
     }
 }
 

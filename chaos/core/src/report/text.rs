@@ -67,11 +67,11 @@ pub fn terminal_table(result: &RunResult) -> String {
             row.verdict, row.trials, row.confirmed
         );
     }
-    if not_exercised(result) {
-        text += &format!("\n{NOT_EXERCISED}\n");
-    }
-    for sentence in ratio_sentences(result).iter().chain(&left_sentences(result)) {
-        text += &format!("\n{sentence}\n");
+    let exercised = not_exercised(result).then(|| NOT_EXERCISED.to_owned());
+    let sentences = exercised.into_iter().chain(ratio_sentences(result)).chain(left_sentences(result));
+    let sentences: String = sentences.map(|sentence| format!("\n{sentence}")).collect();
+    if !sentences.is_empty() {
+        text += &format!("{sentences}\n");
     }
     text + &format!("\nverdict: {} ({:.0} s, seed {})\n", result.verdict, result.duration_s, result.seed)
 }

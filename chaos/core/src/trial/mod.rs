@@ -47,8 +47,8 @@ pub async fn run(
     history: &mut History,
 ) -> Result<(TrialResult, Vec<Event>)> {
     let outcome = play(context, plan, stages, history).await;
-    if outcome.is_err() {
-        stages.lose(plan);
+    if let Err(error) = &outcome {
+        stages.lose(plan, error);
     }
     outcome
 }

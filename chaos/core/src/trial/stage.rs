@@ -2,11 +2,11 @@
 //! several: after a kill the victim has come back as the standby, and the next trial goes on from there.
 
 use super::Context;
-use crate::backlog::{Queue, folder_bytes};
+use crate::backlog::{Queue, demand_room, folder_bytes};
 use crate::checks;
 use crate::cleanup::TemporaryFolder;
 use crate::cluster::{NodeId, Pair, Setup};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::faults::process;
 use crate::plan::TrialPlan;
 use crate::result::{StoreResult, Verdict};
@@ -16,8 +16,9 @@ use loadgen::verdict::{Rules, judge};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// A standby that reads less than this in [`CALM_FOR`] follows a journal that hardly grows.
-const CALM_BYTES: u64 = 1 << 20;
+/// A node that reads less than this in [`CALM_FOR`] has caught up: it only follows a journal that hardly grows. A node that reads a
+/// store, as a standby or behind its takeover, reads many times as much.
+const CALM_BYTES: u64 = 16 << 20;
 const CALM_FOR: Duration = Duration::from_millis(750);
 /// A standby reads at least so fast while it catches up, bytes a second.
 const CATCH_UP_BYTES_PER_S_MIN: u64 = 64 << 20;
@@ -77,10 +78,13 @@ impl Stages {
     }
 
     /// Notes that a trial could not be carried out on a stage that is gone with its backlog.
-    pub(super) fn lose(&mut self, plan: &TrialPlan) {
+    pub(super) fn lose(&mut self, plan: &TrialPlan, error: &Error) {
         if let Some(backlog) = plan.backlog {
             let mut record = StoreResult::new(plan.store, backlog.size_bytes);
             record.trials.push(plan.number);
+            if error.is_environment() {
+                record.verdict = Verdict::Skipped;
+            }
             record
                 .reasons
                 .push("a trial on this store could not be carried out, so its backlog was not read".to_owned());
@@ -125,7 +129,7 @@ impl Stage {
         Ok((messages, folder_bytes(&self.pair.folder().join("store"))?))
     }
 
-    /// Gives the standby the setting of the trial, and time to read what it follows.
+    /// Gives the standby the setting of the trial, and both servers time to read what they follow or still have to load.
     async fn make_ready(&mut self, context: &Context<'_>, backlog: Backlog) -> Result<()> {
         self.pair.await_roles(ROLES_LIMIT).await?;
         let standby = self.pair.active().unwrap_or(NodeId::A).peer();
@@ -140,10 +144,13 @@ impl Stage {
         {
             self.observations.push(TAILING_UNKNOWN.to_owned());
         }
-        context.progress.phase("waiting for the standby to catch up");
+        context.progress.phase("waiting until both servers have caught up");
         let limit = Duration::from_secs(10 + backlog.size_bytes / CATCH_UP_BYTES_PER_S_MIN);
-        if !self.await_calm(standby, limit).await {
-            self.observations.push(format!("the standby still read from the disk after {limit:?}"));
+        for node in NodeId::BOTH {
+            if !self.await_calm(node, limit).await {
+                let name = node.name();
+                self.observations.push(format!("{name} still read from the disk after {limit:?}, when the load began"));
+            }
         }
         Ok(())
     }
@@ -178,6 +185,7 @@ impl Filled {
     async fn fill(context: &Context<'_>, pair: &Pair, store: StoreSetting, size_bytes: u64) -> Result<Self> {
         let mut record = StoreResult::new(store, size_bytes);
         record.messages = (size_bytes / context.plan.load.size_bytes as u64).max(1);
+        demand_room(pair.folder(), size_bytes)?;
         let (ledger, seconds) = queue(context, pair, store).fill(record.messages).await?;
         record.fill_s = seconds;
         record.store_bytes = folder_bytes(&pair.folder().join("store"))?;
