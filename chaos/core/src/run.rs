@@ -138,8 +138,10 @@ fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     // The nodes are started by this future, on the main thread, whose end would end them.
     let result = runtime.block_on(async {
         tokio::select! {
-            result = future => result,
+            // In this order: before the handlers stand, a signal would end the process and leave its folders behind.
+            biased;
             signal = interrupted() => Err(Error::Interrupted(signal)),
+            result = future => result,
         }
     });
     result.inspect_err(|_| cleanup::sweep())
