@@ -10,6 +10,7 @@
 //! * `opening`, `security`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link
 //! * `admin`: request/reply administration
+//! * `store_check`: `broker store-check`, offline
 //! * `config`: the files of EMS
 //! * `log`, `clock`
 //!
@@ -36,6 +37,7 @@ mod peer;
 mod security;
 mod stage;
 mod start;
+mod store_check;
 mod transform;
 mod volatile;
 

@@ -8,7 +8,8 @@ use crate::config::{self, Configuration, Diagnostic, Listen, Mode, Severity, Sto
 use crate::exchange::{Exchange, STORES_MAX};
 use crate::ha::{Ha, HaConfig};
 use crate::log::Log;
-use crate::options::Options;
+use crate::options::{Command, Options};
+use crate::store_check;
 use anyhow::{Context, bail};
 use clap::Parser;
 use engine::{Engine, StoreId, Stores};
@@ -35,6 +36,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
             return if error.use_stderr() { EXIT_START } else { 0 };
         }
     };
+    if let Some(Command::StoreCheck { folder, json }) = &options.command {
+        return store_check::run(folder, *json);
+    }
     if options.help_parameters {
         print!("{}", config::parameters_help());
         return 0;

@@ -22,6 +22,7 @@ mod error;
 pub mod format;
 mod heartbeat;
 mod image;
+mod inspect;
 mod lane;
 mod maker;
 mod names;
@@ -45,4 +46,8 @@ pub use api::{
     RecoveredMessage, Refused, StoreConfig,
 };
 pub use error::StoreError;
+pub use inspect::{
+    Damage, DestinationState, InFlight, Inspection, LaneState, Lock, OwnerState, Report, SealState, SegmentRole,
+    SegmentState, Slot,
+};
 pub use store::Store;

@@ -135,7 +135,7 @@ pub(crate) async fn base(shared: &Rc<Shared>, sealed: &Sealed, lane: &str) -> Re
 }
 
 /// Reads a checkpoint. The inner error is damage.
-async fn load(
+pub(crate) async fn load(
     shared: &Rc<Shared>,
     store_id: u128,
     record: &CheckpointRecord,

@@ -96,6 +96,8 @@ pub(crate) struct Scanned {
     pub(crate) notes: Vec<String>,
     /// The damage that `--force-start` stepped over.
     pub(crate) damage: Option<StoreError>,
+    /// All of it that was not known before: what, the first record that is lost, and where the journal goes on.
+    pub(crate) damages: Vec<(StoreError, u64, Option<u64>)>,
 }
 
 impl Held {
@@ -111,7 +113,7 @@ impl Held {
 }
 
 /// Goes through the records of a whole batch; the error says what is wrong.
-fn each_record(
+pub(crate) fn each_record(
     bytes: &[u8],
     header: &BatchHeader,
     mut visit: impl FnMut(u64, Record<'_>, u32),
@@ -513,6 +515,7 @@ impl<V: Visit> Scanner<V> {
             return Err(error);
         }
         if !known {
+            self.result.damages.push((error.clone(), self.expected, to));
             if let Some(to) = to
                 && !self.result.gaps.contains(&(self.expected, to - 1))
             {

@@ -270,7 +270,10 @@ impl Client {
 impl Ledger {
     fn deliver(&mut self, id: u64, marked: bool) {
         assert!(self.attempted.contains(&id), "message {id} was never sent");
-        assert!(!self.acknowledged.contains(&id), "the confirmed acknowledgement of message {id} was lost: it came back");
+        assert!(
+            !self.acknowledged.contains(&id),
+            "the confirmed acknowledgement of message {id} was lost: it came back"
+        );
         let times = self.delivered.entry(id).or_default();
         // A released message goes out again as it was.
         assert!(*times == 0 || marked || self.released.contains(&id), "message {id} was repeated without a mark");

@@ -144,6 +144,17 @@ pub fn decode_heartbeat(epoch: u64, block: &[u8]) -> Option<u64> {
     (fields.u64()? == epoch).then(|| fields.u64())?
 }
 
+/// Reads a claimant's mark: its attempt, and the epoch whose slot it is in. An owner does not care: whatever is not zero
+/// is a mark.
+pub fn decode_slot(block: &[u8]) -> Result<(u128, u64), BlockError> {
+    let mut fields = open_block(block, SLOT_MAGIC)?;
+    let mut read = || {
+        let _reserved = fields.u16()?;
+        Some((fields.u128()?, fields.u64()?))
+    };
+    read().ok_or(BlockError::Damaged)
+}
+
 /// Appends the block with which a claimant marks a slot. Any other non-zero content marks it as well.
 pub fn encode_slot(attempt: u128, epoch: u64, out: &mut BytesMut) {
     let start = out.len();

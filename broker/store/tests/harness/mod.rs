@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod image;
 pub(crate) mod model;
 pub(crate) mod process;
 

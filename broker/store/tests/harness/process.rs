@@ -1,9 +1,12 @@
 //! One process with a store on a simulated disk of its own, worked by hand: for tests that choose each step.
 
 use disk::sim::{Session, SimDisk};
-use disk::{DiskOp, DiskRequest, Nanos};
+use disk::{DiskOp, DiskRequest, Nanos, OpenMode};
 use std::collections::{BTreeSet, VecDeque};
-use store::{Backlog, Body, Config, Event, Location, Recovered, RecoveredMessage, Store, StoreError};
+use std::path::PathBuf;
+use store::{
+    Backlog, Body, Config, Event, Inspection, Location, Recovered, RecoveredMessage, Report, Store, StoreError,
+};
 
 pub(crate) struct Process {
     pub(crate) disk: SimDisk,
@@ -49,6 +52,12 @@ impl Process {
                 let bytes = process.body(store, message.location);
                 messages.push((message, bytes));
             }
+        }
+        if let Some(error) = process.events.iter().find_map(|event| match event {
+            Event::Poisoned(error) | Event::RecoveryFailed(error) => Some(error.clone()),
+            _ => None,
+        }) {
+            return Err(error);
         }
         // One to several destinations is handed over for each.
         let distinct: BTreeSet<(u8, u64)> = messages.iter().map(|(message, _)| (message.store, message.lsn)).collect();
@@ -113,7 +122,11 @@ impl Process {
 
     /// Lets everything happen that goes on by itself: sweeping, unlinking, spares.
     pub(crate) fn rest(&mut self) {
-        let until = self.now + 400_000_000;
+        self.rest_for(400_000_000);
+    }
+
+    pub(crate) fn rest_for(&mut self, duration: Nanos) {
+        let until = self.now + duration;
         while self.now < until {
             self.step();
         }
@@ -138,5 +151,34 @@ impl Process {
             }
         };
         result.map(|bytes| bytes.to_vec())
+    }
+}
+
+/// Lets an inspection look at the store in `folder`; returns what it says, and the disk after it.
+pub(crate) fn inspect(mut disk: SimDisk, folder: PathBuf) -> (Result<Report, StoreError>, SimDisk) {
+    let session = disk.attach();
+    let mut inspection = Inspection::new(folder, disk::sim::aligned);
+    let mut now = 0;
+    let mut report = None;
+    loop {
+        while let Some(request) = inspection.poll_disk() {
+            let op = &request.op;
+            let is_lock = matches!(op, DiskOp::Open { path, .. } if path.to_string_lossy().contains("/owner."));
+            let reads =
+                matches!(op, DiskOp::Open { mode: OpenMode::Read, .. } | DiskOp::Read { .. } | DiskOp::Close { .. });
+            assert!(is_lock || reads || matches!(op, DiskOp::List { .. } | DiskOp::TryLock { .. }), "{op:?}");
+            disk.submit(now, session, request);
+        }
+        report = report.or_else(|| inspection.poll_report());
+        match disk.poll_timeout() {
+            Some(at) => now = at.max(now + 1),
+            None => return (report.expect("an inspection ends"), disk),
+        }
+        // Others may own the store; what they wait for is not ours.
+        while let Some((of, done)) = disk.poll(now) {
+            if of == session {
+                inspection.handle_disk(done);
+            }
+        }
     }
 }

@@ -1,0 +1,45 @@
+//! The check of indices and checkpoints by themselves: header, identity, and the checksum of all content.
+//!
+//! Whether one is missing that the metadata names is `journal`'s business.
+
+use super::Listing;
+use super::report::{Damage, Report};
+use crate::format::{OwnerRecord, SegmentIdentity, TableKind};
+use crate::names::Name;
+use crate::shared::Shared;
+use crate::tables;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Reads every table of the lane.
+pub(super) async fn check(
+    shared: &Rc<Shared>,
+    listing: &Listing,
+    records: &BTreeMap<u64, OwnerRecord>,
+    report: &mut Report,
+) {
+    for (name, parsed) in &listing.names {
+        let (kind, epoch, attempt, sequence) = match *parsed {
+            Name::Index { epoch, attempt, sequence, .. } => (TableKind::Index, epoch, attempt, sequence),
+            Name::Checkpoint { epoch, attempt, sequence } => (TableKind::Checkpoint, epoch, attempt, sequence),
+            _ => continue,
+        };
+        let path = shared.names.lane(&listing.lane).join(name);
+        let Some(record) = records.get(&epoch).filter(|record| record.attempt == attempt) else {
+            report.remarks.push(format!("{}: of no known owner: left by a claim", path.display()));
+            continue;
+        };
+        let Some(lane) = record.lanes.iter().position(|lane| *lane == listing.lane) else { continue };
+        let lane = lane as u16;
+        let identity = SegmentIdentity { store_id: record.store_id, epoch, attempt, lane, sequence };
+        let affected = match kind {
+            TableKind::Index => format!("where the messages of segment.{epoch}.{attempt:032x}.{sequence} lie"),
+            TableKind::Checkpoint => format!("which messages of {} before it are live", listing.lane),
+        };
+        match tables::read(shared, kind, identity, path.clone()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(problem)) => report.damages.push(Damage::of_file(path, 0, problem.to_owned(), affected)),
+            Err(error) => report.damages.push(Damage::of_error(error, path, None)),
+        }
+    }
+}
