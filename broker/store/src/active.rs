@@ -339,6 +339,7 @@ impl Active {
             if backlog.run(&self.shared)? {
                 self.events.push(Event::Backlog { store });
             }
+            self.events.extend(backlog.take_notes().into_iter().map(Event::Note));
         }
         Ok(())
     }

@@ -5,17 +5,14 @@
 
 use crate::StoreError;
 use crate::api::{Backlog as Part, Location, RecoveredMessage};
-use crate::format::{IndexReader, SegmentIdentity, TableKind};
+use crate::format::IndexReader;
 use crate::lane::Lane;
-use crate::port::File;
+use crate::rebuild::{self, Loaded, Wanted};
 use crate::segments::IndexPlace;
-use crate::shared::{Shared, while_doing};
-use crate::tables;
+use crate::shared::Shared;
 use crate::task::Task;
 use bytes::Bytes;
-use disk::OpenMode;
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Indices that are read ahead.
@@ -32,9 +29,11 @@ struct Source {
 #[derive(Debug)]
 enum Place {
     Memory(Bytes),
-    File { path: PathBuf, identity: SegmentIdentity, segment: PathBuf },
-    Reading(Task<Result<(Bytes, File), StoreError>>),
-    Read(Bytes, File),
+    File(Box<Wanted>),
+    Reading(Task<Result<Loaded, StoreError>>),
+    Read(Box<Loaded>),
+    /// Read before, and being handed over.
+    Entered,
 }
 
 /// The rest of one store's backlog.
@@ -45,8 +44,11 @@ pub(crate) struct Backlog {
     current: Option<(Source, IndexReader<Bytes>)>,
     /// How many sources still hold messages for a destination.
     pending: BTreeMap<u32, u32>,
+    /// Live messages that the current source still has.
+    expected_count: u64,
     /// The caller was told to wait.
     is_awaited: bool,
+    notes: Vec<String>,
 }
 
 impl Backlog {
@@ -58,20 +60,33 @@ impl Backlog {
             let index = match &segment.index {
                 IndexPlace::Memory(index) => Place::Memory(Bytes::copy_from_slice(index.body())),
                 IndexPlace::File { by } => {
-                    let (path, identity) = lane.index_of(segment, *by);
-                    Place::File { path, identity, segment: segment.path.clone() }
+                    let (index, identity) = lane.index_of(segment, *by);
+                    Place::File(Box::new(Wanted {
+                        lane: lane.name().to_owned(),
+                        identity,
+                        index,
+                        segment: segment.path.clone(),
+                        first_lsn: segment.first_lsn,
+                        next_lsn: segment.next_lsn,
+                        live: segment.live().clone(),
+                    }))
                 }
             };
             let destinations: Vec<u32> = segment.destinations().collect();
             destinations.iter().for_each(|id| *pending.entry(*id).or_default() += 1);
             sources.push_back(Source { segment: number, destinations, index });
         }
-        Self { store, sources, current: None, pending, is_awaited: false }
+        Self { store, sources, current: None, pending, expected_count: 0, is_awaited: false, notes: Vec::new() }
     }
 
     /// Whether messages for `destination` may follow.
     pub(crate) fn may_hold(&self, destination: u32) -> bool {
         self.pending.contains_key(&destination)
+    }
+
+    /// What the operator should know.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// Whether everything was handed over.
@@ -82,19 +97,20 @@ impl Backlog {
     /// Goes on with reading. True: who was told to wait can have more.
     pub(crate) fn run(&mut self, shared: &Rc<Shared>) -> Result<bool, StoreError> {
         for source in self.sources.iter_mut().take(READS_IN_FLIGHT) {
-            if let Place::File { path, identity, segment } = &source.index {
-                let task = read(shared.clone(), path.clone(), *identity, segment.clone());
-                source.index = Place::Reading(Task::new(task));
-            }
+            source.index = match std::mem::replace(&mut source.index, Place::Entered) {
+                Place::File(wanted) => Place::Reading(Task::new(rebuild::load(shared.clone(), *wanted))),
+                index => index,
+            };
             if let Place::Reading(task) = &mut source.index
-                && let Some(read) = task.poll()
+                && let Some(loaded) = task.poll()
             {
-                let (body, file) = read?;
-                source.index = Place::Read(body, file);
+                let mut loaded = loaded?;
+                self.notes.append(&mut loaded.notes);
+                source.index = Place::Read(Box::new(loaded));
             }
         }
         let is_ready =
-            self.sources.front().is_some_and(|source| matches!(source.index, Place::Memory(_) | Place::Read(..)));
+            self.sources.front().is_some_and(|source| matches!(source.index, Place::Memory(_) | Place::Read(_)));
         Ok(is_ready && std::mem::take(&mut self.is_awaited))
     }
 
@@ -123,20 +139,16 @@ impl Backlog {
     fn enter(&mut self, lane: &mut Lane) -> bool {
         let Some(source) = self.sources.pop_front() else { return false };
         let Source { segment, destinations, index } = source;
-        let (body, index) = match index {
-            Place::Memory(body) => (body.clone(), Place::Memory(body)),
-            Place::Read(body, file) => {
-                if let Some(segment) = lane.segments.get_mut(segment) {
-                    segment.file.get_or_insert(file.clone());
-                }
-                (body.clone(), Place::Read(body, file))
-            }
+        let body = match index {
+            Place::Memory(body) => body,
+            Place::Read(loaded) => apply(lane, segment, *loaded),
             index => {
                 self.sources.push_front(Source { segment, destinations, index });
                 return false;
             }
         };
-        self.current = Some((Source { segment, destinations, index }, IndexReader::new(body)));
+        self.expected_count = lane.segments.get(segment).map_or(0, |segment| segment.live().count());
+        self.current = Some((Source { segment, destinations, index: Place::Entered }, IndexReader::new(body)));
         true
     }
 
@@ -152,10 +164,14 @@ impl Backlog {
                 problem: "its index is no index",
                 affected: format!("live messages of {}", lane.name()),
             })?;
-            let Some(entry) = entry else { return Ok(false) };
+            let Some(entry) = entry else {
+                assert_eq!(self.expected_count, 0, "an index holds all live messages of its segment");
+                return Ok(false);
+            };
             if !segment.holds(entry.lsn) {
                 continue;
             }
+            self.expected_count -= 1;
             let location = Location { segment: number, offset: entry.offset, len: entry.len };
             messages.extend(entry.destinations.iter().map(|destination| RecoveredMessage {
                 store: self.store,
@@ -182,20 +198,20 @@ impl Backlog {
     }
 }
 
-/// Reads an index and opens its segment.
-async fn read(
-    shared: Rc<Shared>,
-    path: PathBuf,
-    identity: SegmentIdentity,
-    segment: PathBuf,
-) -> Result<(Bytes, File), StoreError> {
-    let body = tables::read(&shared, TableKind::Index, identity, path.clone()).await?;
-    let body = body.map_err(|problem| StoreError::Damaged {
-        path,
-        offset: 0,
-        problem,
-        affected: format!("which messages lie in {}", segment.display()),
-    })?;
-    let file = shared.port.open(segment, OpenMode::Read).await.map_err(while_doing("opening a segment"))?;
-    Ok((body, file))
+/// Tells the lane what became of a segment; returns its index.
+fn apply(lane: &mut Lane, number: u32, loaded: Loaded) -> Bytes {
+    let Loaded { body, file, rebuilt, lost, .. } = loaded;
+    if let Some(segment) = lane.segments.get_mut(number) {
+        if segment.file.is_none() {
+            segment.file = file;
+        }
+        if let Some(index) = rebuilt {
+            // The next checkpoint writes it.
+            segment.index = IndexPlace::Memory(index);
+        }
+    }
+    for lsn in lost {
+        lane.give_up(number, lsn);
+    }
+    body
 }

@@ -74,6 +74,15 @@ impl Bits {
         removed
     }
 
+    /// In order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
+        let numbers = |(index, word): (usize, &u64)| {
+            let (first, word) = (self.first + 64 * index as u64, *word);
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| first + bit)
+        };
+        self.words.iter().enumerate().flat_map(numbers)
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()
     }
@@ -110,6 +119,7 @@ mod tests {
                 assert_eq!(bits.contains(number), model.contains(&number));
             }
             let copy = Bits::from_words(first, bits.words().to_vec());
+            assert!(bits.iter().eq(model.iter().copied()));
             assert!((0..1400).all(|number| copy.contains(number) == model.contains(&number)));
         }
     }

@@ -177,7 +177,7 @@ impl OfLane {
             },
             Step::Taking { next, body } => {
                 self.take(lane, next, body);
-                return Ok(matches!(self.step, Step::Confirming { .. }));
+                return Ok(!matches!(self.step, Step::Taking { .. }));
             }
             Step::Confirming { through, body } if lane.confirmable() < through => {
                 self.step = Step::Confirming { through, body };
@@ -246,9 +246,12 @@ impl OfLane {
             // The journal behind the checkpoint before this one may be read again, so its segments are named even if
             // nothing in them is live.
             let is_kept = self.installed.front().is_none_or(|previous| segment.first_lsn >= previous.position.lsn);
-            if (segment.live_count() > 0 || is_kept)
-                && let Some(found) = lane.segments.checkpoint(number)
-            {
+            if segment.live_count() > 0 || is_kept {
+                let Some(found) = lane.segments.checkpoint(number, self.position.lsn) else {
+                    // Its index proved damaged meanwhile and was rebuilt: begins again, by writing that.
+                    self.step = Step::Idle;
+                    return;
+                };
                 found.encode(&mut body);
             }
             self.step = Step::Taking { next: number + 1, body: BytesMut::new() };

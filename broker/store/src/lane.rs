@@ -263,7 +263,9 @@ impl Lane {
         }
         let file =
             self.standing.get(&self.sequence).expect("the next segment stands before its predecessor is used").clone();
-        self.standing.remove(&(self.sequence.saturating_sub(1)));
+        // A batch that waits to be issued needs its successor, though messages have filled several segments behind it.
+        let oldest = self.ready.front().map_or(self.sequence, Batch::sequence);
+        self.standing.retain(|sequence, _| *sequence >= oldest);
         let LaneIdentity { epoch, attempt, number, .. } = self.identity;
         let path = self.shared.names.segment(&self.name, epoch, attempt, self.sequence);
         let written = (epoch, attempt, number, self.sequence);
@@ -365,13 +367,25 @@ impl Lane {
 
     /// Admits the removal of a message.
     pub(crate) fn acknowledge(&mut self, publish_lsn: u64, location: Location) -> Result<u64, Refused> {
+        let lsn = self.remove_message(publish_lsn, location.segment)?;
+        self.cache.released(location);
+        Ok(lsn)
+    }
+
+    fn remove_message(&mut self, publish_lsn: u64, number: u32) -> Result<u64, Refused> {
         self.make_room(ACKNOWLEDGE_BYTES, Claim::Reserve)?;
         let lsn = self.batch().acknowledge(publish_lsn);
         assert!(lsn == self.next_lsn || lsn + 1 == self.next_lsn, "an acknowledgement extends the last record at most");
         self.next_lsn = lsn + 1;
-        self.segments.acknowledged(lsn, location.segment, publish_lsn);
-        self.cache.released(location);
+        self.segments.acknowledged(lsn, number, publish_lsn);
         Ok(lsn)
+    }
+
+    /// Removes a message that damage took from segment `number`, for ever if there is room for that record.
+    pub(crate) fn give_up(&mut self, number: u32, publish_lsn: u64) {
+        if self.remove_message(publish_lsn, number).is_err() {
+            self.segments.removed(publish_lsn, publish_lsn);
+        }
     }
 
     /// Goes on with sequence number `lsn` where damage left a gap before it.

@@ -28,6 +28,7 @@ mod maker;
 mod names;
 mod port;
 mod reader;
+mod rebuild;
 mod recover;
 mod scan;
 mod segments;

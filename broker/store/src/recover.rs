@@ -155,7 +155,8 @@ pub(crate) async fn load(
 
 fn image(shared: &Rc<Shared>, lane: &str, checkpoint: Checkpoint) -> Image {
     let mut segments = Segments::default();
-    for found in checkpoint.segments {
+    for mut found in checkpoint.segments {
+        found.next_lsn = found.next_lsn.min(checkpoint.position.lsn);
         let path = shared.names.segment(lane, found.epoch, found.attempt, found.sequence);
         segments.push(Segment::from_checkpoint(found, path));
     }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use disk::{BLOCK_SIZE, OpenMode};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Behind a place that does not continue the journal, so many bytes are searched for batches that do: more than all
@@ -172,6 +172,14 @@ pub(crate) enum Mode {
     Follow,
 }
 
+/// Reads what is left of a plan in which damage is stepped over; what that means is for the caller to say.
+pub(crate) async fn salvage<V: Visit>(shared: Rc<Shared>, plan: Plan, visitor: V) -> Result<(Scanned, V), StoreError> {
+    let mut scanner = Scanner::new(shared, plan, visitor);
+    scanner.is_lenient = true;
+    scanner.advance(Mode::Final).await?;
+    Ok(scanner.finish())
+}
+
 /// Reads a lane as planned, to its end.
 pub(crate) async fn scan<V: Visit>(shared: Rc<Shared>, plan: Plan, visitor: V) -> Result<(Scanned, V), StoreError> {
     let mut scanner = Scanner::new(shared, plan, visitor);
@@ -192,6 +200,8 @@ pub(crate) struct Scanner<V> {
     place: Option<At>,
     /// Epoch and sequence of the segment that the visitor was told of last.
     told: Option<(u64, u32)>,
+    /// Damage is no error and nothing is set aside.
+    is_lenient: bool,
 }
 
 /// Where a scan stands: in this segment, at this offset.
@@ -206,7 +216,18 @@ impl<V: Visit> Scanner<V> {
         let expected = plan.pieces.first().map_or(1, |piece| piece.first_lsn);
         let result = Scanned { gaps: plan.gaps.clone(), ..Scanned::default() };
         let durable_through = plan.durable_through;
-        Self { shared, durable_through, plan, expected, result, visitor, done: 0, place: None, told: None }
+        Self {
+            shared,
+            durable_through,
+            plan,
+            expected,
+            result,
+            visitor,
+            done: 0,
+            place: None,
+            told: None,
+            is_lenient: false,
+        }
     }
 
     /// What was found, and who was told.
@@ -250,7 +271,9 @@ impl<V: Visit> Scanner<V> {
     /// Reads a run from where it stands to its end.
     async fn read(&mut self, piece: &Piece, at: &mut At, mode: Mode) -> Result<(), StoreError> {
         loop {
-            if piece.end.is_some_and(|end| (at.sequence, at.offset) >= (end.sequence, end.offset)) {
+            // Of the end of a segment that is read alone only the number is known.
+            let is_end = |end: End| (at.sequence, at.offset) >= (end.sequence, end.offset) || self.expected >= end.lsn;
+            if piece.end.is_some_and(is_end) {
                 return Ok(());
             }
             match self.step(&mut at.entered, piece, at.offset, mode).await? {
@@ -510,7 +533,7 @@ impl<V: Visit> Scanner<V> {
 
     /// Damage: an error, unless it is known already or `--force-start` was given. `to` is where the journal goes on.
     async fn step_over(&mut self, error: StoreError, to: Option<u64>) -> Result<(), StoreError> {
-        let known = self.plan.gaps.iter().any(|(from, _)| *from == self.expected);
+        let known = self.is_lenient || self.plan.gaps.iter().any(|(from, _)| *from == self.expected);
         if !known && !self.shared.config.force_start {
             return Err(error);
         }
@@ -522,22 +545,12 @@ impl<V: Visit> Scanner<V> {
                 self.result.gaps.push((self.expected, to - 1));
             }
             self.result.notes.push(format!("dropped: {error}"));
-            self.set_aside(&error).await?;
+            if let StoreError::Damaged { path, .. } = &error {
+                set_aside(&self.shared, path).await?;
+            }
         }
         self.result.damage.get_or_insert(error);
         Ok(())
-    }
-
-    /// Gives the damaged file a second name.
-    async fn set_aside(&self, error: &StoreError) -> Result<(), StoreError> {
-        let StoreError::Damaged { path, .. } = error else { return Ok(()) };
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        match self.shared.port.link(path, &path.with_file_name(format!("quarantine.{name}"))).await {
-            Err(error) if !matches!(error.kind, ErrorKind::AlreadyExists | ErrorKind::NotFound) => {
-                Err(while_doing("setting a damaged file aside")(error))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Takes a batch that continues the journal.
@@ -576,6 +589,17 @@ impl<V: Visit> Scanner<V> {
         let visitor = &mut self.visitor;
         let read = each_record(bytes, header, |lsn, record, at| visitor.record(lsn, record, place.offset + at));
         read.map_err(|problem| self.damaged(place.path.clone(), u64::from(place.offset), problem))
+    }
+}
+
+/// Gives a damaged file a second name, so that nothing removes it.
+pub(crate) async fn set_aside(shared: &Rc<Shared>, path: &Path) -> Result<(), StoreError> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match shared.port.link(path, &path.with_file_name(format!("quarantine.{name}"))).await {
+        Err(error) if !matches!(error.kind, ErrorKind::AlreadyExists | ErrorKind::NotFound) => {
+            Err(while_doing("setting a damaged file aside")(error))
+        }
+        _ => Ok(()),
     }
 }
 

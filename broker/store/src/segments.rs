@@ -27,6 +27,8 @@ pub(crate) struct Segment {
     pub(crate) sequence: u32,
     /// Sequence number of the first record in it.
     pub(crate) first_lsn: u64,
+    /// Behind its last record; `u64::MAX` while it is the newest.
+    pub(crate) next_lsn: u64,
     pub(crate) path: PathBuf,
     /// Open from the moment at which somebody may ask for one of its messages.
     pub(crate) file: Option<File>,
@@ -54,6 +56,7 @@ impl Segment {
             lane,
             sequence,
             first_lsn,
+            next_lsn: u64::MAX,
             path,
             file: Some(file),
             live_count: 0,
@@ -72,6 +75,7 @@ impl Segment {
             lane: found.lane,
             sequence: found.sequence,
             first_lsn: found.first_lsn,
+            next_lsn: found.next_lsn,
             path,
             file: None,
             live_count: found.live.count(),
@@ -89,6 +93,11 @@ impl Segment {
 
     pub(crate) fn live_count(&self) -> u64 {
         self.live_count
+    }
+
+    /// Messages that no admitted record removes.
+    pub(crate) fn live(&self) -> &Bits {
+        &self.live
     }
 
     pub(crate) fn destinations(&self) -> impl Iterator<Item = u32> {
@@ -122,6 +131,9 @@ impl Segments {
     /// Adds the newest segment; returns its number.
     pub(crate) fn push(&mut self, segment: Segment) -> u32 {
         assert!(self.table.back().is_none_or(|last| last.first_lsn <= segment.first_lsn), "segments come in order");
+        if let Some(last) = self.table.back_mut() {
+            last.next_lsn = last.next_lsn.min(segment.first_lsn);
+        }
         let number = self.first + self.table.len() as u32;
         if segment.live_count == 0 {
             self.empty.insert(number);
@@ -237,22 +249,22 @@ impl Segments {
         Some(rest)
     }
 
-    /// What a checkpoint says of segment `number`; `None` while it has live messages and no index file.
-    pub(crate) fn checkpoint(&self, number: u32) -> Option<CheckpointSegment> {
+    /// What a checkpoint at `lsn` says of segment `number`, which lies before it; `None` while it has live messages and
+    /// no index file.
+    pub(crate) fn checkpoint(&self, number: u32, lsn: u64) -> Option<CheckpointSegment> {
         let segment = self.get(number)?;
         let index_epoch = match segment.index {
             IndexPlace::File { by } => by,
             IndexPlace::Memory(_) if segment.live_count == 0 => 0,
             IndexPlace::Memory(_) => return None,
         };
-        let next = self.table.get((number - self.first) as usize + 1);
         Some(CheckpointSegment {
             epoch: segment.epoch,
             attempt: segment.attempt,
             lane: segment.lane,
             sequence: segment.sequence,
             first_lsn: segment.first_lsn,
-            next_lsn: next.map_or(u64::MAX, |next| next.first_lsn),
+            next_lsn: segment.next_lsn.min(lsn),
             index_epoch,
             destinations: segment.destinations().collect(),
             live: if segment.live_count == 0 { Bits::new(segment.first_lsn) } else { segment.live.clone() },

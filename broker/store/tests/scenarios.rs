@@ -243,6 +243,25 @@ fn unflushed_bytes_are_bounded_and_room_is_told() {
 }
 
 #[test]
+fn messages_of_several_segments_may_wait_to_be_written() {
+    let config =
+        Config { segment_bytes: 64 << 10, batch_bytes_max: 4 << 10, sync_unflushed_max: 256 << 10, ..config() };
+    let config = Config { stores: config.stores.iter().cloned().map(standing_ready).collect(), ..config };
+    let (mut world, serving) = busy_with(1, 1, config);
+    world.client_is_active = false;
+    expect(world.run_for(50 * MS), "spares");
+    for _ in 0..10 {
+        assert_eq!(fill(&mut world, serving, 0, 4_000, 1_000), Some(Refused::Throttled));
+        expect(world.settle(), "written");
+        world.client_is_active = false;
+    }
+}
+
+fn standing_ready(store: store::StoreConfig) -> store::StoreConfig {
+    store::StoreConfig { minimum_bytes: 512 << 10, ..store }
+}
+
+#[test]
 fn an_async_store_admits_nothing_while_the_check_is_old() {
     let (mut world, serving) = busy(1, 1);
     world.client_is_active = false;

@@ -36,7 +36,7 @@ impl Process {
 
     /// Starts one that serves, or says why it does not.
     pub(crate) fn serving(disk: SimDisk, config: Config, number: u128) -> Result<(Self, Found), StoreError> {
-        let stores = config.stores.len() as u8;
+        let (stores, forced) = (config.stores.len() as u8, config.force_start);
         let mut process = Self::start(disk, config, number);
         let is_end = |event: &Event| {
             matches!(event, Event::Serving(_) | Event::RecoveryFailed(_) | Event::Poisoned(_) | Event::Fenced { .. })
@@ -48,7 +48,7 @@ impl Process {
         };
         let mut messages = Vec::new();
         for store in 0..stores {
-            for message in process.backlog(store) {
+            for message in process.backlog(store)? {
                 let bytes = process.body(store, message.location);
                 messages.push((message, bytes));
             }
@@ -61,17 +61,20 @@ impl Process {
         }
         // One to several destinations is handed over for each.
         let distinct: BTreeSet<(u8, u64)> = messages.iter().map(|(message, _)| (message.store, message.lsn)).collect();
-        assert_eq!(recovered.messages, distinct.len() as u64);
+        assert!(forced || recovered.messages == distinct.len() as u64);
         Ok((process, Found { recovered, messages }))
     }
 
-    fn backlog(&mut self, store: u8) -> Vec<RecoveredMessage> {
+    fn backlog(&mut self, store: u8) -> Result<Vec<RecoveredMessage>, StoreError> {
         let mut all = Vec::new();
         loop {
+            if let Some(Event::Poisoned(error)) = self.events.iter().find(|event| matches!(event, Event::Poisoned(_))) {
+                return Err(error.clone());
+            }
             match self.store.backlog(store, 100) {
                 Backlog::Part { messages, .. } => all.extend(messages),
                 Backlog::Pending => self.step(),
-                Backlog::Complete => return all,
+                Backlog::Complete => return Ok(all),
             }
         }
     }
@@ -118,6 +121,19 @@ impl Process {
         while self.store.confirmable(store) < lsn {
             self.step();
         }
+    }
+
+    /// Notes that were told since they were asked for.
+    pub(crate) fn notes(&mut self) -> Vec<String> {
+        let mut notes = Vec::new();
+        self.events.retain(|event| match event {
+            Event::Note(note) => {
+                notes.push(note.clone());
+                false
+            }
+            _ => true,
+        });
+        notes
     }
 
     /// Lets everything happen that goes on by itself: sweeping, unlinking, spares.
