@@ -57,6 +57,10 @@ pub struct Config {
     pub unreadable_slot_limit: Nanos,
     /// Message bytes kept in memory, at most, beyond what is not yet durable.
     pub cache_bytes_max: usize,
+    /// While watching, read the owner's journal, so that a takeover reads only what is new.
+    pub standby_tailing: bool,
+    /// How often a standby looks at the end of the owner's journal, in nanoseconds.
+    pub tail_interval: Nanos,
     /// Go on past damage; what is dropped is kept aside and named in [`Recovered::notes`].
     pub force_start: bool,
     /// Make a new store even where `folder` holds names that are not ours.
@@ -80,6 +84,8 @@ impl Config {
             heartbeat_interval: 100_000_000,
             unreadable_slot_limit: 2_000_000_000,
             cache_bytes_max: 256 << 20,
+            standby_tailing: true,
+            tail_interval: 20_000_000,
             force_start: false,
             create: false,
         }
@@ -241,6 +247,8 @@ pub enum Backlog {
 pub struct Recovered {
     /// The epoch that serves now.
     pub epoch: u64,
+    /// A hot standby took over: only what it had not read before was read.
+    pub hot: bool,
     /// Bytes read from the journal.
     pub bytes: u64,
     /// Live messages; [`crate::Store::backlog`] hands them over.
@@ -253,9 +261,34 @@ pub struct Recovered {
     pub notes: Vec<String>,
 }
 
+/// How far a standby has read the owner's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Whose journal it is.
+    pub epoch: u64,
+    /// By store, the log sequence number of the last record that was read.
+    pub through: Vec<u64>,
+    /// Live messages as far as it was read.
+    pub messages: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+}
+
 /// What the store has to tell.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// While watching: the owner's journal was read to its end and is followed from now on.
+    StandbyFollows(Tail),
+    /// While watching: reading what the owner had written took so long, in nanoseconds.
+    StandbyBehind {
+        /// From the start of the pass to its end.
+        nanos: Nanos,
+    },
+    /// While watching: the place in the owner's journal is lost; what was read is dropped and read anew.
+    StandbyReload {
+        /// Why.
+        reason: String,
+    },
     /// While watching: the newest owner or claimant, and its heartbeat counter, which stands still when it hangs.
     Owner {
         /// 0 when there is no store yet.

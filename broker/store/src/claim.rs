@@ -196,6 +196,28 @@ pub(crate) struct Metadata {
     checkpoints: Vec<CheckpointRecord>,
 }
 
+impl Metadata {
+    /// Of this epoch, nothing read yet.
+    pub(crate) fn of(epoch: u64) -> Self {
+        Self { epoch, ..Self::default() }
+    }
+
+    /// Of all lanes, oldest first.
+    pub(crate) fn checkpoints(&self) -> &[CheckpointRecord] {
+        &self.checkpoints
+    }
+
+    /// What was read of the epoch of `record`, once its SEAL was.
+    pub(crate) fn sealed(&self, record: &OwnerRecord) -> Option<Sealed> {
+        Some(Sealed {
+            record: record.clone(),
+            seal: self.seal.clone()?,
+            unlinks: self.unlinks.clone(),
+            checkpoints: self.checkpoints.clone(),
+        })
+    }
+}
+
 impl Visit for Metadata {
     fn segment(&mut self, _found: FoundSegment) {}
 
@@ -209,25 +231,25 @@ impl Visit for Metadata {
     }
 }
 
-/// Reads an epoch's metadata lane. `None`: it never sealed, so it never served.
-async fn read_metadata(shared: &Rc<Shared>, record: OwnerRecord) -> Result<Option<Sealed>, StoreError> {
+/// How the metadata of an epoch is read.
+pub(crate) fn metadata_plan(record: &OwnerRecord) -> Plan {
     let piece =
         Piece { epoch: record.epoch, attempt: record.attempt, lane: 0, first_sequence: 1, first_lsn: 1, end: None };
-    let plan = Plan {
+    Plan {
         lane: record.lanes[0].clone(),
         store_id: record.store_id,
         pieces: vec![piece],
         durable_through: 0,
         gaps: Vec::new(),
         holds_tail: false,
-    };
-    let visitor = Metadata { epoch: record.epoch, ..Metadata::default() };
-    let (scanned, metadata) = scan(shared.clone(), plan, visitor).await?;
-    match (metadata.seal, scanned.damage) {
-        (Some(seal), _) => {
-            let Metadata { unlinks, checkpoints, .. } = metadata;
-            Ok(Some(Sealed { record, seal, unlinks, checkpoints }))
-        }
+    }
+}
+
+/// Reads an epoch's metadata lane. `None`: it never sealed, so it never served.
+async fn read_metadata(shared: &Rc<Shared>, record: OwnerRecord) -> Result<Option<Sealed>, StoreError> {
+    let (scanned, metadata) = scan(shared.clone(), metadata_plan(&record), Metadata::of(record.epoch)).await?;
+    match (metadata.sealed(&record), scanned.damage) {
+        (Some(sealed), _) => Ok(Some(sealed)),
         // Not even --force-start may take an epoch whose SEAL was destroyed for one that never served.
         (None, Some(damage)) => Err(damage),
         (None, None) => Ok(None),

@@ -19,6 +19,7 @@ mod checkpoints;
 mod claim;
 mod decide;
 mod error;
+mod follower;
 pub mod format;
 mod heartbeat;
 mod image;
@@ -44,7 +45,7 @@ mod task;
 
 pub use api::{
     Appended, Backlog, Body, Config, ConfigError, Event, Location, MessageKey, Mode, Recovered, RecoveredDestination,
-    RecoveredMessage, Refused, StoreConfig,
+    RecoveredMessage, Refused, StoreConfig, Tail,
 };
 pub use error::StoreError;
 pub use inspect::{

@@ -114,8 +114,7 @@ pub(crate) async fn base(shared: &Rc<Shared>, sealed: &Sealed, lane: &str) -> Re
         match load(shared, plan.store_id, record).await? {
             Ok(checkpoint) => {
                 let checkpoints = newest[index..].to_vec();
-                let oldest = checkpoints.last().map_or(record.position, |oldest| oldest.position);
-                trim(&mut pieces, (oldest.epoch, oldest.sequence, oldest.lsn));
+                pieces = from_oldest(pieces, &checkpoints);
                 let start = checkpoint.position;
                 trim(&mut plan.pieces, (start.epoch, start.sequence, start.lsn));
                 let image = image(shared, lane, checkpoint);
@@ -132,6 +131,14 @@ pub(crate) async fn base(shared: &Rc<Shared>, sealed: &Sealed, lane: &str) -> Re
         Some(error) if !shared.config.force_start => Err(error),
         _ => Ok(Some(Base { plan, image: Image::default(), pieces, checkpoints: Vec::new(), notes })),
     }
+}
+
+/// The runs from the oldest of `checkpoints` (newest first) on.
+pub(crate) fn from_oldest(mut pieces: Vec<Piece>, checkpoints: &[CheckpointRecord]) -> Vec<Piece> {
+    if let Some(oldest) = checkpoints.last().map(|oldest| oldest.position) {
+        trim(&mut pieces, (oldest.epoch, oldest.sequence, oldest.lsn));
+    }
+    pieces
 }
 
 /// Reads a checkpoint. The inner error is damage.

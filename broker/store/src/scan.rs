@@ -187,6 +187,12 @@ pub(crate) async fn scan<V: Visit>(shared: Rc<Shared>, plan: Plan, visitor: V) -
     Ok(scanner.finish())
 }
 
+impl<V> std::fmt::Debug for Scanner<V> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Scanner({} at {})", self.plan.lane, self.expected)
+    }
+}
+
 /// A lane that is being read. It can stop at the end of what is there and go on later.
 pub(crate) struct Scanner<V> {
     shared: Rc<Shared>,
@@ -228,6 +234,46 @@ impl<V: Visit> Scanner<V> {
             told: None,
             is_lenient: false,
         }
+    }
+
+    /// The sequence number of the record that comes next.
+    pub(crate) fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    /// The sequence number of the first record that the visitor was not told of.
+    pub(crate) fn first_held(&self) -> u64 {
+        self.result.held.front().map_or(self.expected, Held::first_lsn)
+    }
+
+    pub(crate) fn visitor(&self) -> &V {
+        &self.visitor
+    }
+
+    pub(crate) fn visitor_mut(&mut self) -> &mut V {
+        &mut self.visitor
+    }
+
+    /// Bytes that were read so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.result.bytes_read + self.place.as_ref().map_or(0, |at| at.entered.reader.bytes_read)
+    }
+
+    /// Goes back to the end of what was known to be durable: what was seen behind it may have been taken back by the
+    /// storage. Counts bytes from here on.
+    pub(crate) async fn rewind(&mut self) -> Result<(), StoreError> {
+        let held = std::mem::take(&mut self.result.held);
+        if let Some(first) = held.front() {
+            let Place { piece, sequence, offset, .. } = first.place.clone();
+            self.expected = first.header.first_lsn;
+            let entered = self.enter(&piece, sequence).await??;
+            self.place = Some(At { entered, sequence, offset });
+        }
+        (self.result.bytes_read, self.result.segments_read) = (0, 0);
+        if let Some(at) = &mut self.place {
+            at.entered.reader.bytes_read = 0;
+        }
+        Ok(())
     }
 
     /// What was found, and who was told.
@@ -409,6 +455,10 @@ impl<V: Visit> Scanner<V> {
                 return Ok(Step::Batch(found));
             }
         }
+        // A batch takes half a segment at most, so before that the journal does not go on in the next one.
+        if u64::from(offset) < *segment_bytes / 2 {
+            return Ok(Step::End);
+        }
         let Ok(mut next) = self.enter(piece, identity.sequence + 1).await? else { return Ok(Step::End) };
         let first = u64::from(FIRST_BATCH_OFFSET);
         match next.reader.classify(&next.identity, first, self.expected).await.map_err(reading())?.0 {
@@ -564,7 +614,12 @@ impl<V: Visit> Scanner<V> {
             return self.visit(&place, &header, &bytes);
         }
         self.result.held.push_back(Held { header, bytes, place });
-        self.durable_through = self.durable_through.max(header.durable_through);
+        self.known_durable(header.durable_through)
+    }
+
+    /// All through `lsn` is durable: what was held back of it is taken.
+    pub(crate) fn known_durable(&mut self, lsn: u64) -> Result<(), StoreError> {
+        self.durable_through = self.durable_through.max(lsn);
         while self.result.held.front().is_some_and(|held| held.header.next_lsn() <= self.durable_through + 1) {
             let Some(held) = self.result.held.pop_front() else { break };
             let (sequence, lsn) = (held.place.sequence, held.header.next_lsn());

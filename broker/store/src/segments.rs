@@ -205,6 +205,16 @@ impl Segments {
         }
     }
 
+    /// The owner of epoch `by` wrote the indices of all segments with live messages that begin before `lsn`.
+    pub(crate) fn index_written(&mut self, lsn: u64, by: u64) {
+        for segment in self.table.iter_mut().take_while(|segment| segment.first_lsn < lsn) {
+            if matches!(segment.index, IndexPlace::Memory(_)) {
+                segment.index = IndexPlace::File { by };
+                segment.file = None;
+            }
+        }
+    }
+
     /// Everything through `lsn` is confirmable.
     pub(crate) fn confirmed(&mut self, lsn: u64) {
         while self.removals.front().is_some_and(|removal| removal.lsn <= lsn) {

@@ -5,12 +5,13 @@
 
 use crate::chain::{self, Newest};
 use crate::claim::{FIRST_SEGMENTS, make_folders};
+use crate::follower::{Follower, Following};
 use crate::format::OwnerRecord;
 use crate::maker::{Made, Maker};
 use crate::shared::{Shared, while_doing};
 use crate::spares::Spare;
 use crate::task::{Task, poll_slot};
-use crate::{Event, StoreError};
+use crate::{Event, StoreError, Tail};
 use disk::Nanos;
 use std::rc::Rc;
 
@@ -30,6 +31,9 @@ pub(crate) struct Standby {
     probing: Option<(u64, Task<Result<bool, StoreError>>)>,
     folders: Option<Task<Result<(), disk::DiskError>>>,
     has_folders: bool,
+    follower: Follower,
+    /// A claim is under way: nothing more is followed.
+    pub(crate) is_claiming: bool,
     maker: Maker,
     spares: Vec<Vec<Spare>>,
     /// A spare could not be made; a claim must say so instead of waiting.
@@ -49,6 +53,8 @@ impl Standby {
             probing: None,
             folders: None,
             has_folders: false,
+            follower: Follower::new(shared),
+            is_claiming: false,
             maker: Maker::default(),
             spares: shared.names.lanes().iter().map(|_| Vec::new()).collect(),
             spare_error: None,
@@ -93,6 +99,8 @@ impl Standby {
         if let Some(event) = self.run_probe()? {
             events.push(event);
         }
+        let newest = self.newest.as_ref().map(|newest| &newest.record);
+        events.extend(self.follower.run(now, newest, self.is_claiming));
         self.run_spares(now, &mut events)?;
         Ok(events)
     }
@@ -146,13 +154,24 @@ impl Standby {
     }
 
     pub(crate) fn retry_at(&self) -> Option<Nanos> {
-        self.maker.retry_at()
+        let follow_at = self.follower.next_at().filter(|_| self.newest.is_some() && !self.is_claiming);
+        self.maker.retry_at().into_iter().chain(follow_at).min()
+    }
+
+    pub(crate) fn tail(&self) -> Option<Tail> {
+        self.follower.tail()
+    }
+
+    /// What the hot standby knows, for the claim.
+    pub(crate) fn take_following(&mut self) -> Option<Following> {
+        self.follower.take()
     }
 
     /// Whether a claim has all that it needs.
     pub(crate) fn is_ready(&self) -> bool {
         let has_spares = self.spares.iter().all(|lane| lane.len() == FIRST_SEGMENTS);
-        self.has_looked && self.following.is_none() && has_spares && !self.maker.is_busy()
+        let is_idle = self.following.is_none() && !self.maker.is_busy() && !self.follower.is_busy();
+        self.has_looked && is_idle && has_spares
     }
 
     pub(crate) fn newest(&self) -> Option<OwnerRecord> {

@@ -6,6 +6,7 @@
 use crate::active::{Active, Lost, Stage};
 use crate::check::is_claimed;
 use crate::claim::{Claim, Taken, take, walk};
+use crate::follower::Following;
 use crate::format::OwnerRecord;
 use crate::heartbeat::Heartbeat;
 use crate::port::{File, Purpose, Routed};
@@ -14,7 +15,7 @@ use crate::shared::{Shared, while_doing};
 use crate::standby::Standby;
 use crate::takeover::Takeover;
 use crate::task::Task;
-use crate::{Appended, Backlog, Body, Config, Event, Location, MessageKey, Refused, StoreError};
+use crate::{Appended, Backlog, Body, Config, Event, Location, MessageKey, Refused, StoreError, Tail};
 use bytes::BytesMut;
 use disk::{BLOCK_SIZE, DiskDone, DiskError, DiskRequest, Nanos, Outcome};
 use std::collections::VecDeque;
@@ -45,7 +46,7 @@ enum Phase {
 #[derive(Debug)]
 struct Recovering {
     taken: Taken,
-    task: Task<Result<Vec<Inherited>, Lost>>,
+    task: Task<Result<(Vec<Inherited>, bool), Lost>>,
 }
 
 /// Which phases follow one another.
@@ -186,6 +187,7 @@ impl Store {
         self.now = now;
         if matches!(self.phase, Phase::Idle | Phase::Watching) {
             self.become_phase(Phase::Preparing);
+            self.standby.is_claiming = true;
             self.claim_after = self.told_epoch;
             self.standby.retry_spares();
             // Who owns the store is looked up anew: a claim of an epoch that is taken already is wasted work.
@@ -272,6 +274,11 @@ impl Store {
                 Backlog::Pending
             }
         }
+    }
+
+    /// How far a standby has read the owner's journal; `None` while it does not follow one.
+    pub fn tail(&self) -> Option<Tail> {
+        self.standby.tail()
     }
 
     /// Through here records of `store` are durable and checked.
@@ -389,6 +396,7 @@ impl Store {
             let newest_epoch = self.standby.newest().map_or(0, |newest| newest.epoch);
             if self.claim_after.is_some_and(|told| newest_epoch > told) {
                 self.become_phase(Phase::Watching);
+                self.standby.is_claiming = false;
                 self.events.push_back(Event::ClaimLost { by_epoch: newest_epoch });
                 return;
             }
@@ -407,6 +415,7 @@ impl Store {
             Some(Err(error)) => self.end(Event::RecoveryFailed(error)),
             Some(Ok(Claim::Lost { by_epoch, spares })) => {
                 self.standby.return_spares(spares);
+                self.standby.is_claiming = false;
                 self.become_phase(Phase::Watching);
                 self.events.push_back(Event::ClaimLost { by_epoch });
                 self.standby.look(self.now);
@@ -420,7 +429,9 @@ impl Store {
                     let note = "the file system refuses direct I/O: writes are buffered and synced, and only this host may take the store over";
                     self.events.push_back(Event::Note(note.to_owned()));
                 }
-                let task = Task::new(recover(self.shared.clone(), taken.record.clone(), taken.slot.clone()));
+                let following = self.standby.take_following();
+                let task = recover(self.shared.clone(), taken.record.clone(), taken.slot.clone(), following);
+                let task = Task::new(task);
                 self.become_phase(Phase::Recovering(Box::new(Recovering { taken, task })));
                 self.run();
             }
@@ -430,8 +441,11 @@ impl Store {
     fn run_recovery(&mut self) {
         let Phase::Recovering(recovering) = &mut self.phase else { return };
         let Some(inherited) = recovering.task.poll() else { return };
-        let takeover = inherited
-            .and_then(|inherited| Takeover::new(&self.shared, &recovering.taken, inherited).map_err(Lost::from));
+        let takeover = inherited.and_then(|(inherited, hot)| {
+            let mut takeover = Takeover::new(&self.shared, &recovering.taken, inherited)?;
+            takeover.recovered.hot = hot;
+            Ok(takeover)
+        });
         match takeover {
             Err(Lost::Poisoned(error)) => self.end(Event::RecoveryFailed(error)),
             Err(lost) => self.settle(Err(lost)),
@@ -517,14 +531,23 @@ impl Phase {
     }
 }
 
-/// Reads what an epoch inherits. A claimant that was overtaken meanwhile may find segments gone: that is no damage.
-async fn recover(shared: Rc<Shared>, record: OwnerRecord, slot: File) -> Result<Vec<Inherited>, Lost> {
-    let sealed = walk(shared.clone(), record).await;
-    let inherited = match sealed {
-        Ok(sealed) => inherit(shared, sealed).await,
-        Err(error) => Err(error),
+/// Reads what an epoch inherits; true: from where a hot standby was. A claimant that was overtaken meanwhile may find segments gone: that is no damage.
+async fn recover(
+    shared: Rc<Shared>,
+    record: OwnerRecord,
+    slot: File,
+    following: Option<Following>,
+) -> Result<(Vec<Inherited>, bool), Lost> {
+    let inherited = async {
+        let sealed = walk(shared.clone(), record).await?;
+        if let (Some(following), Some(sealed)) = (following, &sealed)
+            && let Some(inherited) = following.finish(&shared, sealed).await?
+        {
+            return Ok((inherited, true));
+        }
+        Ok((inherit(shared.clone(), sealed).await?, false))
     };
-    match inherited {
+    match inherited.await {
         Ok(inherited) => Ok(inherited),
         Err(_) if is_claimed(slot.read(0, BLOCK_SIZE).await) => Err(Lost::Fenced),
         Err(error) => Err(Lost::Poisoned(error)),

@@ -32,13 +32,14 @@ pub(crate) async fn write(shared: Rc<Shared>, table: NewTable) -> Result<(), Dis
     let written = async {
         let mut block = shared.buffer(BLOCK_SIZE);
         header.encode(&mut block);
-        file.start_write(0, block.freeze(), false).await?;
+        // Durable each: what a storage loses from its cache before a later sync, that sync does not bring back.
+        file.write(0, block.freeze()).await?;
         for (index, chunk) in body.chunks(CHUNK_BYTES).enumerate() {
             let padded = chunk.len().next_multiple_of(BLOCK_SIZE);
             let mut buffer = shared.buffer(padded);
             buffer.extend_from_slice(chunk);
             buffer.resize(padded, 0);
-            file.start_write((BLOCK_SIZE + index * CHUNK_BYTES) as u64, buffer.freeze(), false).await?;
+            file.write((BLOCK_SIZE + index * CHUNK_BYTES) as u64, buffer.freeze()).await?;
         }
         file.sync().await?;
         shared.port.link(file.path(), &path).await?;

@@ -137,7 +137,7 @@ fn victim(world: &World) -> (PathBuf, usize) {
         let bytes = world.disk.content(&path)?;
         let batches: Vec<usize> =
             used_blocks(&bytes).into_iter().filter(|at| bytes[*at..].starts_with(b"UBat")).collect();
-        (batches.len() > 4).then(|| (path, batches[batches.len() / 2]))
+        (batches.len() > 1).then(|| (path, batches[(batches.len() - 1) / 2]))
     });
     candidates.expect("a segment with batches")
 }

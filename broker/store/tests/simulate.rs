@@ -26,6 +26,7 @@ fn world(seed: u64) -> (World, Faults) {
         late_ns_max: [MS / 10, 5 * MS, 50 * MS][random.usize(0..3)],
         ..SimConfig::default()
     };
+    config.standby_tailing = random.u8(0..4) > 0;
     let mut sometimes = |most: u32| if random.bool() { random.u32(0..=most) } else { 0 };
     let faults = Faults {
         kill: sometimes(60),
@@ -70,7 +71,12 @@ fn what_is_confirmed_is_recovered() {
     let sum = |value: fn(&World) -> u64| worlds.iter().map(value).sum::<u64>();
     let (takeovers, confirmed, lost) =
         (sum(|world| world.takeovers), sum(|world| world.model.confirmed), sum(|world| world.model.lost));
-    println!("{takeovers} takeovers, {confirmed} changes confirmed, {lost} unconfirmed ones lost");
+    let (hot, reloads) = (sum(|world| world.hot), sum(|world| world.reloads));
+    println!(
+        "{takeovers} takeovers, {hot} of them hot, {reloads} places lost, {confirmed} changes confirmed, {lost} \
+         unconfirmed ones lost"
+    );
+    assert!(hot > 20, "standbys take over");
     assert!(
         takeovers > 200 && confirmed > 10_000 && lost > 10,
         "the runs exercise what they claim to: {takeovers} {confirmed} {lost}"

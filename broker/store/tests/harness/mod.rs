@@ -64,6 +64,7 @@ pub(crate) fn config() -> Config {
         heartbeat_interval: 2 * MS,
         unreadable_slot_limit: 40 * MS,
         cache_bytes_max: 64 << 10,
+        tail_interval: MS / 2,
         ..Config::new("/data/store".into(), stores)
     }
 }
@@ -117,6 +118,10 @@ pub(crate) struct World {
     pub(crate) takeovers: u64,
     pub(crate) fenced: u64,
     pub(crate) stopped: u64,
+    /// Takeovers by a standby that had followed the journal.
+    pub(crate) hot: u64,
+    /// Standbys that lost their place.
+    pub(crate) reloads: u64,
     /// False: who ended stays down.
     pub(crate) restarts: bool,
     pub(crate) failures: Vec<String>,
@@ -144,6 +149,8 @@ impl World {
             takeovers: 0,
             fenced: 0,
             stopped: 0,
+            hot: 0,
+            reloads: 0,
             restarts: true,
             failures: Vec::new(),
             restart_at: vec![0; nodes],
@@ -282,7 +289,8 @@ impl World {
                     node.epoch = recovered.epoch;
                     node.loading = Some((recovered, Default::default()));
                 }
-                Event::Backlog { .. } => {}
+                Event::Backlog { .. } | Event::StandbyFollows(_) | Event::StandbyBehind { .. } => {}
+                Event::StandbyReload { .. } => self.reloads += 1,
                 Event::Confirmable { .. } if !node.is_serving => {}
                 Event::Confirmable { store, through } => self.model.confirmed(node.epoch, store, through)?,
                 Event::Body { store, location, result } => {
@@ -347,6 +355,7 @@ impl World {
     ) -> Result<(), Violation> {
         let Some(node) = &mut self.nodes[index] else { return Ok(()) };
         self.takeovers += 1;
+        self.hot += u64::from(recovered.hot);
         node.is_serving = true;
         node.notes.extend(recovered.notes.clone());
         for (store, messages) in (0..2u8).zip(&stores) {
