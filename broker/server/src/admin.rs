@@ -145,6 +145,9 @@ impl Broker {
             "process_id": std::process::id(),
             "debug_sync_delay_ns": self.configuration.debug_sync_delay_ns,
             "non_persistent_bytes": self.exchange.volatile_bytes(),
+            "standby": self.exchange.store.tail().map(|tail| json!({
+                "epoch": tail.epoch, "through": tail.through, "messages": tail.messages, "bytes_read": tail.bytes,
+            })),
             "backlog_messages": self.exchange.loading.recovered,
             "backlog_loaded": self.exchange.loading.loaded,
         })

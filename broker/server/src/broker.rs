@@ -8,7 +8,7 @@ use crate::config::Configuration;
 use crate::connection::Connection;
 use crate::connections::{ConnectionId, Connections};
 use crate::exchange::Exchange;
-use crate::ha::{Ha, Input, Output, Recovered, State};
+use crate::ha::{Ha, Input, Output, Recovered, Standby, State};
 use crate::inbound::outcome_of;
 use crate::loading::Loaded;
 use crate::log::Log;
@@ -433,6 +433,13 @@ impl Broker {
             store::Event::Fenced { by_epoch } => self.ha.handle(now, Input::Fenced { by_epoch }),
             store::Event::Poisoned(error) => self.ha.handle(now, Input::Poisoned { reason: error.to_string() }),
             store::Event::Stopped => self.leave(now, 0, "this server is stopping"),
+            store::Event::StandbyFollows(store::Tail { epoch, messages, bytes, .. }) => {
+                self.ha.handle(now, Input::Standby(Standby::Follows { epoch, messages, bytes }));
+            }
+            store::Event::StandbyBehind { nanos } => {
+                self.ha.handle(now, Input::Standby(Standby::Behind { ms: nanos / 1_000_000 }));
+            }
+            store::Event::StandbyReload { reason } => self.ha.handle(now, Input::Standby(Standby::Reloads { reason })),
             store::Event::Note(text) => self.log.line(text),
         }
     }
@@ -450,6 +457,7 @@ impl Broker {
             bytes: recovered.bytes,
             messages: recovered.messages,
             segments: recovered.segments,
+            hot: recovered.hot,
         };
         self.ha.handle(now, Input::Recovered(figures));
     }

@@ -207,6 +207,7 @@ fn store_config(configuration: &Configuration, options: StoreOptions) -> store::
             0 => defaults.cache_bytes_max,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         },
+        standby_tailing: configuration.standby_tailing,
         force_start: options.force_start,
         create: options.create_store,
         ..defaults

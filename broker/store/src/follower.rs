@@ -26,6 +26,7 @@ const BEHIND_AFTER: Nanos = 1_000_000_000;
 /// One data lane that is being followed.
 #[derive(Debug)]
 struct Followed {
+    name: String,
     scanner: Scanner<Image>,
     pieces: Vec<Piece>,
     /// Newest first.
@@ -160,11 +161,9 @@ impl Following {
     /// Works off the checkpoints that were told of since the last time.
     fn note_checkpoints(&mut self, all: &[CheckpointRecord]) {
         for record in &all[self.checkpoints_seen.min(all.len())..] {
-            let lanes = self.record.lanes[1..].iter().zip(&mut self.lanes);
-            if let Some((_, Some(lane))) = lanes.into_iter().find(|(name, _)| **name == record.lane) {
-                if !lane.checkpoints.contains(record) {
-                    lane.ahead.push_back(record.clone());
-                }
+            let lane = self.lanes.iter_mut().flatten().find(|lane| lane.name == record.lane);
+            if let Some(lane) = lane.filter(|lane| !lane.checkpoints.contains(record)) {
+                lane.ahead.push_back(record.clone());
             }
         }
         self.checkpoints_seen = all.len();
@@ -219,7 +218,7 @@ async fn pass(shared: Rc<Shared>, mut following: Following) -> Result<Following,
                 let Base { plan, image, pieces, checkpoints, notes } = base;
                 following.notes.extend(notes);
                 let scanner = Scanner::new(shared.clone(), plan, image);
-                Followed { scanner, pieces, checkpoints, ahead: VecDeque::new() }
+                Followed { name: lane.clone(), scanner, pieces, checkpoints, ahead: VecDeque::new() }
             }));
         }
     }

@@ -540,12 +540,20 @@ async fn recover(
 ) -> Result<(Vec<Inherited>, bool), Lost> {
     let inherited = async {
         let sealed = walk(shared.clone(), record).await?;
-        if let (Some(following), Some(sealed)) = (following, &sealed)
-            && let Some(inherited) = following.finish(&shared, sealed).await?
-        {
-            return Ok((inherited, true));
+        let mut note = None;
+        if let (Some(following), Some(sealed)) = (following, &sealed) {
+            match following.finish(&shared, sealed).await {
+                Ok(Some(inherited)) => return Ok((inherited, true)),
+                Ok(None) => {}
+                // The owner may have removed what a slow standby had not read. The long way shows whether that is all.
+                Err(error) => note = Some(format!("this standby had lost its place when it took over: {error}")),
+            }
         }
-        Ok((inherit(shared.clone(), sealed).await?, false))
+        let mut inherited = inherit(shared.clone(), sealed).await?;
+        if let Some(first) = inherited.first_mut() {
+            first.scanned.notes.extend(note);
+        }
+        Ok((inherited, false))
     };
     match inherited.await {
         Ok(inherited) => Ok(inherited),

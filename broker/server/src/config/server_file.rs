@@ -98,6 +98,7 @@ impl Reader<'_> {
             async_flush_interval_ns: settings.nanos("async_flush_interval"),
             async_unflushed_max: settings.bytes("async_unflushed_max"),
             message_bytes_max: self.message_bytes_max(segment_bytes),
+            standby_tailing: settings.flag("standby_tailing"),
             message_memory_max: or_default(settings.bytes("max_msg_memory"), MESSAGE_MEMORY_DEFAULT),
             connections_max: u32::try_from(settings.count("max_connections")).expect("the row has that range"),
             handshake_timeout_ns: settings.nanos("handshake_timeout"),

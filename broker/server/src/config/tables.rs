@@ -129,6 +129,12 @@ const FAULT_TOLERANCE: &[Parameter] = &[
         "both",
         "Extension: what must be silent for ft_activation before a standby takes over from an owner that holds its lock: both the link between the servers and the heartbeat in the store, or the link alone.",
     ),
+    row(
+        "standby_tailing",
+        Flag,
+        "enabled",
+        "Extension: while this server is standby, it reads the active server's journal, so that a takeover reads only the rest.",
+    ),
     row("ft_ssl_identity", Path, "", "Own certificate on the link to the peer.").accepted(NO_TLS),
     row("ft_ssl_issuer", Path, "", "Its issuers.").repeatable().accepted(NO_TLS),
     row("ft_ssl_private_key", Path, "", "Its key.").accepted(NO_TLS),

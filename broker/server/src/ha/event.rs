@@ -30,6 +30,7 @@ struct Figures {
     bytes: u64,
     messages: u64,
     segments: u64,
+    hot: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,8 +50,8 @@ impl<'l> EventLine<'l> {
     }
 
     pub(super) fn with(self, figures: Recovered) -> Self {
-        let Recovered { bytes, messages, segments, .. } = figures;
-        Self { recovered: Some(Figures { bytes, messages, segments }), ..self }
+        let Recovered { bytes, messages, segments, hot, .. } = figures;
+        Self { recovered: Some(Figures { bytes, messages, segments, hot }), ..self }
     }
 
     pub(super) fn with_load(self, messages: u64, ms: u64) -> Self {

@@ -33,6 +33,32 @@ pub struct Recovered {
     pub messages: u64,
     /// Segments read.
     pub segments: u64,
+    /// A hot standby took over: only what it had not read before was read.
+    pub hot: bool,
+}
+
+/// What a standby has read of the owner's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standby {
+    /// All of it; it is followed from now on.
+    Follows {
+        /// Whose journal it is.
+        epoch: u64,
+        /// Live messages.
+        messages: u64,
+        /// Bytes read.
+        bytes: u64,
+    },
+    /// Too little: reading what was new took so long.
+    Behind {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Nothing any more: it is read anew.
+    Reloads {
+        /// Why the place was lost.
+        reason: String,
+    },
 }
 
 /// Something happened.
@@ -75,6 +101,8 @@ pub enum Input {
     ClaimLost,
     /// The store can serve.
     Recovered(Recovered),
+    /// The standby's reading of the owner's journal.
+    Standby(Standby),
     /// What was recovered stands in the queues; service began before.
     Loaded {
         /// Messages.

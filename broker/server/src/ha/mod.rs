@@ -14,7 +14,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
-pub use message::{HaConfig, Input, LogLine, Output, Recovered};
+pub use message::{HaConfig, Input, LogLine, Output, Recovered, Standby};
 pub use state::State;
 
 use event::EventLine;
@@ -107,6 +107,7 @@ impl Ha {
             Input::Claimed { epoch } => self.claimed(now, epoch),
             Input::ClaimLost => self.claim_lost(now),
             Input::Recovered(figures) => self.recovered(now, figures),
+            Input::Standby(standby) => self.standby_reads(now, standby),
             Input::Loaded { messages, ms } => self.loaded(now, messages, ms),
             Input::RecoveryFailed { reason } => self.recovery_failed(now, reason),
             Input::Fenced { by_epoch } => self.fenced(now, by_epoch),
@@ -191,12 +192,35 @@ impl Ha {
             return;
         }
         self.emit(EventLine::new("recovered", now, "the store is read", self.epoch, &self.config).with(figures).json());
-        let Recovered { messages, bytes, segments, .. } = figures;
-        self.log(format!("Recovered {messages} messages from {bytes} bytes in {segments} segments"));
+        let Recovered { messages, bytes, segments, hot, .. } = figures;
+        let before = if hot { ", the rest was known" } else { "" };
+        self.log(format!("Recovered {messages} messages from {bytes} bytes in {segments} segments{before}"));
         self.outputs.push_back(Output::Serve);
         self.enter(now, State::Active, "the store is recovered");
         self.log("Server is now active");
         self.emit(EventLine::new("accepting", now, "clients are accepted", self.epoch, &self.config).json());
+    }
+
+    fn standby_reads(&mut self, now: Nanos, standby: Standby) {
+        let (event, epoch, reason) = match standby {
+            Standby::Follows { epoch, messages, bytes } => {
+                let reason =
+                    format!("The journal of epoch {epoch} is followed: {messages} messages, {bytes} bytes read");
+                self.log(reason.clone());
+                ("standby-follows", epoch, reason)
+            }
+            Standby::Behind { ms } => {
+                let reason = format!("This standby is behind: reading what was new took {ms} ms");
+                self.warn(reason.clone());
+                ("standby-behind", self.seeker.owner_epoch(), reason)
+            }
+            Standby::Reloads { reason } => {
+                let reason = format!("This standby lost its place in the journal and reads it anew: {reason}");
+                self.warn(reason.clone());
+                ("standby-reloads", self.seeker.owner_epoch(), reason)
+            }
+        };
+        self.emit(EventLine::new(event, now, &reason, epoch, &self.config).json());
     }
 
     fn loaded(&mut self, now: Nanos, messages: u64, ms: u64) {

@@ -25,7 +25,7 @@ const EMS_NAMES: &str = "
     client_trace";
 
 const EXTENSIONS: &str =
-    "client_urls debug_sync_delay segment_size async_flush_interval async_unflushed_max ft_takeover
+    "client_urls debug_sync_delay segment_size async_flush_interval async_unflushed_max ft_takeover standby_tailing
     max_message_size";
 
 #[test]

@@ -114,7 +114,7 @@ fn the_first_server_becomes_active() {
     rig.tell(Input::Claimed { epoch: 5 });
     assert_eq!(rig.ha.state(), State::Recovering);
     assert!(rig.logged("Recovering state, please wait") && !rig.outputs.contains(&Output::Serve));
-    rig.tell(Input::Recovered(Recovered { epoch: 5, bytes: 10, messages: 2, segments: 1 }));
+    rig.tell(Input::Recovered(Recovered { epoch: 5, bytes: 10, messages: 2, segments: 1, hot: false }));
     assert_eq!((rig.ha.state(), rig.ha.epoch()), (State::Active, 5));
     assert!(rig.take(&Output::Serve));
     let names = rig.event_names();
@@ -128,7 +128,7 @@ fn event_lines_have_their_fields() {
     rig.tell(Input::Start).tell(Input::LinkDown { reason: "refused".into() }).lock(true);
     rig.now = 9;
     rig.tell(Input::Claimed { epoch: 3 });
-    rig.tell(Input::Recovered(Recovered { epoch: 3, bytes: 10, messages: 2, segments: 1 }));
+    rig.tell(Input::Recovered(Recovered { epoch: 3, bytes: 10, messages: 2, segments: 1, hot: false }));
     let events = rig.events();
     let first = serde_json::json!({
         "event": "ft_state", "t_ns": 5, "from": "STARTING", "to": "CONNECTING_PEER",
