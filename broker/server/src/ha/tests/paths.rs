@@ -137,7 +137,7 @@ fn event_lines_have_their_fields() {
     assert_eq!(events[0], first);
     let recovered = serde_json::json!({
         "event": "recovered", "t_ns": 9, "reason": "the store is read", "epoch": 3, "server": "EMS-SERVER", "pid": 17,
-        "bytes": 10, "messages": 2, "segments": 1
+        "bytes": 10, "messages": 2, "segments": 1, "hot": false
     });
     assert_eq!(events[4], recovered);
     rig.now = 12;
