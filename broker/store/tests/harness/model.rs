@@ -39,8 +39,14 @@ pub(crate) struct Model {
 
 /// The bytes of message `id`: its number, then `len` bytes that depend on it.
 pub(crate) fn payload(id: u64, len: usize) -> Vec<u8> {
-    let mut bytes = id.to_le_bytes().to_vec();
-    bytes.extend((0..len).map(|index| (id.wrapping_mul(31).wrapping_add(index as u64 * 7) % 251) as u8));
+    let mut bytes = Vec::with_capacity(8 + len + 8);
+    bytes.extend_from_slice(&id.to_le_bytes());
+    let mut word = id;
+    while bytes.len() < 8 + len {
+        word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    bytes.truncate(8 + len);
     bytes
 }
 
