@@ -485,3 +485,15 @@ fn records_accumulate_while_a_write_is_in_flight() {
     in_flight.into_iter().for_each(|request| world.disk.submit(world.now, session, request));
     expect(world.settle(), "settle");
 }
+
+#[test]
+fn publishing_goes_on_while_the_backlog_is_handed_over() {
+    let (mut world, serving) = busy(3, 1);
+    expect(world.settle(), "settle");
+    world.client_is_active = false;
+    world.kill(serving);
+    world.publishes_while_loading = true;
+    let index = expect(world.until_serving(), "takeover");
+    let node = world.nodes[index].as_ref().expect("a node");
+    assert!(!node.live[0].is_empty() && world.failures.is_empty(), "{:?}", world.failures);
+}

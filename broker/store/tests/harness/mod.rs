@@ -122,6 +122,8 @@ pub(crate) struct World {
     pub(crate) hot: u64,
     /// Standbys that lost their place.
     pub(crate) reloads: u64,
+    /// Publishes to the sync store beside loading, which the model does not follow: for the last epoch of a test.
+    pub(crate) publishes_while_loading: bool,
     /// False: who ended stays down.
     pub(crate) restarts: bool,
     pub(crate) failures: Vec<String>,
@@ -151,6 +153,7 @@ impl World {
             stopped: 0,
             hot: 0,
             reloads: 0,
+            publishes_while_loading: false,
             restarts: true,
             failures: Vec::new(),
             restart_at: vec![0; nodes],
@@ -327,6 +330,10 @@ impl World {
     fn load(&mut self, index: usize) -> Result<(), Violation> {
         let Some(node) = &mut self.nodes[index] else { return Ok(()) };
         let Some((_, stores)) = &mut node.loading else { return Ok(()) };
+        if self.publishes_while_loading {
+            let published = node.store.publish(self.now, 0, &[0], MessageKey::default(), &[&[7; 100]]);
+            assert!(published.is_ok(), "{published:?}");
+        }
         for (store, (messages, is_complete)) in (0..).zip(stores.iter_mut()) {
             while !*is_complete {
                 match node.store.backlog(store, self.random.usize(1..200)) {
