@@ -145,6 +145,11 @@ impl Engine {
         &self.queue(queue).name
     }
 
+    /// Messages in the queue, unsettled ones included.
+    pub fn messages(&self, queue: QueueId) -> u64 {
+        self.queue(queue).messages
+    }
+
     /// `WhenConfirmed` for a queue in a sync store.
     pub fn visibility(&self, queue: QueueId) -> Visibility {
         let is_sync = self.stores[usize::from(self.store_of(queue).0)].is_sync;

@@ -3,6 +3,7 @@
 //! Owns the commands and the form of their replies. Who may administer is decided in `opening`.
 
 use crate::broker::Broker;
+use crate::budget::ENTRY_BYTES;
 use crate::config;
 use crate::connection::{Connection, ReceivedDelivery};
 use crate::connections::ConnectionId;
@@ -137,6 +138,7 @@ impl Broker {
     }
 
     fn show_state(&self) -> Value {
+        let used = self.exchange.used();
         json!({
             "server": self.configuration.server,
             "state": self.ha.state().name(),
@@ -144,7 +146,11 @@ impl Broker {
             "connections": self.connections.len(),
             "process_id": std::process::id(),
             "debug_sync_delay_ns": self.configuration.debug_sync_delay_ns,
-            "non_persistent_bytes": self.exchange.volatile_bytes(),
+            "non_persistent_bytes": used.volatile_bytes,
+            "message_memory": used.bytes,
+            "max_msg_memory": self.exchange.budget.bytes_max,
+            "queued_messages": used.entries,
+            "entry_memory": used.entries * ENTRY_BYTES,
             "standby": self.exchange.store.tail().map(|tail| json!({
                 "epoch": tail.epoch, "through": tail.through, "messages": tail.messages, "bytes_read": tail.bytes,
             })),

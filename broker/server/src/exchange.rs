@@ -3,6 +3,7 @@
 //! Owns engine, store, the bodies of non-persistent messages, the numbers of destinations in each store, and the answers that wait for
 //! the store. Knows connections by name only, and sends nothing.
 
+use crate::budget::{Budget, Used};
 use crate::confirms::Confirms;
 use crate::connection::{Producer, ReceivedDelivery, SentDelivery};
 use crate::connections::ConnectionId;
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use engine::{DeliveryToken, Engine, Entry, Place, QueueId, Settle, StoreId, Visibility};
 use reactor::Nanos;
 use std::collections::{HashMap, VecDeque};
-use store::{Backlog, Body, Location, MessageKey, Recovered, RecoveredDestination, RecoveredMessage, Store};
+use store::{Backlog, Body, Location, Memory, MessageKey, Recovered, RecoveredDestination, RecoveredMessage, Store};
 
 /// Entry flag of the server: the message is persistent.
 const DURABLE: u8 = 0x10;
@@ -51,6 +52,10 @@ pub(crate) struct Exchange {
     pub(crate) engine: Engine,
     pub(crate) store: Store,
     volatile: VolatileBodies,
+    memory: Memory,
+    pub(crate) budget: Budget,
+    /// Messages in all queues.
+    entries: u64,
     /// By store: which stores confirm only what is durable.
     sync: Vec<bool>,
     destinations: Vec<HashMap<QueueId, u32>>,
@@ -67,13 +72,16 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// `sync` tells for each store whether it confirms only what is durable.
-    pub(crate) fn new(engine: Engine, store: Store, sync: Vec<bool>) -> Self {
+    pub(crate) fn new(engine: Engine, store: Store, sync: Vec<bool>, budget: Budget) -> Self {
         let stores = sync.len();
         assert!(stores <= STORES_MAX, "an entry has no room for {stores} stores");
         Exchange {
             engine,
+            volatile: VolatileBodies::new(store.memory()),
+            memory: store.memory(),
             store,
-            volatile: VolatileBodies::default(),
+            budget,
+            entries: 0,
             sync,
             destinations: vec![HashMap::new(); stores],
             destinations_next: vec![0; stores],
@@ -125,6 +133,9 @@ impl Exchange {
         self.engine
             .admit(now_ms, producer.queue, body.len() as u32)
             .map_err(|cause| amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, cause.to_string()))?;
+        self.budget
+            .admit(self.used(), body.len() as u64, header.durable)
+            .map_err(|cause| amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, cause.to_string()))?;
         let index = usize::from(producer.store);
         let mut entry = Entry {
             expires_at_ms: self.engine.expires_at_ms(now_ms, producer.queue, header.ttl_ms),
@@ -135,16 +146,19 @@ impl Exchange {
         if !header.durable {
             entry.lsn = self.lsn_last[index];
             entry.place = self.volatile.insert(Bytes::copy_from_slice(body));
+            self.entries += 1;
             self.engine.publish(producer.queue, entry, Visibility::Now);
             return Ok(Published::Confirmed);
         }
         let key = MessageKey { expires_at_ms: entry.expires_at_ms, priority: entry.priority, flags: 0 };
         let destinations = [producer.destination];
+        self.memory.next_is_surplus(self.engine.messages(producer.queue) >= self.budget.swapout);
         let appended = match self.store.publish(now, producer.store, &destinations, key, &[body]) {
             Ok(appended) => appended,
             Err(store::Refused::Throttled) => return Ok(Published::Throttled),
             Err(cause) => return Err(amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, cause.to_string())),
         };
+        self.entries += 1;
         self.lsn_last[index] = appended.lsn;
         entry.lsn = appended.lsn;
         entry.place = place(appended.location);
@@ -178,6 +192,7 @@ impl Exchange {
         token: Option<DeliveryToken>,
     ) -> Option<(ConnectionId, SentDelivery)> {
         let answer = token.and_then(|token| self.settlement(token));
+        self.entries -= 1;
         if entry.place.segment == volatile::SEGMENT {
             self.volatile.remove(entry.place);
             return answer;
@@ -281,6 +296,7 @@ impl Exchange {
             self.engine.recover(queue, entry);
         }
         self.loading.loaded += messages.len() as u64;
+        self.entries += messages.len() as u64;
     }
 
     /// What became durable and checked.
@@ -293,9 +309,10 @@ impl Exchange {
         (0..self.sync.len()).all(|store| stores & 1 << store == 0 || self.store.has_room(store as u8))
     }
 
-    /// Bytes of non-persistent bodies in memory.
-    pub(crate) fn volatile_bytes(&self) -> u64 {
-        self.volatile.bytes()
+    /// What messages take of memory.
+    pub(crate) fn used(&self) -> Used {
+        let (bytes, volatile_bytes) = (self.memory.used() as u64, self.volatile.bytes());
+        Used { entries: self.entries, bytes, volatile_bytes }
     }
 }
 

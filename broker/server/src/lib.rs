@@ -5,7 +5,7 @@
 //! * `start`: from the command line to a running server; `options`
 //! * `broker`: the loop of a shard, the order of work within a turn
 //! * `inbound`, `outbound`: what peers say; what consumers get
-//! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`, `loading`
+//! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`, `loading`, `budget`
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
 //! * `opening`, `security`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link
@@ -20,6 +20,7 @@
 
 mod admin;
 mod broker;
+mod budget;
 mod clock;
 pub mod config;
 mod confirms;

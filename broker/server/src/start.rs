@@ -3,6 +3,7 @@
 //! Owns the order of start-up and the exit codes. Each failure is told in words that name file, parameter or address and the remedy.
 
 use crate::broker::{Broker, Parts};
+use crate::budget::Budget;
 use crate::clock::WallClock;
 use crate::config::{self, Configuration, Diagnostic, Listen, Mode, Severity, StoreSpec};
 use crate::exchange::{Exchange, STORES_MAX};
@@ -147,7 +148,12 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
     let store_config = store_config(&configuration, start.options);
     store_config.check().context("the stores cannot be set up as tibemsd.conf and stores.conf say")?;
     let store = Store::new(store_config, start.random, reactor::buffer::aligned);
-    let exchange = Exchange::new(engine(&configuration, &sync), store, sync);
+    let budget = Budget {
+        bytes_max: configuration.message_memory_max,
+        swapping: configuration.swapping,
+        swapout: configuration.swapout,
+    };
+    let exchange = Exchange::new(engine(&configuration, &sync), store, sync, budget);
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
     Ok(Broker::new(Parts {
         clock: start.clock,
@@ -204,10 +210,11 @@ fn store_config(configuration: &Configuration, options: StoreOptions) -> store::
         heartbeat_interval: configuration.ft_heartbeat_ns,
         unreadable_slot_limit: configuration.ft_activation_ns,
         cache_bytes_max: match configuration.message_memory_max {
-            0 => defaults.cache_bytes_max,
+            0 => usize::MAX,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         },
         standby_tailing: configuration.standby_tailing,
+        swap: configuration.swapping,
         force_start: options.force_start,
         create: options.create_store,
         ..defaults

@@ -262,3 +262,101 @@ fn a_backlog_is_loaded_beside_service_and_keeps_its_order() {
     server.wait_event(r#""event":"loaded""#);
     assert!(server.log().contains(&format!("Loaded a backlog of {BACKLOG} messages")), "{}", server.log());
 }
+
+fn refusal(client: &mut Client, token: u64) -> amqp::Error {
+    match client.outcome(token) {
+        Some(Outcome::Rejected(Some(error))) => error,
+        other => panic!("memory is full: {other:?}"),
+    }
+}
+
+#[test]
+fn without_swapping_sends_are_refused_at_the_limit_and_taken_again_when_there_is_room() {
+    let setup = Setup::new(1, QUEUES, "max_msg_memory = 8MB\nmsg_swapping = disabled");
+    let mut server = setup.start(0);
+    server.wait_active();
+    let mut client = Client::connect(server.port);
+    let body = vec![7; 100 << 10];
+    // Stored ones of two stores and non-persistent ones share the limit.
+    let senders = ["sync.q", "async.q"].map(|queue| client.sender(queue).unwrap());
+    let mut taken = 0;
+    let error = loop {
+        let header = Header { durable: taken % 3 != 2, ..Header::default() };
+        client.send_as(senders[taken as usize % 2], taken, &body, header);
+        match client.outcome(taken) {
+            Some(Outcome::Accepted) => taken += 1,
+            Some(Outcome::Rejected(Some(error))) => break error,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!((40..=80).contains(&taken), "{taken} messages of 100 KiB in 8 MiB");
+    assert_eq!(error.condition, condition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.contains("max_msg_memory") && error.description.contains("msg_swapping"), "{error}");
+    // Deliveries go on and make room.
+    client.receiver("sync.q", 10).unwrap();
+    for _ in 0..10 {
+        let (delivery_id, found, _) = client.message();
+        assert_eq!(found, body);
+        client.accept(delivery_id, true);
+    }
+    client.publish(senders[1], 1000, b"fits again");
+}
+
+#[test]
+fn non_persistent_messages_cannot_be_swapped_out_and_persistent_ones_make_room() {
+    let setup = Setup::new(1, QUEUES, "max_msg_memory = 8MB");
+    let mut server = setup.start(0);
+    server.wait_active();
+    let mut client = Client::connect(server.port);
+    let body = vec![7; 100 << 10];
+    let sender = client.sender("sync.q").unwrap();
+    for token in 0..100 {
+        client.publish(sender, token, &body);
+    }
+    let other = client.sender("async.q").unwrap();
+    for token in 100..180 {
+        client.send_as(other, token, &body, Header { durable: false, ..Header::default() });
+        assert_eq!(client.outcome(token), Some(Outcome::Accepted));
+    }
+    for token in 180..200 {
+        client.send_as(other, token, &body, Header { durable: false, ..Header::default() });
+    }
+    let error = refusal(&mut client, 199);
+    assert!(error.description.contains("non-persistent"), "{error}");
+    client.publish(sender, 200, &body);
+    client.receiver("sync.q", 200).unwrap();
+    for _ in 0..101 {
+        let (delivery_id, found, _) = client.message();
+        assert_eq!(found, body);
+        client.accept(delivery_id, false);
+    }
+}
+
+#[test]
+fn queue_entries_alone_may_fill_memory() {
+    // 8 MiB are 262,144 entries of 32 bytes.
+    const FITS: u64 = 262_144;
+    let setup = Setup::new(1, QUEUES, "max_msg_memory = 8MB");
+    let mut server = setup.start(0);
+    server.wait_active();
+    let mut client = Client::connect(server.port);
+    let sender = client.sender("async.q").unwrap();
+    for token in 0..=FITS {
+        client.send(sender, token, b"x");
+        if token % 10_000 == 0 {
+            client.seen.clear();
+        }
+    }
+    let error = refusal(&mut client, FITS);
+    assert_eq!(error.condition, condition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.contains("max_msg_memory") && error.description.contains("entries"), "{error}");
+    let mut admin = Client::connect_admin(server.port);
+    let state = admin.request("show state");
+    assert_eq!(state["queued_messages"], FITS);
+    assert_eq!((&state["entry_memory"], &state["max_msg_memory"]), (&(8u64 << 20).into(), &(8u64 << 20).into()));
+    assert!(state["message_memory"].as_u64().unwrap() <= 8 << 20, "{state}");
+    client.receiver("async.q", 1).unwrap();
+    let (delivery_id, ..) = client.message();
+    client.accept(delivery_id, true);
+    client.publish(sender, FITS + 1, b"fits again");
+}

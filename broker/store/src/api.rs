@@ -55,12 +55,15 @@ pub struct Config {
     pub heartbeat_interval: Nanos,
     /// An owner that cannot read its slot for so long gives up (`ft_activation`), in nanoseconds.
     pub unreadable_slot_limit: Nanos,
-    /// Message bytes kept in memory, at most, beyond what is not yet durable.
+    /// Message bytes kept in memory by all stores together, at most, beyond what is not yet durable; `usize::MAX`: no
+    /// limit.
     pub cache_bytes_max: usize,
     /// While watching, read the owner's journal, so that a takeover reads only what is new.
     pub standby_tailing: bool,
     /// How often a standby looks at the end of the owner's journal, in nanoseconds.
     pub tail_interval: Nanos,
+    /// Bytes that are on disk leave memory when the limit is reached.
+    pub swap: bool,
     /// Go on past damage; what is dropped is kept aside and named in [`Recovered::notes`].
     pub force_start: bool,
     /// Make a new store even where `folder` holds names that are not ours.
@@ -86,6 +89,7 @@ impl Config {
             cache_bytes_max: 256 << 20,
             standby_tailing: true,
             tail_interval: 20_000_000,
+            swap: true,
             force_start: false,
             create: false,
         }

@@ -124,7 +124,7 @@ impl Lane {
             durable: first_lsn - 1,
             confirmable: first_lsn - 1,
             segments,
-            cache: Cache::new(config.cache_bytes_max),
+            cache: Cache::new(&shared.memory),
             standing: (1..).zip(standing).collect(),
             is_adopting: false,
             spares: VecDeque::new(),

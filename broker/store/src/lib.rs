@@ -47,6 +47,7 @@ pub use api::{
     Appended, Backlog, Body, Config, ConfigError, Event, Location, MessageKey, Mode, Recovered, RecoveredDestination,
     RecoveredMessage, Refused, StoreConfig, Tail,
 };
+pub use cache::Memory;
 pub use error::StoreError;
 pub use inspect::{
     Damage, DestinationState, InFlight, Inspection, LaneState, Lock, OwnerState, Report, SealState, SegmentRole,

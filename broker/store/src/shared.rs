@@ -2,6 +2,7 @@
 //!
 //! Owns nothing that changes except the counter of temporary names.
 
+use crate::cache::Memory;
 use crate::names::Names;
 use crate::port::Port;
 use crate::{Config, StoreError};
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     /// Fresh for each start of a process.
     pub(crate) process: u128,
     allocate: fn(usize) -> BytesMut,
+    /// The budget of all lanes for message bytes.
+    pub(crate) memory: Memory,
     zeros: Bytes,
     next_number: Cell<u64>,
 }
@@ -31,7 +34,21 @@ impl Shared {
         zeros.resize(CHUNK_BYTES, 0);
         let zeros = zeros.freeze();
         let names = Names::new(&config);
-        Rc::new(Self { config, names, port: Port::default(), process, allocate, zeros, next_number: Cell::new(0) })
+        let memory = Memory::new(
+            (config.cache_bytes_max < usize::MAX).then_some(config.cache_bytes_max),
+            config.swap,
+            config.segment_bytes,
+        );
+        Rc::new(Self {
+            config,
+            names,
+            port: Port::default(),
+            process,
+            allocate,
+            memory,
+            zeros,
+            next_number: Cell::new(0),
+        })
     }
 
     /// An empty buffer that takes `capacity` bytes without moving, at an address fit for direct I/O.

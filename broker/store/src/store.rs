@@ -15,7 +15,7 @@ use crate::shared::{Shared, while_doing};
 use crate::standby::Standby;
 use crate::takeover::Takeover;
 use crate::task::Task;
-use crate::{Appended, Backlog, Body, Config, Event, Location, MessageKey, Refused, StoreError, Tail};
+use crate::{Appended, Backlog, Body, Config, Event, Location, Memory, MessageKey, Refused, StoreError, Tail};
 use bytes::BytesMut;
 use disk::{BLOCK_SIZE, DiskDone, DiskError, DiskRequest, Nanos, Outcome};
 use std::collections::VecDeque;
@@ -261,6 +261,11 @@ impl Store {
             Phase::Active(active) => active.body(store, location),
             _ => Body::Pending,
         }
+    }
+
+    /// The budget for message bytes, which bodies outside the store share.
+    pub fn memory(&self) -> Memory {
+        self.shared.memory.clone()
     }
 
     /// Hands over what recovery found, oldest first and `limit` messages at most: to be called until it is complete,

@@ -50,8 +50,12 @@ pub struct Configuration {
     pub message_bytes_max: u64,
     /// `standby_tailing`: the standby reads the active server's journal.
     pub standby_tailing: bool,
-    /// `max_msg_memory`: bytes for message bodies in memory.
+    /// `max_msg_memory`: bytes for message bodies in memory; 0 = no limit.
     pub message_memory_max: u64,
+    /// `msg_swapping`: bodies that are stored leave memory at that limit; otherwise sends are refused.
+    pub swapping: bool,
+    /// `destination_backlog_swapout`: messages of a queue that are the last to leave memory.
+    pub swapout: u64,
     /// `max_connections`; 0 = no limit.
     pub connections_max: u32,
     /// `handshake_timeout`, nanoseconds.

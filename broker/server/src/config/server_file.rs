@@ -8,8 +8,6 @@ use super::written::{Settings, lines, read};
 use super::{queues, stores, users};
 use std::path::{Path, PathBuf};
 
-/// Bodies kept in memory when `max_msg_memory` is not set, in bytes.
-const MESSAGE_MEMORY_DEFAULT: u64 = 256 << 20;
 /// Silence after which a client is closed when `server_timeout_client_connection` is not set, in nanoseconds.
 const CLIENT_TIMEOUT_DEFAULT: u64 = 60_000_000_000;
 /// What the store adds to a message, rounded up generously, in bytes.
@@ -99,7 +97,9 @@ impl Reader<'_> {
             async_unflushed_max: settings.bytes("async_unflushed_max"),
             message_bytes_max: self.message_bytes_max(segment_bytes),
             standby_tailing: settings.flag("standby_tailing"),
-            message_memory_max: or_default(settings.bytes("max_msg_memory"), MESSAGE_MEMORY_DEFAULT),
+            message_memory_max: settings.bytes("max_msg_memory"),
+            swapping: settings.flag("msg_swapping"),
+            swapout: settings.count("destination_backlog_swapout"),
             connections_max: u32::try_from(settings.count("max_connections")).expect("the row has that range"),
             handshake_timeout_ns: settings.nanos("handshake_timeout"),
             client_timeout_ns: or_default(settings.nanos("server_timeout_client_connection"), CLIENT_TIMEOUT_DEFAULT),

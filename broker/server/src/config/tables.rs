@@ -215,8 +215,8 @@ const MEMORY: &[Parameter] = &[
     row(
         "max_msg_memory",
         Size(8 * MB, u64::MAX),
-        "0",
-        "Memory for message bodies; what is above it is read back from the store. 0 = a quarter of the machine's memory.",
+        "512MB",
+        "Memory for message bodies of all stores and of non-persistent messages together. Above it msg_swapping rules. The entries of the queues, 32 bytes a message, are not part of it; when they alone are more, sends are refused. 0 = no limit, as in EMS. The default is that of the tibemsd.conf that EMS ships (EMS itself: 0).",
     ),
     row(
         "max_client_msg_size",
@@ -225,10 +225,18 @@ const MEMORY: &[Parameter] = &[
         "Largest message that a client may send; 0 = what fits in half a segment.",
     )
     .alias(&["max_message_size"]),
-    row("msg_swapping", Flag, "enabled", "Drop bodies from memory that are in the store.")
-        .accepted("bodies above max_msg_memory always leave memory"),
-    row("destination_backlog_swapout", ANY_COUNT, "1024", "Messages of one queue kept in memory.")
-        .accepted("max_msg_memory alone decides"),
+    row(
+        "msg_swapping",
+        Flag,
+        "enabled",
+        "At max_msg_memory: enabled drops bodies from memory that are in the store and reads them back, disabled refuses sends. Non-persistent messages cannot be swapped: they are refused at max_msg_memory in either case.",
+    ),
+    row(
+        "destination_backlog_swapout",
+        ANY_COUNT,
+        "1024",
+        "When memory is needed, messages that had more than so many before them in their queue leave it first, the newest first. With max_msg_memory=0 they leave it as soon as they are stored. 0 = all of them.",
+    ),
     row("reserve_memory", ANY_SIZE, "0", "Memory kept for hard times, in MB.").accepted("memory has fixed bounds"),
     row("max_stat_memory", ANY_SIZE, "64MB", "Memory for statistics.").accepted(NO_STATISTICS),
     row("large_destination_memory", ANY_SIZE, "0", "Size of a queue that is worth an alert.").accepted(NO_STATISTICS),

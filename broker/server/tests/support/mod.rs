@@ -203,11 +203,55 @@ pub(crate) struct Client {
     /// Seen and not yet asked for.
     pub(crate) seen: Vec<Seen>,
     session: amqp::SessionId,
+    /// An administrator's link for requests, and where the replies go.
+    requests: Option<LinkId>,
+    reply_to: Option<String>,
 }
 
 impl Client {
     /// Connects and opens; the server's answer is in `seen`.
     pub(crate) fn connect(port: u16) -> Client {
+        let open = amqp::Open { container_id: "test".into(), ..amqp::Open::default() };
+        Client::connect_as(port, amqp::ClientSasl::Anonymous, open)
+    }
+
+    /// Connects as the administrator.
+    pub(crate) fn connect_admin(port: u16) -> Client {
+        let open = amqp::Open {
+            container_id: "test admin".into(),
+            desired_capabilities: vec!["understudy:admin".into()],
+            ..amqp::Open::default()
+        };
+        let sasl = amqp::ClientSasl::Plain { user: "admin".into(), password: String::new() };
+        let mut client = Client::connect_as(port, sasl, open);
+        let source = Source { dynamic: true, ..Source::default() };
+        let attach = Attach {
+            name: "replies".into(),
+            role: Role::Receiver,
+            source: Some(source),
+            target: Some(Target::default()),
+            ..Attach::default()
+        };
+        let replies = client.connection.attach(client.session, attach);
+        client.connection.grant(replies, 100, false);
+        client.attached(replies).unwrap();
+        client.requests = Some(client.sender("$sys.admin").unwrap());
+        client
+    }
+
+    /// An administrator's command without arguments, and the reply to it.
+    pub(crate) fn request(&mut self, command: &str) -> serde_json::Value {
+        let properties = Properties { reply_to: self.reply_to.clone(), ..Properties::default() };
+        let body = serde_json::json!({ "command": command }).to_string();
+        let payload = amqp::message::encode(Header::default(), &properties, &[], Body::Data(body.as_bytes()));
+        let link = self.requests.expect("an administrator");
+        let delivery =
+            Delivery { token: 1, tag: b"q", settled: false, format: 0, state: None, head: &[], body: payload };
+        self.connection.send(link, delivery).unwrap();
+        serde_json::from_slice(&self.message().1).unwrap()
+    }
+
+    fn connect_as(port: u16, sasl: amqp::ClientSasl, open: amqp::Open) -> Client {
         let until = Instant::now() + PATIENCE;
         let stream = loop {
             match TcpStream::connect(("127.0.0.1", port)) {
@@ -221,10 +265,11 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let config = Config { container_id: "test".into(), ..Config::default() };
-        let mut connection = Connection::client(config, Some(amqp::ClientSasl::Anonymous), 0);
-        connection.open(amqp::Open { container_id: "test".into(), ..amqp::Open::default() });
+        let mut connection = Connection::client(config, Some(sasl), 0);
+        connection.open(open);
         let session = connection.begin();
-        let mut client = Client { stream, connection, started: Instant::now(), seen: Vec::new(), session };
+        let (started, seen, requests, reply_to) = (Instant::now(), Vec::new(), None, None);
+        let mut client = Client { stream, connection, started, seen, session, requests, reply_to };
         client.turn();
         client
     }
@@ -263,6 +308,9 @@ impl Client {
                 Event::Close { error } => Seen::Closed(error),
                 Event::Failed(error) => Seen::Failed(error),
                 Event::Attached { link, attach } => {
+                    let address = attach.source.as_ref().and_then(|source| source.address.clone());
+                    self.reply_to =
+                        address.filter(|address| address.starts_with("$sys.reply.")).or(self.reply_to.take());
                     let refused = match attach.role {
                         Role::Sender => attach.source.is_none(),
                         Role::Receiver => attach.target.is_none(),
