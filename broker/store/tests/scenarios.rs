@@ -489,6 +489,8 @@ fn records_accumulate_while_a_write_is_in_flight() {
 #[test]
 fn publishing_goes_on_while_the_backlog_is_handed_over() {
     let (mut world, serving) = busy(3, 1);
+    world.client_is_active = false;
+    assert_eq!(fill(&mut world, serving, 0, 100, 20), None);
     expect(world.settle(), "settle");
     world.client_is_active = false;
     world.kill(serving);
