@@ -78,6 +78,8 @@ struct OfLane {
     installed: VecDeque<CheckpointRecord>,
     /// The one in the making.
     position: Position,
+    /// Its place, once it has begun.
+    target: Option<Position>,
     sequence: u32,
     step: Step,
 }
@@ -95,6 +97,7 @@ impl Checkpoints {
         let lanes = found.into_iter().map(|installed| OfLane {
             installed: installed.into(),
             position: Position::default(),
+            target: None,
             sequence: 0,
             step: Step::Idle,
         });
@@ -204,17 +207,23 @@ impl OfLane {
         Ok(false)
     }
 
-    /// Begins if the lane is in another segment than at the last checkpoint: with an index that is missing, or with
-    /// the bitmaps.
-    fn begin(&mut self, shared: &Rc<Shared>, lane: &Lane) -> bool {
-        let Some(position) = lane.position() else { return false };
+    /// Where the next checkpoint would stand, if one is due.
+    fn next_position(&self, lane: &Lane) -> Option<Position> {
+        let position = lane.position()?;
         let is_known = self.installed.front().is_some_and(|newest| newest.position == position);
         let oldest = self.installed.get(CHECKPOINTS_KEPT - 1);
         let is_oldest_known = oldest.is_some_and(|oldest| oldest.position == position);
         // Another one at the same place lets go of what lies before it, if that is worth it.
-        if is_known && (is_oldest_known || lane.segments.dead_count(position.lsn) < DEAD_COUNT_MIN) {
-            return false;
-        }
+        let is_due = !is_known || !is_oldest_known && lane.segments.dead_count(position.lsn) >= DEAD_COUNT_MIN;
+        is_due.then_some(position)
+    }
+
+    /// Begins if the lane is in another segment than at the last checkpoint: with an index that is missing, or with
+    /// the bitmaps.
+    fn begin(&mut self, shared: &Rc<Shared>, lane: &Lane) -> bool {
+        let Some(position) = self.target.or_else(|| self.next_position(lane)) else { return false };
+        // Stays until it is reached: while indices are written, the lane may enter segments faster than that.
+        self.target = Some(position);
         self.position = position;
         let before = lane.segments.iter().take_while(|(_, segment)| segment.first_lsn < position.lsn);
         for (number, segment) in before.filter(|(_, segment)| segment.live_count() > 0) {
@@ -300,6 +309,7 @@ impl OfLane {
 
     fn installed(&mut self, shared: &Rc<Shared>, lane: &Lane) -> bool {
         self.installed.push_front(self.next_record(lane));
+        self.target = None;
         let oldest = (self.installed.len() > CHECKPOINTS_KEPT).then(|| self.installed.pop_back()).flatten();
         if let Some(record) = oldest {
             let shared = shared.clone();

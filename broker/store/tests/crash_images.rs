@@ -116,6 +116,10 @@ impl Tally {
     }
 }
 
+fn is_there(world: &World, part: &str) -> bool {
+    world.disk.paths().iter().any(|path| path.to_string_lossy().contains(part))
+}
+
 fn acknowledge_all(world: &mut World) -> Result<(), String> {
     let now = world.now;
     let node = world.nodes[0].as_mut().ok_or("a node")?;
@@ -137,23 +141,26 @@ fn workload(seed: u64, mutant: Mutant) -> Result<Tally, String> {
     world.message_bytes_max = 700;
     let mut tally = Tally::default();
     tally.until_serving(&mut world)?;
-    tally.run(&mut world, MS)?;
+    tally.run(&mut world, MS / 2)?;
     world.kill(0);
     tally.until_serving(&mut world)?;
-    tally.run(&mut world, MS)?;
-    // With nothing live left, what the checkpoints cover is unlinked.
-    acknowledge_all(&mut world)?;
-    tally.run(&mut world, 2 * MS)?;
+    tally.run(&mut world, MS / 2)?;
+    // With little live left, what the checkpoints cover is unlinked.
+    for _ in 0..20 {
+        if !is_there(&world, "/sync-msgs.db/segment.1.") {
+            break;
+        }
+        acknowledge_all(&mut world)?;
+        tally.run(&mut world, MS / 4)?;
+    }
     // A clean stop, and the epoch after it.
     world.nodes[0].as_mut().ok_or("a node")?.store.stop(world.now);
     tally.run(&mut world, MS)?;
     tally.until_serving(&mut world)?;
     tally.run(&mut world, MS / 4)?;
-    let paths = world.disk.paths();
-    let is_there = |part: &str| paths.iter().any(|path| path.to_string_lossy().contains(part));
-    let is_rolled = is_there("sync-msgs.db/segment.2.") && is_there("checkpoint.2.") && is_there("/index.");
-    if !is_rolled || is_there("sync-msgs.db/segment.1.") {
-        return Err(format!("nothing was rolled or unlinked: {paths:?}"));
+    let parts = ["/sync-msgs.db/segment.2.", "/checkpoint.2.", "/index."];
+    if !parts.iter().all(|part| is_there(&world, part)) || is_there(&world, "/sync-msgs.db/segment.1.") {
+        return Err(format!("nothing was rolled or unlinked: {:?}", world.disk.paths()));
     }
     if world.takeovers < 3 || world.stopped != 1 || !world.failures.is_empty() {
         return Err(format!("{} takeovers, {} stops, {:?}", world.takeovers, world.stopped, world.failures));
