@@ -28,7 +28,7 @@ pub(crate) fn run(folder: &Path, is_json: bool) -> i32 {
     if is_json {
         println!("{}", to_json(&report));
     } else {
-        print!("{}", to_text(&report).unwrap_or_default());
+        print!("{}", to_text(&report).expect("a string takes what is written to it"));
     }
     if report.damages.is_empty() { EXIT_SOUND } else { EXIT_DAMAGED }
 }

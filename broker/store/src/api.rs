@@ -235,7 +235,7 @@ pub struct RecoveredDestination {
 pub enum Backlog {
     /// The next live messages in order of their sequence numbers.
     Part {
-        /// As many as were asked for at most, and perhaps none.
+        /// About as many as were asked for: one to several destinations is handed over for each. Perhaps none.
         messages: Vec<RecoveredMessage>,
         /// Destinations to which no more follow.
         finished: Vec<u32>,

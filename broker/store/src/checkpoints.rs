@@ -76,10 +76,9 @@ enum Step {
 struct OfLane {
     /// Newest first.
     installed: VecDeque<CheckpointRecord>,
-    /// The one in the making.
-    position: Position,
-    /// Its place, once it has begun.
-    target: Option<Position>,
+    /// Where the one in the making stands. Kept until that is installed: while its indices are written, the lane may
+    /// enter segments faster than that.
+    position: Option<Position>,
     sequence: u32,
     step: Step,
 }
@@ -96,8 +95,7 @@ impl Checkpoints {
     pub(crate) fn new(shared: &Rc<Shared>, found: Vec<Vec<CheckpointRecord>>) -> Self {
         let lanes = found.into_iter().map(|installed| OfLane {
             installed: installed.into(),
-            position: Position::default(),
-            target: None,
+            position: None,
             sequence: 0,
             step: Step::Idle,
         });
@@ -189,9 +187,9 @@ impl OfLane {
                 self.write(shared, lane, body);
                 return Ok(true);
             }
-            Step::Writing { mut task } => match task.poll() {
-                Some(written) if or_wait(written.clone())? => return Ok(self.record(now, metadata, lane)),
-                Some(_) => self.step = Step::Waiting { until: now + RETRY_AFTER },
+            Step::Writing { mut task } => match task.poll().map(or_wait).transpose()? {
+                Some(true) => self.record(now, metadata, lane),
+                Some(false) => self.step = Step::Waiting { until: now + RETRY_AFTER },
                 None => self.step = Step::Writing { task },
             },
             Step::Recording { lsn } if metadata.confirmable() < lsn => self.step = Step::Recording { lsn },
@@ -221,10 +219,8 @@ impl OfLane {
     /// Begins if the lane is in another segment than at the last checkpoint: with an index that is missing, or with
     /// the bitmaps.
     fn begin(&mut self, shared: &Rc<Shared>, lane: &Lane) -> bool {
-        let Some(position) = self.target.or_else(|| self.next_position(lane)) else { return false };
-        // Stays until it is reached: while indices are written, the lane may enter segments faster than that.
-        self.target = Some(position);
-        self.position = position;
+        let Some(position) = self.position.or_else(|| self.next_position(lane)) else { return false };
+        self.position = Some(position);
         let before = lane.segments.iter().take_while(|(_, segment)| segment.first_lsn < position.lsn);
         for (number, segment) in before.filter(|(_, segment)| segment.live_count() > 0) {
             let IndexPlace::Memory(index) = &segment.index else { continue };
@@ -242,11 +238,16 @@ impl OfLane {
         true
     }
 
+    fn position(&self) -> Position {
+        self.position.expect("a checkpoint in the making has its place")
+    }
+
     /// Takes some of the bitmaps.
     fn take(&mut self, lane: &Lane, next: u32, mut body: BytesMut) {
+        let position = self.position();
         let limit = body.len() + PIECE_BYTES;
         let before = lane.segments.iter().skip_while(|(number, _)| *number < next);
-        let mut before = before.take_while(|(_, segment)| segment.first_lsn < self.position.lsn);
+        let mut before = before.take_while(|(_, segment)| segment.first_lsn < position.lsn);
         while body.len() < limit {
             let Some((number, segment)) = before.next() else {
                 self.step = Step::Confirming { through: lane.next_lsn() - 1, body };
@@ -256,7 +257,7 @@ impl OfLane {
             // nothing in them is live.
             let is_kept = self.installed.front().is_none_or(|previous| segment.first_lsn >= previous.position.lsn);
             if segment.live_count() > 0 || is_kept {
-                let Some(found) = lane.segments.checkpoint(number, self.position.lsn) else {
+                let Some(found) = lane.segments.checkpoint(number, position.lsn) else {
                     // Its index proved damaged meanwhile and was rebuilt: begins again, by writing that.
                     self.step = Step::Idle;
                     return;
@@ -292,24 +293,23 @@ impl OfLane {
             attempt: lane.identity.attempt,
             number: lane.identity.number,
             sequence: self.sequence,
-            position: self.position,
+            position: self.position(),
         }
     }
 
     /// The file is there under its name: tells of it.
-    fn record(&mut self, now: Nanos, metadata: &mut Lane, lane: &Lane) -> bool {
+    fn record(&mut self, now: Nanos, metadata: &mut Lane, lane: &Lane) {
         let record = self.next_record(lane);
         match metadata.append_record(CHECKPOINT_RECORD_BYTES_MAX, |out| format::put_checkpoint(out, &record)) {
             Ok(lsn) => self.step = Step::Recording { lsn },
             // The metadata has no room yet. The file that nobody will hear of is swept up by the next epoch.
             Err(_) => self.step = Step::Waiting { until: now + RETRY_AFTER },
         }
-        false
     }
 
     fn installed(&mut self, shared: &Rc<Shared>, lane: &Lane) -> bool {
         self.installed.push_front(self.next_record(lane));
-        self.target = None;
+        self.position = None;
         let oldest = (self.installed.len() > CHECKPOINTS_KEPT).then(|| self.installed.pop_back()).flatten();
         if let Some(record) = oldest {
             let shared = shared.clone();

@@ -142,7 +142,7 @@ impl Following {
 
     /// What a claimant inherits, if the epoch that was followed is the last one that served: reads what is new.
     pub(crate) async fn finish(
-        self,
+        mut self,
         shared: &Rc<Shared>,
         sealed: &Sealed,
     ) -> Result<Option<Vec<Inherited>>, StoreError> {
@@ -152,9 +152,8 @@ impl Following {
         if !is_same || !is_complete {
             return Ok(None);
         }
-        let mut this = self;
-        this.note_checkpoints(&sealed.checkpoints);
-        let lanes = this.lanes.into_iter().map(|lane| Task::new(finish_lane(lane)));
+        self.note_checkpoints(&sealed.checkpoints);
+        let lanes = self.lanes.into_iter().map(|lane| Task::new(finish_lane(lane)));
         all(lanes.collect()).await.into_iter().collect::<Result<Vec<_>, _>>().map(Some)
     }
 

@@ -19,6 +19,7 @@ pub use report::{
     SegmentState, Slot,
 };
 
+use crate::format::{OwnerRecord, SegmentIdentity};
 use crate::names::Name;
 use crate::port::Port;
 use crate::shared::{Shared, while_doing};
@@ -26,6 +27,7 @@ use crate::task::{Task, poll_slot};
 use crate::{Config, Mode, StoreConfig, StoreError};
 use bytes::BytesMut;
 use disk::{DiskDone, DiskError, DiskOp, DiskRequest, OpenMode};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -112,8 +114,11 @@ async fn discover(port: Port, folder: PathBuf, allocate: fn(usize) -> BytesMut) 
     let names = port.list(&folder).await.map_err(while_doing("listing the store's folder"))?;
     let mut found = None;
     for name in &names {
-        // What is no folder is none of the store's.
-        let files = port.list(&folder.join(name)).await.unwrap_or_default();
+        let files = match port.list(&folder.join(name)).await {
+            // What is no folder is none of the store's; one may go while we look.
+            Err(error) if matches!(error.kind, ErrorKind::NotADirectory | ErrorKind::NotFound) => continue,
+            other => other.map_err(while_doing("listing a folder of the store"))?,
+        };
         let owners = files.iter().filter_map(|file| match Name::parse(file) {
             Name::Owner { epoch } => Some(epoch),
             _ => None,
@@ -170,6 +175,24 @@ impl Listing {
             lane: lane.to_owned(),
             names: names.into_iter().map(|name| (name.clone(), Name::parse(&name))).collect(),
         }
+    }
+}
+
+impl Listing {
+    /// What a file of the lane must say that it is, by its name; `None`, with a remark, where no owner wrote it.
+    fn identity(
+        &self,
+        records: &BTreeMap<u64, OwnerRecord>,
+        (epoch, attempt, sequence): (u64, u128, u32),
+        path: &Path,
+        report: &mut Report,
+    ) -> Option<SegmentIdentity> {
+        let Some(record) = records.get(&epoch).filter(|record| record.attempt == attempt) else {
+            report.remarks.push(format!("{}: of no known owner: left by a claim", path.display()));
+            return None;
+        };
+        let lane = record.lanes.iter().position(|lane| *lane == self.lane)? as u16;
+        Some(SegmentIdentity { store_id: record.store_id, epoch, attempt, lane, sequence })
     }
 }
 

@@ -49,9 +49,11 @@ impl Space {
             None => false,
         };
         if self.unlinking.is_none() {
-            let covered = |index: usize, lane: &Lane| checkpoints.covered(index, lane);
-            let lanes = (1..).zip(&mut lanes[1..]);
-            let paths: Vec<PathBuf> = lanes.flat_map(|(index, lane)| dead(lane, covered(index, lane))).collect();
+            let mut paths = Vec::new();
+            for (index, lane) in (1..).zip(&mut lanes[1..]) {
+                let covered = checkpoints.covered(index, lane);
+                paths.extend(dead(lane, covered));
+            }
             if !paths.is_empty() {
                 let mut task = Task::new(unlink(self.shared.clone(), paths));
                 // Issues the first request now; the rest follows its completion.

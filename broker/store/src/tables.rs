@@ -46,8 +46,8 @@ pub(crate) async fn write(shared: Rc<Shared>, table: NewTable) -> Result<(), Dis
         shared.port.sync_dir(&shared.names.lane(&lane)).await
     };
     let written = written.await;
-    shared.port.unlink(file.path()).await?;
-    written
+    let removed = shared.port.unlink(file.path()).await;
+    written.and(removed)
 }
 
 /// Reads a table's body. The inner error is damage: what is wrong with the file.

@@ -142,6 +142,15 @@ fn victim(world: &World) -> (PathBuf, usize) {
     candidates.expect("a segment with batches")
 }
 
+/// Once a gap is known, the next start needs no force.
+fn starts_without_force(world: &mut World, expected: &[BTreeSet<u64>]) {
+    world.kill(0);
+    expect(world.run_for(20 * MS), "buried");
+    world.config.force_start = false;
+    let again = start(world).unwrap_or_else(|| panic!("{:?}", world.failures));
+    assert_eq!(again, expected);
+}
+
 #[test]
 fn force_start_drops_what_is_damaged_keeps_the_rest_and_says_so_once() {
     let mut world = stopped(2, config());
@@ -162,12 +171,7 @@ fn force_start_drops_what_is_damaged_keeps_the_rest_and_says_so_once() {
     assert!(lost <= expected[0].len() / 2, "only what lay in the batch is dropped, {lost} of {}", expected[0].len());
     let quarantined = files(&world, "/quarantine.");
     assert_eq!(quarantined.len(), 1, "{quarantined:?}");
-    // From now on the gap is known: the next start needs no force.
-    world.kill(0);
-    expect(world.run_for(20 * MS), "buried");
-    world.config.force_start = false;
-    let again = start(&mut world).unwrap_or_else(|| panic!("{:?}", world.failures));
-    assert_eq!(again, found);
+    starts_without_force(&mut world, &found);
 }
 
 #[test]
@@ -180,11 +184,7 @@ fn force_start_goes_on_without_a_missing_segment() {
     world.model.forgive();
     world.config.force_start = true;
     let found = start(&mut world).unwrap_or_else(|| panic!("{:?}", world.failures));
-    world.kill(0);
-    expect(world.run_for(20 * MS), "buried");
-    world.config.force_start = false;
-    let again = start(&mut world).unwrap_or_else(|| panic!("{:?}", world.failures));
-    assert_eq!(again, found);
+    starts_without_force(&mut world, &found);
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Makes `<parent>/<prefix>XXXXXX`.
+    /// Makes a folder in `parent` whose name is `prefix` and some random characters.
     pub fn new(parent: &Path, prefix: &str, keep: bool) -> Result<Self> {
         let path = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).at(parent)?.keep();
         if !keep {

@@ -7,11 +7,11 @@ use super::report::{
     Damage, DestinationState, InFlight, LaneState, Report, Seal as SealState, SegmentRole, SegmentState,
 };
 use crate::bits::Bits;
-use crate::claim::Sealed;
+use crate::claim::{Sealed, metadata_plan};
 use crate::decide::BatchSeen;
 use crate::format::{
-    Checkpoint, CheckpointRecord, CheckpointSegment, FIRST_BATCH_OFFSET, OwnerRecord, Piece, RANGE_BYTES,
-    RECORD_HEADER_BYTES, Record, Seal, SegmentIdentity, Unlink,
+    Checkpoint, CheckpointRecord, CheckpointSegment, FIRST_BATCH_OFFSET, OwnerRecord, RANGE_BYTES, RECORD_HEADER_BYTES,
+    Record, Seal, SegmentIdentity, Unlink,
 };
 use crate::reader::{Found, Reader};
 use crate::recover::{CHECKPOINTS_KEPT, base, load};
@@ -94,17 +94,8 @@ pub(super) async fn check_metadata(
     let newest = report.owners.last().map_or(0, |owner| owner.epoch);
     for epoch in (1..=newest).rev() {
         let Some(record) = records.get(&epoch).cloned() else { return (state, None) };
-        let piece = Piece { epoch, attempt: record.attempt, lane: 0, first_sequence: 1, first_lsn: 1, end: None };
-        let plan = Plan {
-            lane: record.lanes[0].clone(),
-            store_id: record.store_id,
-            pieces: vec![piece],
-            durable_through: 0,
-            gaps: Vec::new(),
-            holds_tail: false,
-        };
         let visitor = Metadata { epoch, ..Metadata::default() };
-        let found = run(shared, plan, visitor, report).await;
+        let found = run(shared, metadata_plan(&record), visitor, report).await;
         let Some((scanned, metadata)) = found else { return (state, None) };
         state.segments.extend(metadata.spans.0);
         let owner = &mut report.owners[epoch as usize - 1];

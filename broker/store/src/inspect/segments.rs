@@ -27,14 +27,10 @@ pub(super) async fn check(
         let path = folder.join(name);
         match *parsed {
             Name::Segment { epoch, attempt, sequence } => {
-                let Some(record) = records.get(&epoch).filter(|record| record.attempt == attempt) else {
-                    report.remarks.push(format!("{}: of no known owner: left by a claim", path.display()));
-                    continue;
-                };
-                let Some(lane) = record.lanes.iter().position(|lane| *lane == listing.lane) else { continue };
-                let lane = lane as u16;
-                let identity = SegmentIdentity { store_id: record.store_id, epoch, attempt, lane, sequence };
-                add(shared, path, identity, index, report).await;
+                let identity = listing.identity(records, (epoch, attempt, sequence), &path, report);
+                if let Some(identity) = identity {
+                    add(shared, path, identity, index, report).await;
+                }
             }
             Name::Temporary { .. } => report.lanes[index].temporary_files += 1,
             Name::Quarantine => report.remarks.push(format!("{}: set aside by --force-start", path.display())),

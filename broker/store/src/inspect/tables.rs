@@ -4,7 +4,7 @@
 
 use super::Listing;
 use super::report::{Damage, Report};
-use crate::format::{OwnerRecord, SegmentIdentity, TableKind};
+use crate::format::{OwnerRecord, TableKind};
 use crate::names::Name;
 use crate::shared::Shared;
 use crate::tables;
@@ -25,13 +25,8 @@ pub(super) async fn check(
             _ => continue,
         };
         let path = shared.names.lane(&listing.lane).join(name);
-        let Some(record) = records.get(&epoch).filter(|record| record.attempt == attempt) else {
-            report.remarks.push(format!("{}: of no known owner: left by a claim", path.display()));
-            continue;
-        };
-        let Some(lane) = record.lanes.iter().position(|lane| *lane == listing.lane) else { continue };
-        let lane = lane as u16;
-        let identity = SegmentIdentity { store_id: record.store_id, epoch, attempt, lane, sequence };
+        let identity = listing.identity(records, (epoch, attempt, sequence), &path, report);
+        let Some(identity) = identity else { continue };
         let affected = match kind {
             TableKind::Index => format!("where the messages of segment.{epoch}.{attempt:032x}.{sequence} lie"),
             TableKind::Checkpoint => format!("which messages of {} before it are live", listing.lane),

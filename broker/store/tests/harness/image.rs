@@ -3,7 +3,7 @@
 use disk::sim::{SimConfig, SimDisk};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use store::{Config, Mode, StoreConfig};
+use store::Config;
 
 /// Where the store lay.
 pub(crate) const FOLDER: &str = "/golden";
@@ -13,18 +13,12 @@ const LINE_BYTES: usize = 32;
 
 /// What the golden stores were written with.
 pub(crate) fn config() -> Config {
-    let store =
-        |name: &str, file: &str, mode| StoreConfig { name: name.into(), file: file.into(), mode, minimum_bytes: 0 };
-    let stores = vec![
-        store("$sys.failsafe", "sync-msgs.db", Mode::Sync),
-        store("$sys.nonfailsafe", "async-msgs.db", Mode::Async),
-    ];
     Config {
         segment_bytes: 64 << 10,
         meta_segment_bytes: 64 << 10,
         batch_bytes_max: 8 << 10,
         writes_in_flight_max: 4,
-        ..Config::new(FOLDER.into(), stores)
+        ..Config::new(FOLDER.into(), super::stores())
     }
 }
 

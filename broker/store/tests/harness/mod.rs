@@ -47,13 +47,14 @@ impl Faults {
     pub(crate) const NONE: Self = Self { kill: 0, pause: 0, crash: 0, lose_cache: 0, claim_unprovoked: 0, stop: 0 };
 }
 
-pub(crate) fn config() -> Config {
+/// One store of each mode, called as EMS calls them.
+pub(crate) fn stores() -> Vec<StoreConfig> {
     let store =
         |name: &str, file: &str, mode| StoreConfig { name: name.into(), file: file.into(), mode, minimum_bytes: 0 };
-    let stores = vec![
-        store("$sys.failsafe", "sync-msgs.db", Mode::Sync),
-        store("$sys.nonfailsafe", "async-msgs.db", Mode::Async),
-    ];
+    vec![store("$sys.failsafe", "sync-msgs.db", Mode::Sync), store("$sys.nonfailsafe", "async-msgs.db", Mode::Async)]
+}
+
+pub(crate) fn config() -> Config {
     Config {
         segment_bytes: 128 << 10,
         meta_segment_bytes: 64 << 10,
@@ -65,7 +66,7 @@ pub(crate) fn config() -> Config {
         unreadable_slot_limit: 40 * MS,
         cache_bytes_max: 64 << 10,
         tail_interval: MS / 2,
-        ..Config::new("/data/store".into(), stores)
+        ..Config::new("/data/store".into(), stores())
     }
 }
 
