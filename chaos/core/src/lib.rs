@@ -25,6 +25,7 @@ pub mod report;
 pub mod result;
 mod run;
 pub mod scenario;
+mod sequence;
 pub mod series;
 pub mod statistics;
 pub mod times;

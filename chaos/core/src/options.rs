@@ -42,6 +42,9 @@ pub enum Command {
     },
 }
 
+/// Replays of a disturbed trial, unless said otherwise.
+pub const REPLAYS: u32 = 2;
+
 /// Options of a run.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunOptions {
@@ -78,6 +81,9 @@ pub struct RunOptions {
     /// Offered load, messages per second over all producers [default: the suite's: 20000, above backlogs 2000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub rate: Option<u64>,
+    /// How often a trial is played again that could not be judged because the load generator itself was late: the machine was busy.
+    #[arg(long, value_name = "N", default_value_t = REPLAYS, value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub replays: u32,
     /// Keep the folders of the nodes (configuration, logs, store) in the result folder.
     #[arg(long)]
     pub keep: bool,

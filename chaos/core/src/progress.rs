@@ -45,6 +45,11 @@ impl Progress {
         self.end_step(&trial_line(trial, self.steps));
     }
 
+    /// A trial has ended that is played again.
+    pub fn again(&self, trial: &TrialResult) {
+        self.note(&trial_line(trial, self.steps));
+    }
+
     /// A step has ended, and this is what it gave.
     pub fn end_step(&self, line: &str) {
         self.note(line);

@@ -2,21 +2,19 @@
 
 use crate::cleanup;
 use crate::clock;
-use crate::cluster::{Event, Launcher};
+use crate::cluster::Launcher;
 use crate::error::{AtPath, Doing, Error, Result};
-use crate::history::History;
 use crate::measurement::{self, Broker, MeasurementResult};
-use crate::options::{Command, Options, RunOptions};
-use crate::plan::{self, LoadPlan, Plan, Request, TrialPlan};
+use crate::options::{self, Command, Options, RunOptions};
+use crate::plan::{self, LoadPlan, Plan, Request};
 use crate::progress::Progress;
-use crate::result::{self, RunResult, TrialResult, Verdict};
+use crate::result::{self, RunResult, Verdict};
 use crate::scenario::{Scenario, StoreSetting, Suite};
+use crate::sequence::{self, Played};
 use crate::{checks, environment, report, trial};
 use clap::Parser;
 use serde::Serialize;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -103,6 +101,7 @@ struct Setting {
     broker: Broker,
     command: String,
     keep: bool,
+    replays: u32,
 }
 
 fn run(suite: Suite, options: &RunOptions) -> Result<i32> {
@@ -152,6 +151,7 @@ fn check(suite: Suite, options: &RunOptions) -> Result<()> {
     let measures = suite.rounds().is_some();
     let misplaced = [
         ("--only", measures && !options.only.is_empty()),
+        ("--replays", measures && options.replays != options::REPLAYS),
         ("--backlog", measures && !options.backlog.is_empty()),
         ("--standby", measures && suite != Suite::Steady && options.standby.is_some()),
         ("--rate", measures && suite != Suite::Steady && options.rate.is_some()),
@@ -249,7 +249,7 @@ fn prepare(suite: Suite, options: &RunOptions) -> Result<Setting> {
     let broker = broker("--broker", options.broker.as_deref())?;
     let out = result_folder(options.out.as_deref())?;
     let command = command_line(suite, seed, options);
-    let setting = Setting { broker, command, keep: options.keep, plan, out };
+    let setting = Setting { broker, command, keep: options.keep, replays: options.replays, plan, out };
     write_json(&setting.out.join("plan.json"), &setting.plan)?;
     Ok(setting)
 }
@@ -292,6 +292,9 @@ fn command_line(suite: Suite, seed: u64, options: &RunOptions) -> String {
     if let Some(messages) = options.messages {
         line += &format!(" --messages {messages}");
     }
+    if options.replays != options::REPLAYS {
+        line += &format!(" --replays {}", options.replays);
+    }
     for (name, path) in [("--broker", &options.broker), ("--against", &options.against)] {
         line += &path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", path.display()));
     }
@@ -333,18 +336,8 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         keep: setting.keep,
         progress: &progress,
     };
-    let mut history = History::create(&setting.out)?;
-    let mut events = EventFile::create(&setting.out)?;
-    let (mut trials, mut stages) = (Vec::new(), trial::Stages::default());
-    for plan in &setting.plan.trials {
-        progress.begin(&format!("{} {}", plan.scenario, plan.cell().place()));
-        let trial = run_trial(&context, plan, &mut stages, &mut history, &mut events).await?;
-        progress.end(&trial);
-        trials.push(trial);
-    }
-    let stores = stages.close(&context).await;
+    let Played { trials, disturbed, stores } = sequence::play(&context, setting.replays).await?;
     progress.finish();
-    events.finish()?;
     let verdicts = trials.iter().map(|trial| trial.verdict).chain(stores.iter().map(|store| store.verdict));
     let summary = result::summarize(&trials);
     Ok(RunResult {
@@ -364,90 +357,8 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         summary,
         stores,
         trials,
+        disturbed,
     })
-}
-
-/// A trial that could not be carried out is unknown (or skipped, if the machine does not allow it), and the others go on; a result folder that cannot be written ends the run.
-async fn run_trial(
-    context: &trial::Context<'_>,
-    plan: &TrialPlan,
-    stages: &mut trial::Stages,
-    history: &mut History,
-    events: &mut EventFile,
-) -> Result<TrialResult> {
-    let begin = Instant::now();
-    match trial::run(context, plan, stages, history).await {
-        Ok((trial, said)) => {
-            events.append(&trial, said)?;
-            Ok(trial)
-        }
-        Err(error @ Error::File { .. }) => Err(error),
-        Err(error) => {
-            let mut trial = TrialResult::unjudged(plan);
-            if error.is_environment() {
-                trial.verdict = Verdict::Skipped;
-            }
-            trial.reasons.push(format!("the trial could not be carried out: {error}"));
-            trial.duration_ms = begin.elapsed().as_millis() as u64;
-            Ok(trial)
-        }
-    }
-}
-
-/// events.jsonl: what the nodes said and what was done to them, with one clock and one schema.
-#[derive(Debug)]
-struct EventFile {
-    path: PathBuf,
-    writer: BufWriter<File>,
-}
-
-/// One line of the file.
-#[derive(Serialize)]
-struct EventLine<'a> {
-    trial: usize,
-    #[serde(flatten)]
-    event: &'a serde_json::Value,
-}
-
-impl EventFile {
-    fn create(folder: &Path) -> Result<Self> {
-        let path = folder.join("events.jsonl");
-        let writer = BufWriter::new(File::create(&path).at(&path)?);
-        Ok(Self { path, writer })
-    }
-
-    fn append(&mut self, trial: &TrialResult, said: Vec<Event>) -> Result<()> {
-        let mut lines = Vec::new();
-        for event in &said {
-            let value =
-                serde_json::to_value(event).map_err(|source| Error::Json { path: self.path.clone(), source })?;
-            lines.push((event.t_ns, value));
-        }
-        if let Some(fault) = &trial.fault {
-            let line = |t_ns, event, proof| {
-                (
-                    t_ns,
-                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "victim": fault.victim, "proof": proof }),
-                )
-            };
-            if let Some(effect) = &fault.effect {
-                lines.push(line(effect.requested_ns, "fault-requested", ""));
-                lines.push(line(effect.effective_ns, "fault-effective", &effect.proof));
-            }
-            lines.extend(fault.healed_ns.map(|t_ns| line(t_ns, "fault-healed", "")));
-        }
-        lines.sort_by_key(|(t_ns, _)| *t_ns);
-        for (_, event) in &lines {
-            let line = serde_json::to_string(&EventLine { trial: trial.number, event });
-            let line = line.map_err(|source| Error::Json { path: self.path.clone(), source })?;
-            writeln!(self.writer, "{line}").at(&self.path)?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<()> {
-        self.writer.flush().at(&self.path)
-    }
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
@@ -507,6 +418,7 @@ mod tests {
             rate: Some(5000),
             backlog: vec![10 << 20, 1 << 30],
             standby: Some(crate::options::StandbyChoice::Hot),
+            replays: 4,
             ..RunOptions::default()
         };
         let line = command_line(Suite::Quick, 7, &options);

@@ -71,6 +71,7 @@ fn head(result: &RunResult) -> String {
     let reasons: String = result
         .trials
         .iter()
+        .chain(&result.disturbed)
         .flat_map(|trial| trial.reasons.iter().map(move |reason| (trial, reason)))
         .map(|(trial, reason)| {
             let (number, scenario, store) = (trial.number, trial.scenario, trial.cell().place());

@@ -12,15 +12,24 @@ pub(super) fn document(result: &RunResult) -> Result<String> {
     report.set_time(Duration::from_secs_f64(result.duration_s));
     for scenario in Scenario::ALL {
         let trials: Vec<&TrialResult> = result.trials.iter().filter(|trial| trial.scenario == scenario).collect();
+        let disturbed = result.disturbed.iter().filter(|trial| trial.scenario == scenario).map(replayed);
         if trials.is_empty() {
             continue;
         }
         let mut suite = TestSuite::new(scenario.name());
         suite.set_time(Duration::from_millis(trials.iter().map(|trial| trial.duration_ms).sum()));
-        suite.add_test_cases(trials.into_iter().map(case));
+        suite.add_test_cases(trials.into_iter().map(case).chain(disturbed));
         report.add_test_suite(suite);
     }
     Ok(report.to_string()?)
+}
+
+/// A trial in whose place another was played says nothing about the pair.
+fn replayed(trial: &TrialResult) -> TestCase {
+    let mut case = case(trial);
+    case.status = TestCaseStatus::skipped();
+    case.status.set_message(trial.reasons.join("; "));
+    case
 }
 
 fn case(trial: &TrialResult) -> TestCase {
@@ -63,5 +72,18 @@ mod tests {
         assert_eq!((read.failures, read.errors), (1, 1));
         assert_eq!(read.test_suites.len(), Scenario::ALL.len());
         assert!(text.contains("5 &lt; 6 &amp;"), "{text}");
+    }
+
+    #[test]
+    fn a_trial_that_was_played_again_is_skipped_and_says_where() {
+        let mut result = synthetic::run();
+        let mut late = result.trials[0].clone();
+        late.verdict = Verdict::Unknown;
+        late.reasons = vec!["played again as trial 29".to_owned()];
+        result.disturbed.push(late);
+        let text = document(&result).expect("it can be written");
+        let read = Report::deserialize_from_str(&text).expect("it is well-formed");
+        assert_eq!((read.tests, read.failures, read.errors), (result.trials.len() + 1, 0, 0));
+        assert!(text.contains("played again as trial 29"), "{text}");
     }
 }

@@ -74,6 +74,7 @@ fn played(plan: Plan) -> RunResult {
         stores: vec![],
         ratios: vec![],
         trials,
+        disturbed: vec![],
     }
 }
 

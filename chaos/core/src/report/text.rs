@@ -68,7 +68,11 @@ pub fn terminal_table(result: &RunResult) -> String {
         );
     }
     let exercised = not_exercised(result).then(|| NOT_EXERCISED.to_owned());
-    let sentences = exercised.into_iter().chain(ratio_sentences(result)).chain(left_sentences(result));
+    let sentences = exercised
+        .into_iter()
+        .chain(ratio_sentences(result))
+        .chain(left_sentences(result))
+        .chain(disturbed_sentence(result));
     let sentences: String = sentences.map(|sentence| format!("\n{sentence}")).collect();
     if !sentences.is_empty() {
         text += &format!("{sentences}\n");
@@ -105,7 +109,8 @@ pub(super) fn markdown(result: &RunResult) -> String {
     for sentence in ratio_sentences(result).iter().chain(&left_sentences(result)) {
         text += &format!("\n{sentence}\n");
     }
-    let failed: Vec<&TrialResult> = result.trials.iter().filter(|trial| !trial.reasons.is_empty()).collect();
+    let all = result.trials.iter().chain(&result.disturbed);
+    let failed: Vec<&TrialResult> = all.filter(|trial| !trial.reasons.is_empty()).collect();
     if !failed.is_empty() {
         text += "\n## What was not a pass\n\n";
     }
@@ -120,6 +125,12 @@ pub(super) fn markdown(result: &RunResult) -> String {
         text += &format!("* {}\n", store.line().trim());
     }
     text + &format!("\nAgain: `{}`\n", result.command)
+}
+
+/// How many trials were played again, if any.
+fn disturbed_sentence(result: &RunResult) -> Option<String> {
+    let count = result.disturbed.len();
+    (count > 0).then(|| format!("played again, since the load generator itself was late: {count} of the trials"))
 }
 
 /// How long woken former active servers stayed, a sentence for each store setting.
