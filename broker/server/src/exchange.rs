@@ -306,7 +306,7 @@ impl Exchange {
 
     /// Whether all the stores in the bit set `stores` take further records.
     pub(crate) fn has_room(&self, stores: u32) -> bool {
-        (0..self.sync.len()).all(|store| stores & 1 << store == 0 || self.store.has_room(store as u8))
+        (0..self.sync.len()).all(|store| stores & 1 << store == 0 || !self.store.is_throttled(store as u8))
     }
 
     /// What messages take of memory.

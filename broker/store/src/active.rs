@@ -19,6 +19,7 @@ use crate::spares;
 use crate::takeover::Takeover;
 use crate::task::Task;
 use disk::{DiskError, Nanos, Outcome};
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -51,9 +52,11 @@ impl From<StoreError> for Lost {
 type Adoption = Task<Result<(u32, File), StoreError>>;
 
 /// What a lane's caller was told last.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Told {
     room: bool,
+    /// The caller waits because the lane is behind.
+    waits: Cell<bool>,
     confirmable: u64,
 }
 
@@ -134,7 +137,7 @@ impl Active {
             space: Space::new(shared, taken.record.epoch),
             bodies: Bodies::default(),
             leftovers: taken.leftovers,
-            told: vec![Told { room: true, confirmable: 0 }; lanes],
+            told: vec![Told { room: true, waits: Cell::new(false), confirmable: 0 }; lanes],
             last_async_admission: None,
             events: Vec::new(),
         }
@@ -192,8 +195,10 @@ impl Active {
             }
         }
         let result = self.lane_mut(store)?.publish(destinations, key, payload);
-        if matches!(result, Err(Refused::Throttled | Refused::Full)) {
-            self.told[usize::from(store) + 1].room = false;
+        if let Err(refused @ (Refused::Throttled | Refused::Full)) = result {
+            let told = &mut self.told[usize::from(store) + 1];
+            told.room = false;
+            told.waits.set(refused == Refused::Throttled);
         }
         result
     }
@@ -204,6 +209,14 @@ impl Active {
 
     pub(crate) fn has_room(&self, store: u8) -> bool {
         self.stage == Stage::Serving && self.lane(store).has_room()
+    }
+
+    pub(crate) fn is_throttled(&self, store: u8) -> bool {
+        let is_throttled = self.stage != Stage::Serving || self.lane(store).is_throttled();
+        if is_throttled {
+            self.told[usize::from(store) + 1].waits.set(true);
+        }
+        is_throttled
     }
 
     pub(crate) fn body(&mut self, store: u8, location: Location) -> Body {
@@ -319,11 +332,16 @@ impl Active {
         self.run_stage()?;
         self.run_backlogs()?;
         if self.stage == Stage::Serving {
+            let was_waiting = self.checkpoints.wants_reserve();
             self.checkpoints.run(now, &mut self.takeover.lanes)?;
+            if was_waiting && !self.checkpoints.wants_reserve() {
+                self.run_segments(now)?;
+            }
         }
         let may_unlink = matches!(self.stage, Stage::Serving | Stage::Draining);
         if may_unlink && self.space.run(&mut self.takeover.lanes, &self.checkpoints)? {
             self.maker.retry_now();
+            self.checkpoints.retry_now();
         }
         if self.stage != Stage::Serving {
             self.flush(now);
@@ -347,7 +365,10 @@ impl Active {
     /// Spares and the segments that they become.
     fn run_segments(&mut self, now: Nanos) -> Result<(), Lost> {
         loop {
+            // Without reserves a full disk would stay full: they come first.
+            let may_make = self.stage != Stage::Serving || !self.checkpoints.wants_reserve();
             match self.lanes().iter().position(Lane::wants_spare) {
+                Some(_) if !may_make => self.maker.retry_now(),
                 Some(index) => self.maker.start(now, &self.shared, index, FILL_DEPTH),
                 None => self.maker.retry_now(),
             }
@@ -360,6 +381,11 @@ impl Active {
                 Some(Made::Failed(error)) => return Err(while_doing("making a spare segment")(error).into()),
                 None => break,
             }
+        }
+        // Who waits behind a lane that found the disk full finds it so, too.
+        if self.lanes().iter().any(|lane| lane.is_disk_full) {
+            let waiting = self.takeover.lanes.iter_mut().filter(|lane| lane.wants_spare());
+            waiting.for_each(|lane| lane.is_disk_full = true);
         }
         for (index, lane) in self.takeover.lanes.iter_mut().enumerate() {
             if let Some((spare, identity)) = lane.next_adoption() {
@@ -441,7 +467,12 @@ impl Active {
             let was = told.room;
             let waits_for_check = !was && lane.mode() == Mode::Async && is_unchecked;
             told.room = lane.has_room() && !waits_for_check;
-            if told.room && !was {
+            // Who waits must not do so while the disk is full: asked again, the lane says so.
+            let is_released = told.waits.get() && !waits_for_check && !lane.is_throttled();
+            if is_released {
+                told.waits.set(false);
+            }
+            if told.room && !was || is_released {
                 self.events.push(Event::Room { store });
             }
         }
@@ -453,13 +484,15 @@ impl Active {
         let is_recent = self.last_async_admission.is_some_and(|at| now < at + RECENTLY);
         let idle = (is_recent && !self.check.is_in_flight()).then(|| self.idle_check_at(now));
         let retries = self.check.retry_at().into_iter().chain(self.maker.retry_at());
-        flushes.chain(idle).chain(retries).chain(self.checkpoints.next_timeout(now)).min()
+        let checkpoints = (self.stage == Stage::Serving).then(|| self.checkpoints.next_timeout(now)).flatten();
+        flushes.chain(idle).chain(retries).chain(checkpoints).min()
     }
 
     /// The names of spares that nobody will use.
     pub(crate) fn take_spare_paths(&mut self) -> Vec<PathBuf> {
         let spares = self.takeover.lanes.iter_mut().flat_map(Lane::take_spares);
-        spares.map(|spare| spare.file.path().to_owned()).collect()
+        let spares = spares.map(|spare| spare.file.path().to_owned());
+        spares.chain(self.checkpoints.take_reserve_paths()).collect()
     }
 }
 

@@ -328,7 +328,8 @@ pub enum Event {
         /// Log sequence number.
         through: u64,
     },
-    /// A store that refused with [`Refused::Throttled`] or [`Refused::Full`] admits again.
+    /// A store that refused with [`Refused::Throttled`] or [`Refused::Full`] admits again, or one that refused with
+    /// `Throttled` would say `Full` now: ask again.
     Room {
         /// Index of the store.
         store: u8,

@@ -14,12 +14,11 @@ use crate::lane::Lane;
 use crate::recover::CHECKPOINTS_KEPT;
 use crate::segments::IndexPlace;
 use crate::shared::{Shared, while_doing};
-use crate::tables::{self, NewTable};
-use crate::task::Task;
+use crate::tables::{self, NewTable, Reserve, is_full};
+use crate::task::{Task, poll_slot};
 use bytes::BytesMut;
 use disk::{DiskError, Nanos};
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -35,6 +34,18 @@ const DEAD_COUNT_MIN: usize = 2;
 /// After a disk that was full the next attempt waits so long.
 const RETRY_AFTER: Nanos = 1_000_000_000;
 
+/// Tables that can be written to a full disk: an index, and the checkpoint that leans on it. Any further index has to
+/// wait; until then recovery reads the segment itself.
+const RESERVES: usize = 2;
+
+/// A reserve takes this share of a segment, but not less than [`RESERVE_BYTES_MIN`]: a bit for each of 30 million
+/// messages where segments have 64 MiB.
+const RESERVE_SHARE: u64 = 16;
+const RESERVE_BYTES_MIN: u64 = 64 << 10;
+
+/// A table that is being written, and the reserve that was not needed.
+type Write = Task<(Result<(), DiskError>, Option<Reserve>)>;
+
 /// How far the next checkpoint of a lane is.
 #[derive(Debug)]
 enum Step {
@@ -47,7 +58,7 @@ enum Step {
     /// Writes the index of a segment.
     Indexing {
         segment: u32,
-        task: Task<Result<(), DiskError>>,
+        task: Write,
     },
     /// Takes the bitmaps, up to this segment.
     Taking {
@@ -60,7 +71,7 @@ enum Step {
         body: BytesMut,
     },
     Writing {
-        task: Task<Result<(), DiskError>>,
+        task: Write,
     },
     /// The record of the metadata with this number must be confirmable.
     Recording {
@@ -81,6 +92,13 @@ struct OfLane {
     position: Option<Position>,
     sequence: u32,
     step: Step,
+    /// The disk is full: indices that are not written yet are left out.
+    lacks_indices: bool,
+    reserves: Vec<Reserve>,
+    /// One more is with the table that is being written.
+    is_lent: bool,
+    making: Option<Task<Result<Reserve, DiskError>>>,
+    make_at: Nanos,
 }
 
 /// The checkpoints of all data lanes; the metadata needs none.
@@ -98,6 +116,11 @@ impl Checkpoints {
             position: None,
             sequence: 0,
             step: Step::Idle,
+            lacks_indices: false,
+            reserves: Vec::new(),
+            is_lent: false,
+            making: None,
+            make_at: 0,
         });
         Self { shared: shared.clone(), lanes: lanes.collect() }
     }
@@ -122,13 +145,36 @@ impl Checkpoints {
             Step::Waiting { until } => Some(until),
             _ => None,
         });
-        times.min()
+        let makes = self.lanes.iter().filter(|lane| lane.wants_reserve() && lane.making.is_none());
+        times.chain(makes.map(|lane| lane.make_at)).min()
+    }
+
+    /// Whether reserves have to be made before anything else takes what space there is.
+    pub(crate) fn wants_reserve(&self) -> bool {
+        self.lanes.iter().any(OfLane::wants_reserve)
+    }
+
+    /// Space was freed: no need to wait.
+    pub(crate) fn retry_now(&mut self) {
+        for lane in &mut self.lanes {
+            lane.make_at = 0;
+            if let Step::Waiting { until } = &mut lane.step {
+                *until = 0;
+            }
+        }
+    }
+
+    /// Names of reserves that nobody will use.
+    pub(crate) fn take_reserve_paths(&mut self) -> Vec<PathBuf> {
+        let reserves = self.lanes.iter_mut().flat_map(|lane| std::mem::take(&mut lane.reserves));
+        reserves.map(|reserve| reserve.path().to_owned()).collect()
     }
 
     /// Goes on with whatever can. `lanes`: all, the metadata first.
     pub(crate) fn run(&mut self, now: Nanos, lanes: &mut [Lane]) -> Result<(), StoreError> {
         let Some((metadata, lanes)) = lanes.split_first_mut() else { return Ok(()) };
         for (state, lane) in self.lanes.iter_mut().zip(lanes) {
+            state.make_reserves(now, &self.shared, lane)?;
             // A step at a time, until one has to wait.
             while state.run(now, &self.shared, metadata, lane)? {}
         }
@@ -144,12 +190,44 @@ fn path(shared: &Shared, record: &CheckpointRecord) -> PathBuf {
 fn or_wait(result: Result<(), DiskError>) -> Result<bool, StoreError> {
     match result {
         Ok(()) => Ok(true),
-        Err(error) if matches!(error.kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Ok(false),
+        Err(error) if is_full(&error) => Ok(false),
         Err(error) => Err(while_doing("writing a checkpoint")(error)),
     }
 }
 
 impl OfLane {
+    fn wants_reserve(&self) -> bool {
+        self.reserves.len() + usize::from(self.is_lent) < RESERVES
+    }
+
+    fn lend(&mut self) -> Option<Reserve> {
+        let reserve = self.reserves.pop();
+        self.is_lent = reserve.is_some();
+        reserve
+    }
+
+    fn make_reserves(&mut self, now: Nanos, shared: &Rc<Shared>, lane: &mut Lane) -> Result<(), StoreError> {
+        if self.making.is_none() && self.wants_reserve() && now >= self.make_at {
+            let bytes = (shared.config.segment_bytes / RESERVE_SHARE).max(RESERVE_BYTES_MIN);
+            self.making = Some(Task::new(tables::make_reserve(shared.clone(), lane.name().to_owned(), bytes)));
+        }
+        match poll_slot(&mut self.making) {
+            Some(Ok(reserve)) => {
+                self.reserves.push(reserve);
+                lane.is_disk_full &= lane.wants_spare();
+                // The next one, should there be one to make.
+                self.make_at = now;
+            }
+            Some(Err(error)) if is_full(&error) => {
+                self.make_at = now + RETRY_AFTER;
+                lane.is_disk_full = true;
+            }
+            Some(Err(error)) => return Err(while_doing("making a reserve for a full disk")(error)),
+            None => {}
+        }
+        Ok(())
+    }
+
     /// One step. False: it waits.
     fn run(
         &mut self,
@@ -163,14 +241,16 @@ impl OfLane {
             Step::Waiting { until } if now < until => self.step = Step::Waiting { until },
             Step::Waiting { .. } => return Ok(true),
             Step::Indexing { segment, mut task } => match task.poll() {
-                Some(written) => {
+                Some((written, reserve)) => {
+                    self.reserves.extend(reserve);
+                    self.is_lent = false;
                     if or_wait(written)? {
                         let by = lane.identity.epoch;
                         if let Some(segment) = lane.segments.get_mut(segment) {
                             segment.index = IndexPlace::File { by };
                         }
                     } else {
-                        self.step = Step::Waiting { until: now + RETRY_AFTER };
+                        self.lacks_indices = true;
                     }
                     return Ok(true);
                 }
@@ -187,9 +267,16 @@ impl OfLane {
                 self.write(shared, lane, body);
                 return Ok(true);
             }
-            Step::Writing { mut task } => match task.poll().map(or_wait).transpose()? {
-                Some(true) => self.record(now, metadata, lane),
-                Some(false) => self.step = Step::Waiting { until: now + RETRY_AFTER },
+            Step::Writing { mut task } => match task.poll() {
+                Some((written, reserve)) => {
+                    self.reserves.extend(reserve);
+                    self.is_lent = false;
+                    if or_wait(written)? {
+                        self.record(now, metadata, lane);
+                    } else {
+                        self.step = Step::Waiting { until: now + RETRY_AFTER };
+                    }
+                }
                 None => self.step = Step::Writing { task },
             },
             Step::Recording { lsn } if metadata.confirmable() < lsn => self.step = Step::Recording { lsn },
@@ -222,12 +309,15 @@ impl OfLane {
         let Some(position) = self.position.or_else(|| self.next_position(lane)) else { return false };
         self.position = Some(position);
         let before = lane.segments.iter().take_while(|(_, segment)| segment.first_lsn < position.lsn);
-        for (number, segment) in before.filter(|(_, segment)| segment.live_count() > 0) {
+        for (number, segment) in before.filter(|(_, segment)| segment.live_count() > 0 && !self.lacks_indices) {
             let IndexPlace::Memory(index) = &segment.index else { continue };
             let (path, identity) = lane.index_of(segment, lane.identity.epoch);
             let body = BytesMut::from(index.body());
             let table = NewTable { kind: TableKind::Index, identity, lane: lane.name().to_owned(), path, body };
-            self.step = Step::Indexing { segment: number, task: Task::new(tables::write(shared.clone(), table)) };
+            // The last reserve is the checkpoint's.
+            let reserve = if self.reserves.len() > 1 { self.lend() } else { None };
+            let task = Task::new(tables::write(shared.clone(), table, reserve));
+            self.step = Step::Indexing { segment: number, task };
             return true;
         }
         let destinations = lane.destinations().map(|(id, name)| (id, name.to_owned())).collect();
@@ -257,7 +347,7 @@ impl OfLane {
             // nothing in them is live.
             let is_kept = self.installed.front().is_none_or(|previous| segment.first_lsn >= previous.position.lsn);
             if segment.live_count() > 0 || is_kept {
-                let Some(found) = lane.segments.checkpoint(number, position.lsn) else {
+                let Some(found) = lane.segments.checkpoint(number, position.lsn, self.lacks_indices) else {
                     // Its index proved damaged meanwhile and was rebuilt: begins again, by writing that.
                     self.step = Step::Idle;
                     return;
@@ -283,7 +373,9 @@ impl OfLane {
         };
         let path = path(shared, &record);
         let table = NewTable { kind: TableKind::Checkpoint, identity, lane: record.lane, path, body };
-        self.step = Step::Writing { task: Task::new(tables::write(shared.clone(), table)) };
+        let reserve = self.lend();
+        let task = Task::new(tables::write(shared.clone(), table, reserve));
+        self.step = Step::Writing { task };
     }
 
     fn next_record(&self, lane: &Lane) -> CheckpointRecord {
@@ -310,6 +402,7 @@ impl OfLane {
     fn installed(&mut self, shared: &Rc<Shared>, lane: &Lane) -> bool {
         self.installed.push_front(self.next_record(lane));
         self.position = None;
+        self.lacks_indices = false;
         let oldest = (self.installed.len() > CHECKPOINTS_KEPT).then(|| self.installed.pop_back()).flatten();
         if let Some(record) = oldest {
             let shared = shared.clone();

@@ -19,6 +19,12 @@ use std::rc::Rc;
 /// Segments of each lane that stand before an epoch begins: the first, and the one after it.
 pub(crate) const FIRST_SEGMENTS: usize = 2;
 
+/// Spares of a lane that stand ready for a claim. One of the metadata's is ballast: without it there is room for the
+/// owner record and the slots on a full disk, too.
+pub(crate) fn spares_wanted(lane: usize) -> usize {
+    FIRST_SEGMENTS + usize::from(lane == 0)
+}
+
 /// What a successful claim holds.
 #[derive(Debug)]
 pub(crate) struct Taken {
@@ -44,12 +50,12 @@ pub(crate) enum Claim {
     },
 }
 
-/// Takes the epoch after `previous` (rule 6). `spares` holds [`FIRST_SEGMENTS`] per lane.
+/// Takes the epoch after `previous` (rule 6). `spares` holds [`FIRST_SEGMENTS`] per lane, or the ballast, too.
 pub(crate) async fn take(
     shared: Rc<Shared>,
     previous: Option<OwnerRecord>,
     attempt: u128,
-    spares: Vec<Vec<Spare>>,
+    mut spares: Vec<Vec<Spare>>,
 ) -> Result<Claim, StoreError> {
     let failed = || while_doing("claiming the store");
     let record = OwnerRecord {
@@ -59,6 +65,9 @@ pub(crate) async fn take(
         attempt,
         lanes: shared.names.lanes().to_vec(),
     };
+    for ballast in spares.iter_mut().flat_map(|lane| lane.drain(FIRST_SEGMENTS.min(lane.len())..)) {
+        shared.port.unlink(ballast.file.path()).await.map_err(failed())?;
+    }
     let owner = make_claim(&shared, &record).await.map_err(failed())?;
     let segments = link_segments(&shared, &record, &spares).await.map_err(failed())?;
     make_slot(&shared, record.epoch + 1).await.map_err(failed())?;

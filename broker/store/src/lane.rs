@@ -196,6 +196,11 @@ impl Lane {
         self.unflushed_bytes() < self.unflushed_bytes_max && self.fits(1, Claim::Message).is_ok()
     }
 
+    /// Whether a message has to wait for something that comes by itself.
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.unflushed_bytes() >= self.unflushed_bytes_max || self.fits(1, Claim::Message) == Err(Refused::Throttled)
+    }
+
     fn fits(&self, record_bytes: usize, claim: Claim) -> Result<(), Refused> {
         let end = self.end_with(record_bytes);
         let next_stands = self.standing.contains_key(&(self.sequence + 1));

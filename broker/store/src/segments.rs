@@ -260,12 +260,12 @@ impl Segments {
     }
 
     /// What a checkpoint at `lsn` says of segment `number`, which lies before it; `None` while it has live messages and
-    /// no index file.
-    pub(crate) fn checkpoint(&self, number: u32, lsn: u64) -> Option<CheckpointSegment> {
+    /// no index file, unless it may do without.
+    pub(crate) fn checkpoint(&self, number: u32, lsn: u64, may_lack_index: bool) -> Option<CheckpointSegment> {
         let segment = self.get(number)?;
         let index_epoch = match segment.index {
             IndexPlace::File { by } => by,
-            IndexPlace::Memory(_) if segment.live_count == 0 => 0,
+            IndexPlace::Memory(_) if segment.live_count == 0 || may_lack_index => 0,
             IndexPlace::Memory(_) => return None,
         };
         Some(CheckpointSegment {

@@ -41,13 +41,11 @@ impl Space {
 
     /// Goes on. True: space was freed.
     pub(crate) fn run(&mut self, lanes: &mut [Lane], checkpoints: &Checkpoints) -> Result<bool, StoreError> {
-        if let Some(swept) = poll_slot(&mut self.sweeping) {
-            swept?;
+        let mut freed = false;
+        for done in [poll_slot(&mut self.sweeping), poll_slot(&mut self.unlinking)].into_iter().flatten() {
+            done?;
+            freed = true;
         }
-        let freed = match poll_slot(&mut self.unlinking) {
-            Some(unlinked) => unlinked.map(|()| true)?,
-            None => false,
-        };
         if self.unlinking.is_none() {
             let mut paths = Vec::new();
             for (index, lane) in (1..).zip(&mut lanes[1..]) {

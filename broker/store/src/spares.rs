@@ -51,7 +51,8 @@ pub(crate) async fn create_locked(shared: &Rc<Shared>, name: impl Fn(u64) -> Pat
     }
 }
 
-async fn fill(shared: &Rc<Shared>, file: &File, bytes: u64, depth: usize) -> Result<(), DiskError> {
+/// Fills a file with zeros, durably.
+pub(crate) async fn fill(shared: &Rc<Shared>, file: &File, bytes: u64, depth: usize) -> Result<(), DiskError> {
     let mut in_flight = VecDeque::new();
     for offset in (0..bytes).step_by(CHUNK_BYTES) {
         let len = (bytes - offset).min(CHUNK_BYTES as u64) as usize;

@@ -4,7 +4,7 @@
 //! Owns what it last knew of the chain, and the spares until a claim takes them.
 
 use crate::chain::{self, Newest};
-use crate::claim::{FIRST_SEGMENTS, make_folders};
+use crate::claim::{FIRST_SEGMENTS, make_folders, spares_wanted};
 use crate::follower::{Follower, Following};
 use crate::format::OwnerRecord;
 use crate::maker::{Made, Maker};
@@ -131,7 +131,7 @@ impl Standby {
             self.has_folders = true;
         }
         while self.has_folders {
-            let wanted = self.spares.iter().position(|lane| lane.len() < FIRST_SEGMENTS);
+            let wanted = (0..self.spares.len()).find(|lane| self.spares[*lane].len() < spares_wanted(*lane));
             match wanted {
                 Some(lane) => self.maker.start(now, &self.shared, lane, FILL_DEPTH),
                 None => self.maker.retry_now(),
@@ -143,7 +143,9 @@ impl Standby {
                 }
                 Some(Made::DiskFull { error, .. } | Made::Failed(error)) => {
                     events.push(Event::Note(format!("no spare segment: {error}")));
-                    self.spare_error = Some(error);
+                    // A claim can do without its ballast.
+                    let is_needed = self.spares.iter().any(|lane| lane.len() < FIRST_SEGMENTS);
+                    self.spare_error = is_needed.then_some(error);
                     // The folder itself may have gone.
                     self.has_folders = false;
                 }
@@ -169,7 +171,7 @@ impl Standby {
 
     /// Whether a claim has all that it needs.
     pub(crate) fn is_ready(&self) -> bool {
-        let has_spares = self.spares.iter().all(|lane| lane.len() == FIRST_SEGMENTS);
+        let has_spares = self.spares.iter().all(|lane| lane.len() >= FIRST_SEGMENTS);
         let is_idle = self.following.is_none() && !self.maker.is_busy() && !self.follower.is_busy();
         self.has_looked && is_idle && has_spares
     }

@@ -255,6 +255,14 @@ impl Store {
         }
     }
 
+    /// Whether a message for `store` has to wait, until [`Event::Room`]. On a full disk it has not: it is refused.
+    pub fn is_throttled(&self, store: u8) -> bool {
+        match &self.phase {
+            Phase::Active(active) => active.is_throttled(store),
+            _ => true,
+        }
+    }
+
     /// A live message's bytes. After `Pending`, `Event::Body` follows, unless the message is acknowledged meanwhile.
     pub fn body(&mut self, store: u8, location: Location) -> Body {
         match &mut self.phase {

@@ -1,16 +1,17 @@
 //! Index and checkpoint files: writing one under its final name, durably, and reading one back.
 //!
 //! Owns the order temporary file, content durable, name, name durable (rule 16). What is in them is `format`'s and
-//! `checkpoints`' business. A table is never changed once it has its name.
+//! `checkpoints`' business. A table is never changed once it has its name. Owns the reserves for a full disk, too.
 
 use crate::StoreError;
 use crate::format::{BlockError, FORMAT_VERSION, SegmentIdentity, TableHeader, TableKind};
+use crate::port::File;
 use crate::shared::{CHUNK_BYTES, Shared, while_doing};
-use crate::spares::create_locked;
+use crate::spares::{create_locked, fill};
 use bytes::{Bytes, BytesMut};
 use disk::{BLOCK_SIZE, DiskError, OpenMode};
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// A table that is to be written.
@@ -24,30 +25,85 @@ pub(crate) struct NewTable {
     pub(crate) body: BytesMut,
 }
 
-/// Writes a table and gives it its name.
-pub(crate) async fn write(shared: Rc<Shared>, table: NewTable) -> Result<(), DiskError> {
-    let NewTable { kind, identity, lane, path, body } = table;
+impl NewTable {
+    fn header(&self) -> TableHeader {
+        TableHeader::new(self.kind, self.identity, &self.body)
+    }
+}
+
+/// A durable file of zeros that becomes a table when the disk is full: exactly then a checkpoint is needed, since only
+/// that lets dead segments go.
+#[derive(Debug)]
+pub(crate) struct Reserve {
+    file: File,
+    bytes: u64,
+}
+
+impl Reserve {
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+/// Makes a reserve of `bytes` bytes for `lane`.
+pub(crate) async fn make_reserve(shared: Rc<Shared>, lane: String, bytes: u64) -> Result<Reserve, DiskError> {
     let file = create_locked(&shared, |number| shared.names.table(&lane, shared.process, number)).await?;
-    let header = TableHeader::new(kind, identity, &body);
-    let written = async {
-        let mut block = shared.buffer(BLOCK_SIZE);
-        header.encode(&mut block);
-        // Durable each: what a storage loses from its cache before a later sync, that sync does not bring back.
-        file.write(0, block.freeze()).await?;
-        for (index, chunk) in body.chunks(CHUNK_BYTES).enumerate() {
-            let padded = chunk.len().next_multiple_of(BLOCK_SIZE);
-            let mut buffer = shared.buffer(padded);
-            buffer.extend_from_slice(chunk);
-            buffer.resize(padded, 0);
-            file.write((BLOCK_SIZE + index * CHUNK_BYTES) as u64, buffer.freeze()).await?;
+    match fill(&shared, &file, bytes, 1).await {
+        Ok(()) => Ok(Reserve { file, bytes }),
+        Err(error) => {
+            shared.port.unlink(file.path()).await?;
+            Err(error)
         }
-        file.sync().await?;
-        shared.port.link(file.path(), &path).await?;
-        shared.port.sync_dir(&shared.names.lane(&lane)).await
-    };
-    let written = written.await;
+    }
+}
+
+/// Whether the disk, or our share of it, has no space left.
+pub(crate) fn is_full(error: &DiskError) -> bool {
+    matches!(error.kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// Writes a table and gives it its name; into `reserve` where there is no space for another file. A reserve that was
+/// not needed, or did not help, comes back.
+pub(crate) async fn write(
+    shared: Rc<Shared>,
+    table: NewTable,
+    reserve: Option<Reserve>,
+) -> (Result<(), DiskError>, Option<Reserve>) {
+    let written = write_new(&shared, &table).await;
+    match (written, reserve) {
+        (Err(error), Some(reserve)) if is_full(&error) && reserve.bytes >= table.header().file_bytes() => {
+            match put(&shared, &reserve.file, &table).await {
+                Ok(()) => (shared.port.unlink(reserve.path()).await, None),
+                Err(error) => (Err(error), Some(reserve)),
+            }
+        }
+        unneeded => unneeded,
+    }
+}
+
+async fn write_new(shared: &Rc<Shared>, table: &NewTable) -> Result<(), DiskError> {
+    let file = create_locked(shared, |number| shared.names.table(&table.lane, shared.process, number)).await?;
+    let written = put(shared, &file, table).await;
     let removed = shared.port.unlink(file.path()).await;
     written.and(removed)
+}
+
+/// Content, then name, each durable.
+async fn put(shared: &Rc<Shared>, file: &File, table: &NewTable) -> Result<(), DiskError> {
+    let mut block = shared.buffer(BLOCK_SIZE);
+    table.header().encode(&mut block);
+    // Durable each: what a storage loses from its cache before a later sync, that sync does not bring back.
+    file.write(0, block.freeze()).await?;
+    for (index, chunk) in table.body.chunks(CHUNK_BYTES).enumerate() {
+        let padded = chunk.len().next_multiple_of(BLOCK_SIZE);
+        let mut buffer = shared.buffer(padded);
+        buffer.extend_from_slice(chunk);
+        buffer.resize(padded, 0);
+        file.write((BLOCK_SIZE + index * CHUNK_BYTES) as u64, buffer.freeze()).await?;
+    }
+    file.sync().await?;
+    shared.port.link(file.path(), &table.path).await?;
+    shared.port.sync_dir(&shared.names.lane(&table.lane)).await
 }
 
 /// Reads a table's body. The inner error is damage: what is wrong with the file.

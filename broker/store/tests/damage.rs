@@ -224,7 +224,8 @@ fn a_message_that_rots_while_it_waits_is_an_error_for_its_reader_and_for_nobody_
     start(&mut world).expect("it starts");
     for _ in 0..200 {
         let node = world.nodes[0].as_mut().expect("a node");
-        assert_eq!(publish(node, &mut world.model, &mut world.random, world.now, 0, 3_000), None);
+        let refused = publish(node, &mut world.model, &mut world.random, world.now, 0, 3_000);
+        assert!(matches!(refused, None | Some(store::Refused::Throttled)), "{refused:?}");
         expect(world.run_for(MS / 5), "work");
     }
     for path in files(&world, "/sync-msgs.db/segment.") {
