@@ -60,7 +60,7 @@ pub(crate) async fn load(shared: Rc<Shared>, wanted: Wanted) -> Result<Loaded, S
     let read = tables::read(&shared, TableKind::Index, wanted.identity, wanted.index.clone()).await?;
     match read {
         Ok(body) => Ok(Loaded { body, file: Some(file), ..Loaded::default() }),
-        Err(problem) => rebuild(&shared, wanted, file, problem).await,
+        Err(flaw) => rebuild(&shared, wanted, file, flaw.problem).await,
     }
 }
 

@@ -10,8 +10,9 @@ use crate::image::Image;
 use crate::scan::{Plan, Scanned, scan};
 use crate::segments::{Segment, Segments};
 use crate::shared::Shared;
-use crate::tables;
+use crate::tables::{self, Flaw};
 use crate::task::{Task, all};
+use disk::BLOCK_SIZE;
 use std::rc::Rc;
 
 /// Checkpoints that are kept of a lane: the newest, and the one before it should that be damaged.
@@ -151,10 +152,11 @@ pub(crate) async fn load(
     let identity = SegmentIdentity { store_id, epoch, attempt, lane, sequence };
     let path = shared.names.checkpoint(&record.lane, epoch, attempt, sequence);
     let body = tables::read(shared, TableKind::Checkpoint, identity, path.clone()).await?;
-    let checkpoint = body.and_then(|body| Checkpoint::decode(&body).ok_or("the content is no checkpoint"));
-    Ok(checkpoint.map_err(|problem| StoreError::Damaged {
+    let undecodable = Flaw { offset: BLOCK_SIZE as u64, problem: "the content is no checkpoint" };
+    let checkpoint = body.and_then(|body| Checkpoint::decode(&body).ok_or(undecodable));
+    Ok(checkpoint.map_err(|Flaw { offset, problem }| StoreError::Damaged {
         path,
-        offset: 0,
+        offset,
         problem,
         affected: format!("which messages of {} before number {} are live", record.lane, record.position.lsn),
     }))

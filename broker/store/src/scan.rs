@@ -498,11 +498,10 @@ impl<V: Visit> Scanner<V> {
         let there = there.map_err(reading())?;
         let is_next_short = matches!(&next, Some(Ok(next)) if next.reader.file.opened_len() < next.segment_bytes);
         let is_short = reader.file.opened_len() < *segment_bytes || is_next_short;
+        // Nothing more here, and no room or something there: what does not read is the first batch of the next segment.
+        let is_next = is_full || seen == BatchSeen::Zero && here.next.is_none() && seen_there == BatchSeen::Damaged;
         let (path, at) = match &next {
-            // Nothing more here and something there: what does not read is the first batch of the next segment.
-            Some(Ok(next)) if seen == BatchSeen::Zero && here.next.is_none() && seen_there == BatchSeen::Damaged => {
-                (next.reader.file.path(), first)
-            }
+            Some(Ok(next)) if is_next => (next.reader.file.path(), first),
             _ => (reader.file.path(), at),
         };
         let stop = Stop { seen, path: path.to_owned(), at, is_short, here, there };

@@ -14,6 +14,17 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+/// What is said of a table without a file.
+pub(crate) const MISSING: &str = "the file is missing";
+
+/// What is wrong with a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flaw {
+    /// Where the part begins that does not read, in bytes.
+    pub(crate) offset: u64,
+    pub(crate) problem: &'static str,
+}
+
 /// A table that is to be written.
 #[derive(Debug)]
 pub(crate) struct NewTable {
@@ -106,17 +117,18 @@ async fn put(shared: &Rc<Shared>, file: &File, table: &NewTable) -> Result<(), D
     shared.port.sync_dir(&shared.names.lane(&table.lane)).await
 }
 
-/// Reads a table's body. The inner error is damage: what is wrong with the file.
+/// Reads a table's body. The inner error is damage.
 pub(crate) async fn read(
     shared: &Rc<Shared>,
     kind: TableKind,
     identity: SegmentIdentity,
     path: PathBuf,
-) -> Result<Result<Bytes, &'static str>, StoreError> {
+) -> Result<Result<Bytes, Flaw>, StoreError> {
+    let flaw = |offset: u64, problem| Ok(Err(Flaw { offset, problem }));
     let failed = || while_doing("reading an index or a checkpoint");
     let file = match shared.port.open(path.clone(), OpenMode::Read).await {
         Ok(file) => file,
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(Err("the file is missing")),
+        Err(error) if error.kind == ErrorKind::NotFound => return flaw(0, MISSING),
         Err(error) => return Err(failed()(error)),
     };
     // Direct reads are whole blocks even where a damaged file ends within one.
@@ -124,12 +136,12 @@ pub(crate) async fn read(
     let mut bytes = file.read(0, first).await.map_err(failed())?;
     let header = match TableHeader::decode(kind, &bytes) {
         Ok(header) if header.identity == identity => header,
-        Ok(_) => return Ok(Err("the file is another one than it should be")),
-        Err(BlockError::Damaged) => return Ok(Err("the header does not read")),
+        Ok(_) => return flaw(0, "the file is another one than it should be"),
+        Err(BlockError::Damaged) => return flaw(0, "the header does not read"),
         Err(BlockError::TooNew(found)) => return Err(StoreError::TooNew { path, found, known: FORMAT_VERSION }),
     };
     if file.opened_len() < header.file_bytes() {
-        return Ok(Err("the file is shorter than its header says"));
+        return flaw(file.opened_len(), "the file is shorter than its header says");
     }
     if (bytes.len() as u64) < header.file_bytes() {
         let mut all = BytesMut::with_capacity(header.file_bytes() as usize);
@@ -145,7 +157,7 @@ pub(crate) async fn read(
     }
     let end = BLOCK_SIZE + header.body_bytes as usize;
     if bytes.len() < end || !header.is_whole(&bytes[BLOCK_SIZE..end]) {
-        return Ok(Err("the content does not match its checksum"));
+        return flaw(BLOCK_SIZE as u64, "the content does not match its checksum");
     }
     Ok(Ok(bytes.slice(BLOCK_SIZE..end)))
 }

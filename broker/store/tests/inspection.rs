@@ -90,6 +90,38 @@ fn publish(process: &mut Process) -> u64 {
 }
 
 #[test]
+fn what_was_found_before_the_checkpoint_is_told_even_where_the_journal_behind_it_cannot_be_read() {
+    let mut disk = read_image(&read(&golden().join("v2/store.image")));
+    let tamper = |disk: &mut SimDisk, name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        assert!(disk.tamper(Path::new(&format!("{FOLDER}/sync-msgs.db/{name}")), |bytes| change(bytes)), "{name}");
+    };
+    // A message before the checkpoint, an index that is gone, and the journal behind it by a version to come.
+    let (rotten, newer) =
+        ("segment.2.00000002000000000000000000005eee.1", "segment.3.00000003000000000000000000005eee.1");
+    tamper(&mut disk, rotten, &|bytes| bytes[2 * 4096 + 30] ^= 1);
+    tamper(&mut disk, newer, &|bytes| {
+        bytes[12..14].copy_from_slice(&99u16.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[12..4096]);
+        bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
+    });
+    let index = format!("{FOLDER}/sync-msgs.db/index.2.00000002000000000000000000005eee.2.3");
+    assert!(disk.remove(Path::new(&index)));
+    let report = report(&disk);
+    for (name, offset, problem) in [
+        (rotten, 2 * 4096, "does not read"),
+        (newer, 0, "format version 99"),
+        ("index.2.00000002000000000000000000005eee.2.3", 0, "missing"),
+    ] {
+        let is_told = |damage: &store::Damage| {
+            damage.file.ends_with(name) && damage.offset == offset && damage.problem.contains(problem)
+        };
+        assert!(report.damages.iter().any(is_told), "{name}: {:#?}", report.damages);
+    }
+    let live: u64 = report.lanes[1].segments.iter().map(|segment| segment.live_messages).sum();
+    assert!(live > 0, "what was read counts: {:?}", report.lanes[1]);
+}
+
+#[test]
 fn a_running_owner_is_told_of_and_not_disturbed() {
     let (mut process, _) = Process::serving(image(), config(), 9).unwrap_or_else(|error| panic!("{error}"));
     for round in 0..40 {

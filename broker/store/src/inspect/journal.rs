@@ -15,8 +15,9 @@ use crate::format::{
 };
 use crate::reader::{Found, Reader};
 use crate::recover::{CHECKPOINTS_KEPT, base, load};
-use crate::scan::{FoundSegment, Plan, Scanned, Visit, each_record, scan};
+use crate::scan::{FoundSegment, Mode, Plan, Scanned, Scanner, Visit, each_record};
 use crate::shared::Shared;
+use crate::tables::MISSING;
 use disk::{BLOCK_SIZE, OpenMode};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -95,9 +96,9 @@ pub(super) async fn check_metadata(
     for epoch in (1..=newest).rev() {
         let Some(record) = records.get(&epoch).cloned() else { return (state, None) };
         let visitor = Metadata { epoch, ..Metadata::default() };
-        let found = run(shared, metadata_plan(&record), visitor, report).await;
-        let Some((scanned, metadata)) = found else { return (state, None) };
+        let (scanned, metadata) = run(shared, metadata_plan(&record), visitor, report).await;
         state.segments.extend(metadata.spans.0);
+        let Some(scanned) = scanned else { return (state, None) };
         let owner = &mut report.owners[epoch as usize - 1];
         if let Some(seal) = metadata.seal {
             owner.seal = SealState::Sealed;
@@ -115,22 +116,24 @@ pub(super) async fn check_metadata(
     (state, None)
 }
 
-/// Runs recovery's scan over damage, which goes to the report. `None`: it could not go on.
-async fn run<V: Visit>(shared: &Rc<Shared>, plan: Plan, visitor: V, report: &mut Report) -> Option<(Scanned, V)> {
+/// Runs recovery's scan over damage, which goes to the report. `None`: it could not go on to the end; the visitor has
+/// what was read before.
+async fn run<V: Visit>(shared: &Rc<Shared>, plan: Plan, visitor: V, report: &mut Report) -> (Option<Scanned>, V) {
     let folder = shared.names.lane(&plan.lane);
-    match scan(shared.clone(), plan, visitor).await {
-        Ok((scanned, visitor)) => {
-            for (error, from, to) in &scanned.damages {
-                let lsns = Some((*from, to.map(|to| to - 1)));
-                report.damages.push(Damage::of_error(error.clone(), folder.clone(), lsns));
-            }
-            let harmless = scanned.notes.iter().filter(|note| !note.starts_with("dropped: "));
-            report.remarks.extend(harmless.cloned());
-            Some((scanned, visitor))
-        }
+    let mut scanner = Scanner::new(shared.clone(), plan, visitor);
+    let advanced = scanner.advance(Mode::Final).await;
+    let (scanned, visitor) = scanner.finish();
+    for (error, from, to) in &scanned.damages {
+        let lsns = Some((*from, to.map(|to| to - 1)));
+        report.damages.push(Damage::of_error(error.clone(), folder.clone(), lsns));
+    }
+    let harmless = scanned.notes.iter().filter(|note| !note.starts_with("dropped: "));
+    report.remarks.extend(harmless.cloned());
+    match advanced {
+        Ok(()) => (Some(scanned), visitor),
         Err(error) => {
             report.damages.push(Damage::of_error(error, folder, None));
-            None
+            (None, visitor)
         }
     }
 }
@@ -205,7 +208,8 @@ impl Contents {
             let count = |live: &Bits| (from..to).filter(|lsn| live.contains(*lsn)).count();
             let live: usize = self.before.iter().map(count).sum();
             if live > 0 || !is_missing {
-                damages.push(Damage { affected: format!("{live} live messages of {lane}"), ..damage });
+                let affected = format!("{}{live} live messages of {lane}", damage.affected);
+                damages.push(Damage { affected, ..damage });
             }
         }
         damages
@@ -249,16 +253,19 @@ pub(super) async fn check_lane(
             walk(shared, lane, sealed.record.store_id, segment, &mut contents).await;
         }
     }
-    let plan = match base(shared, sealed, lane).await {
-        Ok(Some(base)) => base.plan,
+    let (scanned, mut contents) = match base(shared, sealed, lane).await {
+        Ok(Some(base)) => {
+            state.given_up = base.plan.gaps.clone();
+            run(shared, base.plan, contents, report).await
+        }
         Ok(None) => return state,
         Err(error) => {
             report.damages.push(Damage::of_error(error, shared.names.lane(lane), None));
-            return state;
+            (None, contents)
         }
     };
-    state.given_up = plan.gaps.clone();
-    let Some((scanned, mut contents)) = run(shared, plan, contents, report).await else { return state };
+    // Where the journal could not be read to its end, what was found before still counts.
+    let scanned = scanned.unwrap_or_default();
     let mut in_flight = InFlight { batches: scanned.held.len() as u64, ..InFlight::default() };
     for held in &scanned.held {
         held.records(|lsn, record| {
@@ -283,6 +290,14 @@ pub(super) async fn check_lane(
     state
 }
 
+/// What to say of a checkpoint that is missing. It goes when a second one after it is installed, so the cause may be that
+/// the record of that one is lost, at the end of the metadata, where nothing shows it.
+fn missing(metadata: &LaneState) -> String {
+    let last = metadata.segments.iter().rfind(|segment| segment.role == SegmentRole::Live);
+    let (path, at) = last.map_or((String::new(), 0), |last| (last.file.display().to_string(), last.used_bytes));
+    format!("{MISSING}, or the record that it was replaced, behind {path}: offset {at}")
+}
+
 /// The newest checkpoint that reads, as a claimant would take it. One that does not is damage, the older one as well.
 async fn newest_checkpoint(
     shared: &Rc<Shared>,
@@ -296,11 +311,31 @@ async fn newest_checkpoint(
         match load(shared, sealed.record.store_id, record).await {
             Ok(Ok(checkpoint)) => newest = newest.or(Some(checkpoint)),
             Ok(Err(error)) | Err(error) => {
-                report.damages.push(Damage::of_error(error, shared.names.lane(lane), None));
+                let mut damage = Damage::of_error(error, shared.names.lane(lane), None);
+                if damage.problem == MISSING {
+                    damage.problem = missing(&report.lanes[0]);
+                }
+                report.damages.push(damage);
             }
         }
     }
     newest
+}
+
+/// An index that is missing is made again from its segment, so that it costs time only; one that does not read is told
+/// of by the check of all tables.
+async fn look_for_index(shared: &Rc<Shared>, lane: &str, segment: &CheckpointSegment, contents: &mut Contents) {
+    let CheckpointSegment { epoch, attempt, sequence, index_epoch, first_lsn, next_lsn, .. } = *segment;
+    if segment.live.count() == 0 {
+        return;
+    }
+    let path = shared.names.index(lane, (epoch, attempt, sequence), index_epoch);
+    if let Err(error) = shared.port.open(path.clone(), OpenMode::Read).await
+        && error.kind == ErrorKind::NotFound
+    {
+        let damage = Damage::of_file(path, 0, MISSING.to_owned(), "the places of ".to_owned());
+        contents.suspicions.push(Suspicion { damage, from: first_lsn, to: next_lsn, is_missing: true });
+    }
 }
 
 /// Reads a segment that a checkpoint names, which recovery does not: it trusts the checkpoint and the index, and looks
@@ -322,6 +357,7 @@ async fn walk(shared: &Rc<Shared>, lane: &str, store_id: u128, segment: &Checkpo
         }
     };
     contents.spans.enter(path.clone(), epoch, sequence);
+    look_for_index(shared, lane, segment, contents).await;
     let identity = SegmentIdentity { store_id, epoch, attempt, lane: number, sequence };
     let mut reader = Reader::new(file, u64::MAX);
     let (mut at, mut expected) = (u64::from(FIRST_BATCH_OFFSET), segment.first_lsn);

@@ -13,22 +13,23 @@ use std::rc::Rc;
 pub(super) async fn check(shared: &Rc<Shared>, listing: &Listing, sealed: u64, report: &mut Report) {
     let newest = report.owners.last().map_or(0, |owner| owner.epoch);
     for epoch in 1..=newest + 1 {
-        let (slot, problem) = read(shared, epoch).await;
+        let (slot, flaw) = read(shared, epoch).await;
         let is_claimed = matches!(slot, Slot::Claimed | Slot::Garbled);
         let problem = match slot {
-            _ if problem.is_some() => problem,
+            _ if flaw.is_some() => None,
             // No claimant has ever come to the first epoch's own slot before it was made.
             Slot::Unclaimed if epoch <= sealed => Some("the mark of the claimant is gone".to_owned()),
             Slot::Garbled if epoch <= sealed => Some("the mark of the claimant does not read".to_owned()),
             _ if is_claimed && epoch > newest => Some("claimed, but the owner of that epoch is missing".to_owned()),
             _ => None,
         };
-        if let Some(problem) = problem {
+        let flaw = flaw.or(problem.map(|problem| (0, problem)));
+        if let Some((offset, problem)) = flaw {
             let affected = match epoch.checked_sub(1) {
                 Some(before) if before > 0 => format!("whether the owner of epoch {before} knows that it was replaced"),
                 _ => "nothing that is stored".to_owned(),
             };
-            report.damages.push(Damage::of_file(shared.names.slot(epoch), 0, problem, affected));
+            report.damages.push(Damage::of_file(shared.names.slot(epoch), offset, problem, affected));
         } else if slot == Slot::Garbled {
             let path = shared.names.slot(epoch);
             report.remarks.push(format!("{}: offset 0: a torn mark, which counts as one", path.display()));
@@ -50,24 +51,25 @@ pub(super) async fn check(shared: &Rc<Shared>, listing: &Listing, sealed: u64, r
     }
 }
 
-/// A slot, and what is wrong with the file as such.
-async fn read(shared: &Rc<Shared>, epoch: u64) -> (Slot, Option<String>) {
+/// A slot, and what is wrong with the file as such, at which offset.
+async fn read(shared: &Rc<Shared>, epoch: u64) -> (Slot, Option<(u64, String)>) {
     let file = match shared.port.open(shared.names.slot(epoch), OpenMode::Read).await {
         Ok(file) => file,
-        Err(error) => return (Slot::Missing, Some(format!("the slot cannot be opened: {error}"))),
+        Err(error) => return (Slot::Missing, Some((0, format!("the slot cannot be opened: {error}")))),
     };
     let block = match file.read(0, BLOCK_SIZE).await {
         Ok(block) => block,
-        Err(error) => return (Slot::Missing, Some(format!("the slot does not read: {error}"))),
+        Err(error) => return (Slot::Missing, Some((0, format!("the slot does not read: {error}")))),
     };
-    let wrong_length = (file.opened_len() != BLOCK_SIZE as u64)
-        .then(|| format!("the file has {} bytes instead of {BLOCK_SIZE}", file.opened_len()));
+    let len = file.opened_len();
+    let wrong_length = (len != BLOCK_SIZE as u64)
+        .then(|| (len.min(BLOCK_SIZE as u64), format!("the file has {len} bytes instead of {BLOCK_SIZE}")));
     if block.len() == BLOCK_SIZE && block.iter().all(|byte| *byte == 0) {
         return (Slot::Unclaimed, wrong_length);
     }
     match format::decode_slot(&block) {
         Ok((_, of)) if of == epoch => (Slot::Claimed, wrong_length),
-        Ok((_, of)) => (Slot::Garbled, Some(format!("the mark is of epoch {of}"))),
+        Ok((_, of)) => (Slot::Garbled, Some((0, format!("the mark is of epoch {of}")))),
         Err(_) => (Slot::Garbled, wrong_length),
     }
 }

@@ -1,6 +1,6 @@
 //! The check of indices and checkpoints by themselves: header, identity, and the checksum of all content.
 //!
-//! Whether one is missing that the metadata names is `journal`'s business.
+//! Whether one is missing that the metadata or a checkpoint names is `journal`'s business.
 
 use super::Listing;
 use super::report::{Damage, Report};
@@ -33,7 +33,9 @@ pub(super) async fn check(
         };
         match tables::read(shared, kind, identity, path.clone()).await {
             Ok(Ok(_)) => {}
-            Ok(Err(problem)) => report.damages.push(Damage::of_file(path, 0, problem.to_owned(), affected)),
+            Ok(Err(flaw)) => {
+                report.damages.push(Damage::of_file(path, flaw.offset, flaw.problem.to_owned(), affected));
+            }
             Err(error) => report.damages.push(Damage::of_error(error, path, None)),
         }
     }
