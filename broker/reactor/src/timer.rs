@@ -3,39 +3,40 @@
 //! Owns the order in which timers are due. Reads no clock: time is an argument.
 
 use disk::Nanos;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 /// Pending timers by token `T`. A token that is set again keeps the earlier deadline, so that a user who re-arms
-/// on each turn neither loses a wake-up nor grows the heap.
+/// on each turn does not lose a wake-up.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
-    /// (deadline, sequence, token); an entry whose token has another deadline by now is stale and is skipped.
-    heap: BinaryHeap<Reverse<(Nanos, u64, T)>>,
+    /// (deadline, sequence, token), one for each token.
+    order: BTreeSet<(Nanos, u64, T)>,
     deadlines: HashMap<T, (Nanos, u64)>,
     sequence: u64,
 }
 
 impl<T: Copy + Eq + Ord + Hash> Timers<T> {
     pub(crate) fn new() -> Self {
-        Timers { heap: BinaryHeap::new(), deadlines: HashMap::new(), sequence: 0 }
+        Timers { order: BTreeSet::new(), deadlines: HashMap::new(), sequence: 0 }
     }
 
     /// Sets a one-shot timer; no effect when the token has an earlier or equal deadline already.
     pub(crate) fn set(&mut self, at: Nanos, token: T) {
-        if self.deadlines.get(&token).is_some_and(|(pending, _)| *pending <= at) {
-            return;
+        if let Some((pending, sequence)) = self.deadlines.get(&token).copied() {
+            if pending <= at {
+                return;
+            }
+            self.order.remove(&(pending, sequence, token));
         }
         self.sequence += 1;
         self.deadlines.insert(token, (at, self.sequence));
-        self.heap.push(Reverse((at, self.sequence, token)));
+        self.order.insert((at, self.sequence, token));
     }
 
     /// The next deadline.
-    pub(crate) fn next_at(&mut self) -> Option<Nanos> {
-        self.skip_stale();
-        self.heap.peek().map(|Reverse((at, _, _))| *at)
+    pub(crate) fn next_at(&self) -> Option<Nanos> {
+        self.order.first().map(|(at, _, _)| *at)
     }
 
     /// Takes one timer that is due at `now`; in the order of deadlines, equal ones in the order of setting.
@@ -43,18 +44,9 @@ impl<T: Copy + Eq + Ord + Hash> Timers<T> {
         if self.next_at()? > now {
             return None;
         }
-        let Reverse((_, _, token)) = self.heap.pop()?;
+        let (_, _, token) = self.order.pop_first()?;
         self.deadlines.remove(&token);
         Some(token)
-    }
-
-    fn skip_stale(&mut self) {
-        while let Some(Reverse((at, sequence, token))) = self.heap.peek() {
-            if self.deadlines.get(token) == Some(&(*at, *sequence)) {
-                return;
-            }
-            self.heap.pop();
-        }
     }
 }
 

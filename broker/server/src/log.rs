@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
@@ -24,6 +24,8 @@ enum Line {
 pub struct Log {
     sender: Option<SyncSender<Line>>,
     writer: Option<JoinHandle<()>>,
+    /// Takes the lines in the writer's place.
+    observer: Option<Sender<String>>,
     dropped: u64,
 }
 
@@ -36,12 +38,13 @@ impl Log {
         };
         let (sender, receiver) = sync_channel(LINES_WAITING_MAX);
         let writer = std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&receiver, file))?;
-        Ok(Log { sender: Some(sender), writer: Some(writer), dropped: 0 })
+        Ok(Log { sender: Some(sender), writer: Some(writer), observer: None, dropped: 0 })
     }
 
-    /// A log that keeps nothing, for simulations.
-    pub fn silent() -> Log {
-        Log { sender: None, writer: None, dropped: 0 }
+    /// For simulations: all lines go to the caller, without the time.
+    pub fn observed() -> (Log, Receiver<String>) {
+        let (observer, lines) = channel();
+        (Log { sender: None, writer: None, observer: Some(observer), dropped: 0 }, lines)
     }
 
     /// One line for the operator.
@@ -55,6 +58,12 @@ impl Log {
     }
 
     fn push(&mut self, line: Line) {
+        if let Some(observer) = &self.observer {
+            let (Line::Operator { text, .. } | Line::Event(text)) = line;
+            // Who does not look any more misses nothing.
+            let _ = observer.send(text);
+            return;
+        }
         let Some(sender) = &self.sender else { return };
         if self.dropped > 0 {
             let text =

@@ -5,7 +5,7 @@
 
 use crate::port::{File, data};
 use bytes::Bytes;
-use disk::{BLOCK_SIZE, DiskError, DiskOp, Nanos, Outcome};
+use disk::{BLOCK_SIZE, DiskError, DiskOp, Nanos, Outcome, is_zero};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 /// than a missing or stale file say nothing.
 pub(crate) fn is_claimed(result: Result<Bytes, DiskError>) -> bool {
     match result {
-        Ok(bytes) => bytes.len() != BLOCK_SIZE || bytes.iter().any(|byte| *byte != 0),
+        Ok(bytes) => bytes.len() != BLOCK_SIZE || !is_zero(&bytes),
         Err(error) => matches!(error.kind, ErrorKind::NotFound | ErrorKind::StaleNetworkFileHandle),
     }
 }

@@ -8,7 +8,7 @@ use crate::format::{BATCH_HEADER_BYTES, BatchHeader, SegmentIdentity};
 use crate::port::{File, Ticket, data};
 use crate::shared::CHUNK_BYTES;
 use bytes::{Bytes, BytesMut};
-use disk::{BLOCK_SIZE, DiskError};
+use disk::{BLOCK_SIZE, DiskError, is_zero};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
@@ -152,8 +152,7 @@ impl Reader {
     ) -> Result<(BatchSeen, Option<Found>), DiskError> {
         let Some(block) = self.bytes(offset, BLOCK_SIZE).await? else { return Ok((BatchSeen::Damaged, None)) };
         let Some(header) = BatchHeader::peek(identity, &block[..BATCH_HEADER_BYTES]) else {
-            let is_zero = block.iter().all(|byte| *byte == 0);
-            return Ok((if is_zero { BatchSeen::Zero } else { BatchSeen::Damaged }, None));
+            return Ok((if is_zero(&block) { BatchSeen::Zero } else { BatchSeen::Damaged }, None));
         };
         let batch = self.bytes(offset, header.length as usize).await?;
         let Some(bytes) = batch.filter(|batch| BatchHeader::is_whole(identity, batch)) else {

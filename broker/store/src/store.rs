@@ -197,12 +197,17 @@ impl Store {
     }
 
     /// Clean stop: takes nothing more, finishes, checks, marks the end, frees the lock; `Event::Stopped` follows. In
-    /// the middle of a claim it ends at once and leaves the claimed epoch empty.
+    /// the middle of a claim, before it serves, it ends at once and leaves what the next claimant may find of a server
+    /// that was killed.
     pub fn stop(&mut self, now: Nanos) {
         self.now = now;
         match &mut self.phase {
-            Phase::Active(active) if active.stage() == Stage::Serving => active.stop(),
-            Phase::Active(_) | Phase::Leaving(_) | Phase::Ended => return,
+            Phase::Active(active) => match active.stage() {
+                Stage::Copying | Stage::Sealing { .. } => return self.end(Event::Stopped),
+                Stage::Serving => active.stop(),
+                Stage::Draining | Stage::Ending | Stage::Ended => return,
+            },
+            Phase::Leaving(_) | Phase::Ended => return,
             Phase::Idle | Phase::Watching | Phase::Preparing => {
                 let spares = self.standby.take_spares();
                 self.leave(spares.iter().flatten().map(|spare| spare.file.path().to_owned()).collect());

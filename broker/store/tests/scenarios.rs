@@ -43,6 +43,8 @@ enum Blow {
     Crash,
     /// Stopped until another has taken over, then woken.
     Pause,
+    /// Asked to end, as an operator does.
+    Stop,
 }
 
 /// Kills the owner, lets a claimant get through `completions` completed operations, strikes it, and expects another to
@@ -73,6 +75,11 @@ fn strike(blow: Blow, completions: u64, seed: u64) -> bool {
         Blow::Kill => world.kill(claimant),
         Blow::Crash => world.crash(),
         Blow::Pause => world.nodes[claimant].as_mut().expect("a node").paused_until = Some(world.now + 60 * MS),
+        Blow::Stop => {
+            world.nodes[claimant].as_mut().expect("a node").store.stop(world.now);
+            expect(world.run_for(50 * MS), &what);
+            assert_eq!((world.stopped, world.nodes[claimant].is_none()), (1, true), "{what}: it ends, and soon");
+        }
     }
     world.start(third);
     expect(world.until_serving(), &what);
@@ -99,6 +106,13 @@ fn the_power_may_fail_between_any_two_steps_of_a_claim() {
 #[test]
 fn a_claimant_may_be_stopped_between_any_two_steps_and_wake_after_the_takeover() {
     let steps = (0..).take_while(|completions| strike(Blow::Pause, *completions, 3)).count();
+    assert!(steps > 30, "a claim has many steps, {steps} were struck");
+}
+
+/// Between recovery and service it took no notice, kept the lock, and nobody could take over while its process waited.
+#[test]
+fn a_claimant_may_be_asked_to_stop_between_any_two_steps() {
+    let steps = (0..).take_while(|completions| strike(Blow::Stop, *completions, 4)).count();
     assert!(steps > 30, "a claim has many steps, {steps} were struck");
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns blocks and lengths and decides what a loss of the cache leaves. Knows no names, processes or time.
 
-use crate::BLOCK_SIZE;
+use crate::{BLOCK_SIZE, is_zero};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
@@ -261,7 +261,15 @@ fn mixed(block: &Block, unit_bytes: usize, mut is_seen: impl FnMut(usize) -> boo
     Some(block_of(&bytes))
 }
 
+thread_local! {
+    /// The one block of zeros: most of what is written are segments filled ahead, and comparing is cheaper than keeping.
+    static ZERO_BLOCK: Data = Arc::new(Stored { bytes: *ZEROS, hash: OnceLock::new() });
+}
+
 fn block_of(bytes: &[u8]) -> Data {
+    if is_zero(bytes) {
+        return ZERO_BLOCK.with(Data::clone);
+    }
     let mut block = *ZEROS;
     block[..bytes.len()].copy_from_slice(bytes);
     Arc::new(Stored { bytes: block, hash: OnceLock::new() })

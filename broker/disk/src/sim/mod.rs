@@ -20,7 +20,7 @@ use content::Inode;
 pub use images::CrashImage;
 use names::{InodeId, Names};
 use operation::Operation;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -407,12 +407,15 @@ impl SimDisk {
 
     /// Frees files that nothing can reach any more and counts the rest.
     fn collect(&mut self) {
-        let mut reachable: BTreeSet<InodeId> = self.names.files().map(|(_, inode)| inode).collect();
+        let mut reachable: Vec<InodeId> = self.names.files().map(|(_, inode)| inode).collect();
         reachable.extend(self.processes.iter().flat_map(|process| process.open.values().map(|handle| handle.inode)));
         reachable.extend(self.operations.values().filter_map(|operation| operation.inode()));
+        reachable.sort_unstable();
+        reachable.dedup();
         self.used_blocks = reachable.iter().filter_map(|id| self.inodes.get(id)).map(Inode::blocks).sum();
         reachable.extend(self.names.durable_files());
-        self.inodes.retain(|id, _| reachable.contains(id));
+        reachable.sort_unstable();
+        self.inodes.retain(|id, _| reachable.binary_search(id).is_ok());
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns directories and links to files. Knows nothing of a file's content.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,15 +96,24 @@ impl Names {
     }
 
     pub(super) fn list(&self, path: &Path) -> Vec<String> {
-        let children = self.seen.keys().filter(|name| name.parent() == Some(path));
-        children.filter_map(|name| name.file_name()).map(|name| name.to_string_lossy().into_owned()).collect()
+        let children = children(&self.seen, path).filter_map(|(name, _)| name.file_name());
+        children.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     /// The directory's entries survive a crash from now on.
     pub(super) fn sync_directory(&mut self, path: &Path) {
-        self.durable.retain(|name, _| name.parent() != Some(path));
-        let children = self.seen.iter().filter(|(name, _)| name.parent() == Some(path));
-        self.durable.extend(children.map(|(name, value)| (name.clone(), *value)));
+        let gone: Vec<PathBuf> = children(&self.durable, path)
+            .filter(|(name, _)| !self.seen.contains_key(*name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in gone {
+            self.durable.remove(&name);
+        }
+        let new: Vec<(PathBuf, Name)> = children(&self.seen, path)
+            .filter(|(name, value)| self.durable.get(*name) != Some(*value))
+            .map(|(name, value)| (name.clone(), *value))
+            .collect();
+        self.durable.extend(new);
     }
 
     /// Each change of a name that was not synced is kept or undone; what hangs on a lost directory goes with it.
@@ -136,4 +146,10 @@ impl Names {
         self.seen = left.clone();
         self.durable = left;
     }
+}
+
+/// What lies in a directory. Its names follow it in the order of paths.
+fn children<'n>(names: &'n BTreeMap<PathBuf, Name>, path: &'n Path) -> impl Iterator<Item = (&'n PathBuf, &'n Name)> {
+    let below = names.range::<Path, _>((Excluded(path), Unbounded)).take_while(move |(name, _)| name.starts_with(path));
+    below.filter(move |(name, _)| name.parent() == Some(path))
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{OpenMode, Outcome};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 const FILE: FileId = FileId(7);
 

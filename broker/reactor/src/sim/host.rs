@@ -74,12 +74,12 @@ impl Host {
     }
 
     /// Whether a turn now would give an event.
-    pub(super) fn is_ready(&mut self, now: Nanos) -> bool {
+    pub(super) fn is_ready(&self, now: Nanos) -> bool {
         let runs = self.alive && !self.stopped;
         runs && (!self.notices.is_empty() || self.timers.next_at().is_some_and(|at| at <= now))
     }
 
-    pub(super) fn next_alarm(&mut self) -> Option<Nanos> {
+    pub(super) fn next_alarm(&self) -> Option<Nanos> {
         if self.alive && !self.stopped { self.timers.next_at() } else { None }
     }
 

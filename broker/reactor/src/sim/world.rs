@@ -68,6 +68,8 @@ pub(super) struct State {
     agenda: BTreeMap<(Nanos, u64), Appointment>,
     appointments_made: u64,
     pub(super) hosts: Vec<Host>,
+    /// Those that were not killed, ascending: a long trial starts hundreds.
+    living: Vec<HostId>,
     pub(super) network: Network,
     pub(super) disk: SimDisk,
 }
@@ -84,6 +86,7 @@ impl World {
             agenda: BTreeMap::new(),
             appointments_made: 0,
             hosts: Vec::new(),
+            living: Vec::new(),
             network,
             disk,
         };
@@ -97,6 +100,7 @@ impl World {
         let session = state.disk.attach();
         let id = HostId(state.hosts.len() as u32);
         state.hosts.push(Host::new(session));
+        state.living.push(id);
         Reactor { backend: Backend::Sim(SimHost::new(Rc::clone(&self.state), id)) }
     }
 
@@ -244,6 +248,7 @@ impl State {
     fn kill(&mut self, id: HostId) {
         let (now, session) = (self.now, self.host(id).session);
         if self.host(id).die() {
+            self.living.retain(|living| *living != id);
             self.disk.kill(session);
             self.network.close_host(now, id);
             self.collect_mail();
@@ -262,15 +267,18 @@ impl State {
     }
 
     fn ready_host(&mut self) -> Option<HostId> {
-        let now = self.now;
-        let ready: Vec<u32> =
-            (0..self.hosts.len() as u32).filter(|index| self.host(HostId(*index)).is_ready(now)).collect();
-        self.random.choice(ready).map(HostId)
+        let (now, hosts) = (self.now, &self.hosts);
+        let ready = self.living.iter().filter(|id| hosts[id.0 as usize].is_ready(now));
+        let count = ready.clone().count();
+        if count == 0 {
+            return None;
+        }
+        ready.copied().nth(self.random.usize(..count))
     }
 
-    fn next_at(&mut self) -> Option<Nanos> {
+    fn next_at(&self) -> Option<Nanos> {
         let appointment = self.agenda.first_key_value().map(|((at, _), _)| *at);
-        let timer = self.hosts.iter_mut().filter_map(Host::next_alarm).min();
+        let timer = self.living.iter().filter_map(|id| self.hosts[id.0 as usize].next_alarm()).min();
         [appointment, timer, self.disk.poll_timeout()].into_iter().flatten().min()
     }
 
@@ -283,8 +291,10 @@ impl State {
         }
         while let Some((session, done)) = self.disk.poll(self.now) {
             let now = self.now;
-            if let Some(host) = self.hosts.iter_mut().find(|host| host.session == session) {
-                host.disk_done(now, done);
+            let hosts = &self.hosts;
+            let owner = self.living.iter().find(|id| hosts[id.0 as usize].session == session);
+            if let Some(id) = owner.copied() {
+                self.host(id).disk_done(now, done);
             }
         }
     }

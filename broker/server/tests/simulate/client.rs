@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 
 const WINDOW: usize = 64;
 const TICK: u64 = 1_000_000;
-const RECONNECT: u64 = 20_000_000;
 const TIMER_TICK: u64 = 1;
 
 /// What was promised and what came.
@@ -24,12 +23,24 @@ pub(crate) struct Ledger {
     released: BTreeSet<u64>,
 }
 
+/// What kind of client it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    /// How long it waits for an answer, in nanoseconds; how soon it connects again follows from it.
+    pub(crate) patience: u64,
+    /// Its messages have fewer bytes than this, beside their number.
+    pub(crate) body_bytes_max: usize,
+    /// It publishes fewer messages than this each millisecond.
+    pub(crate) messages_max: u64,
+}
+
 /// One client process.
 #[derive(Debug)]
 pub(crate) struct Client {
     reactor: Reactor,
     queue: &'static str,
     servers: [SocketAddr; 2],
+    habits: Habits,
     turn: usize,
     random: fastrand::Rng,
     link: Option<Link>,
@@ -37,8 +48,8 @@ pub(crate) struct Client {
     next_id: u64,
     /// What it knows.
     pub(crate) ledger: Ledger,
-    /// Messages that came since the last look.
-    pub(crate) arrived: u64,
+    /// When it last received something, or was not served, or waited for an answer.
+    busy_at: u64,
     /// Messages that it receives before it grants again; 0 = it only publishes.
     window: u32,
 }
@@ -58,18 +69,25 @@ struct Link {
 
 impl Client {
     /// A client of `queue` behind two servers.
-    pub(crate) fn new(reactor: Reactor, queue: &'static str, servers: [SocketAddr; 2], seed: u64) -> Client {
+    pub(crate) fn new(
+        reactor: Reactor,
+        queue: &'static str,
+        servers: [SocketAddr; 2],
+        habits: Habits,
+        seed: u64,
+    ) -> Client {
         Client {
             reactor,
             queue,
             servers,
+            habits,
             turn: 0,
             random: fastrand::Rng::with_seed(seed),
             link: None,
             publishing: true,
             next_id: 1,
             ledger: Ledger::default(),
-            arrived: 0,
+            busy_at: 0,
             window: WINDOW as u32,
         }
     }
@@ -93,6 +111,11 @@ impl Client {
         self.disconnect();
     }
 
+    /// How long it has been served, with nothing to receive and nothing unanswered, in nanoseconds.
+    pub(crate) fn idle_for(&self) -> u64 {
+        self.reactor.now() - self.busy_at
+    }
+
     fn tick(&mut self) {
         self.reactor.set_timer(self.reactor.now() + TICK, TIMER_TICK);
     }
@@ -102,7 +125,11 @@ impl Client {
         let address = self.servers[self.turn % 2];
         self.turn += 1;
         let socket = self.reactor.connect(address);
-        let config = Config { container_id: "client".into(), idle_timeout_ms: 2_000, ..Config::default() };
+        let config = Config {
+            container_id: "client".into(),
+            idle_timeout_ms: (self.habits.patience / 500_000) as u32,
+            ..Config::default()
+        };
         let mut protocol = Connection::client(config, Some(ClientSasl::Anonymous), now);
         protocol.open(amqp::Open { container_id: "client".into(), ..amqp::Open::default() });
         let session = protocol.begin();
@@ -128,7 +155,7 @@ impl Client {
             unacknowledged: HashMap::new(),
             since_grant: 0,
         });
-        self.reactor.set_timer(now + RECONNECT * 50, 2 + self.turn as u64);
+        self.reactor.set_timer(now + self.habits.patience, 2 + self.turn as u64);
     }
 
     /// One turn of the process.
@@ -148,6 +175,9 @@ impl Client {
                 _ => {}
             }
         }
+        if !self.link.as_ref().is_some_and(Link::is_at_rest) {
+            self.busy_at = self.reactor.now();
+        }
         self.transmit();
     }
 
@@ -162,7 +192,7 @@ impl Client {
                 link.protocol.handle_timeout(now);
                 self.take_in(&[]);
             }
-        } else if self.random.u64(..RECONNECT) < TICK {
+        } else if self.random.u64(..(self.habits.patience / 50).max(TICK)) < TICK {
             self.connect();
         }
         self.publish();
@@ -177,13 +207,13 @@ impl Client {
 
     fn publish(&mut self) {
         let Some(link) = &mut self.link else { return };
-        let mut count = self.random.u64(..4);
+        let mut count = self.random.u64(..self.habits.messages_max);
         while self.publishing && count > 0 && link.unconfirmed < WINDOW && link.protocol.link_credit(link.sender) > 0 {
             count -= 1;
             let id = self.next_id;
             self.next_id += 1;
             let mut body = id.to_be_bytes().to_vec();
-            body.resize(8 + self.random.usize(..3000), id as u8);
+            body.resize(8 + self.random.usize(..self.habits.body_bytes_max), id as u8);
             let header = Header { durable: true, ..Header::default() };
             let payload = amqp::message::encode(header, &Properties::default(), &[], Body::Data(&body));
             let tag = id.to_be_bytes();
@@ -206,9 +236,11 @@ impl Client {
                     let sections = amqp::message::scan(message.payload).expect("the broker sends valid messages");
                     let body = sections.data(message.payload).expect("one data section");
                     let id = u64::from_be_bytes(body[..8].try_into().unwrap());
-                    assert!(body[8..].iter().all(|byte| *byte == id as u8), "message {id} is damaged");
+                    let is_whole =
+                        body[8..].chunks(64).all(|part| part.iter().fold(0, |all, byte| all | (byte ^ id as u8)) == 0);
+                    assert!(is_whole, "message {id} is damaged");
                     let header = sections.header;
-                    self.arrived += 1;
+                    self.busy_at = now;
                     self.ledger.deliver(id, header.delivery_count > 0 || !header.first_acquirer);
                     match self.random.u8(..10) {
                         0 => {
@@ -264,6 +296,13 @@ impl Client {
             link.sending = true;
             self.reactor.send(link.socket, output.chunks);
         }
+    }
+}
+
+impl Link {
+    /// The server grants credit, which only an active one does, and owes no answer.
+    fn is_at_rest(&self) -> bool {
+        self.protocol.link_credit(self.sender) > 0 && self.unconfirmed == 0 && self.unacknowledged.is_empty()
     }
 }
 

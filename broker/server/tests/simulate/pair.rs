@@ -1,70 +1,128 @@
 //! One trial: two servers, two clients, a nemesis, a drain and the verdict.
+//!
+//! Owns the processes and the order of a trial. The faults are in `nemesis`, what a client was promised in `client`.
 
-use crate::client::Client;
+use crate::client::{Client, Habits};
+use crate::report::Report;
+use broker::config::Configuration;
+use broker::ha::State;
 use broker::{Broker, Log, Start, StoreOptions, WallClock};
-use disk::sim::SimDisk;
+use disk::sim::SimConfig;
 use reactor::sim::{HostId, World, WorldConfig};
 use std::net::SocketAddr;
+use std::sync::mpsc::Receiver;
 
-const MS: u64 = 1_000_000;
+pub(crate) const MS: u64 = 1_000_000;
 const QUEUES: &str = "sync.> store=$sys.failsafe\nasync.> store=$sys.nonfailsafe\n";
-
-/// What a trial went through.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    /// Times that another server became active.
-    pub(crate) failovers: u64,
-}
+/// A pair that is left alone and does not come to rest within so much simulated time has failed.
+const REST_MAX: u64 = 60_000 * MS;
 
 /// A simulated process.
 enum Process {
-    Broker { number: usize, broker: Box<Broker> },
+    Broker { number: usize, broker: Box<Broker>, lines: Receiver<String> },
     Client(Box<Client>),
     Dead,
 }
 
 /// One seeded trial.
 pub(crate) struct Trial {
-    seed: u64,
-    random: fastrand::Rng,
-    world: World,
-    folder: tempfile::TempDir,
+    pub(crate) seed: u64,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) world: World,
+    /// `ft_activation`, nanoseconds: the trial's pace.
+    pub(crate) activation: u64,
+    configurations: [Configuration; 2],
+    habits: Habits,
     processes: Vec<Process>,
     /// The host of each server while it runs.
-    servers: [Option<HostId>; 2],
+    pub(crate) servers: [Option<HostId>; 2],
+    pub(crate) clients: Vec<HostId>,
     active: Option<HostId>,
-    failovers: u64,
+    pub(crate) last_fault: &'static str,
+    pub(crate) report: Report,
     forgetful: bool,
+    /// What servers log is printed.
+    pub(crate) is_traced: bool,
 }
 
 fn address(number: usize) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 7222 + 2 * number as u16))
 }
 
+/// Patience as short as disk and network allow makes a failover cheap; some trials keep that of a real pair, since other
+/// waits of a server do not follow it.
+fn activation(random: &mut fastrand::Rng) -> u64 {
+    MS * match random.u8(..64) {
+        0 => 500,
+        1..5 => 100,
+        5..21 => 40,
+        _ => 20,
+    }
+}
+
+fn slow_disk(random: &mut fastrand::Rng) -> SimConfig {
+    SimConfig {
+        latency_ns_max: [20_000, 60_000, 60_000, 400_000][random.usize(..4)],
+        slow_per_million: [0, 2_000, 10_000][random.usize(..3)],
+        slow_ns_max: [MS, 5 * MS, 30 * MS][random.usize(..3)],
+        late_ns_max: [MS / 10, 5 * MS, 30 * MS][random.usize(..3)],
+        ..SimConfig::default()
+    }
+}
+
+/// The two configurations, as a pair's operator would write them.
+fn configurations(random: &mut fastrand::Rng, activation: u64) -> [Configuration; 2] {
+    let folder = tempfile::tempdir().expect("a folder for the configuration");
+    std::fs::write(folder.path().join("queues.conf"), QUEUES).expect("the folder is ours");
+    let takeover = if random.u8(..8) == 0 { "link" } else { "both" };
+    let flush = [1, 2, 10][random.usize(..3)];
+    [0, 1].map(|number| {
+        let text = format!(
+            "server = SIM\nlisten = tcp://{}\nft_active = tcp://{}\nstore = /store\nqueues = queues.conf\n\
+             ft_heartbeat = {}us\nft_activation = {}us\nft_takeover = {takeover}\nstandby_tailing = {}\n\
+             async_flush_interval = {flush}ms\nsegment_size = 1MB\n",
+            address(number),
+            address(1 - number),
+            activation / 5_000,
+            activation / 1_000,
+            if random.u8(..4) > 0 { "enabled" } else { "disabled" },
+        );
+        let path = folder.path().join(format!("server{number}.conf"));
+        std::fs::write(&path, text).expect("the folder is ours");
+        broker::config::load(&path, &[], true).expect("the configuration of the trial is good").0
+    })
+}
+
+/// Tells, in a replay, what happens.
+pub(crate) fn trace(is_traced: bool, world: &World, what: impl FnOnce() -> String) {
+    if is_traced {
+        println!("{:>9.3} ms: {}", world.now() as f64 / 1e6, what());
+    }
+}
+
 impl Trial {
     /// The trial of `seed`.
     pub(crate) fn new(seed: u64) -> Trial {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("queues.conf"), QUEUES).unwrap();
-        for number in 0..2 {
-            let text = format!(
-                "server = SIM\nlisten = tcp://{}\nft_active = tcp://{}\nstore = /store\nqueues = queues.conf\n\
-                 ft_heartbeat = 100ms\nft_activation = 500ms\nsegment_size = 1MB\n",
-                address(number),
-                address(1 - number)
-            );
-            std::fs::write(folder.path().join(format!("server{number}.conf")), text).unwrap();
-        }
+        let mut random = fastrand::Rng::with_seed(seed);
+        let activation = activation(&mut random);
+        let disk = slow_disk(&mut random);
+        let body_bytes_max = [100, 3000, 3000, 20_000][random.usize(..4)];
+        let messages_max = [2, 3, 6][random.usize(..3)];
         Trial {
             seed,
-            random: fastrand::Rng::with_seed(seed),
-            world: World::new(seed, WorldConfig::default()),
-            folder,
+            world: World::new(seed, WorldConfig { disk, ..WorldConfig::default() }),
+            activation,
+            configurations: configurations(&mut random, activation),
+            habits: Habits { patience: 2 * activation, body_bytes_max, messages_max },
+            random,
             processes: Vec::new(),
             servers: [None, None],
+            clients: Vec::new(),
             active: None,
-            failovers: 0,
+            last_fault: "nothing",
+            report: Report::default(),
             forgetful: false,
+            is_traced: std::env::var_os("SIM_TRACE").is_some(),
         }
     }
 
@@ -75,9 +133,6 @@ impl Trial {
     }
 
     fn start_server(&mut self, number: usize) {
-        let path = self.folder.path().join(format!("server{number}.conf"));
-        let (configuration, _) =
-            broker::config::load(&path, &[], true).expect("the configuration of the trial is good");
         let mut reactor = self.world.host();
         let host = self.world.id(&reactor);
         reactor.watch_signals().unwrap();
@@ -90,30 +145,32 @@ impl Trial {
             options: StoreOptions::default(),
             clock: WallClock::starting_at(1_700_000_000_000),
         };
-        let mut broker = broker::assemble(configuration, reactor, Log::silent(), start).unwrap();
+        let (log, lines) = Log::observed();
+        let mut broker = broker::assemble(self.configurations[number].clone(), reactor, log, start).unwrap();
         broker.start();
         assert_eq!(host.0 as usize, self.processes.len(), "one process for each host");
-        self.processes.push(Process::Broker { number, broker: Box::new(broker) });
+        self.processes.push(Process::Broker { number, broker: Box::new(broker), lines });
         self.servers[number] = Some(host);
     }
 
-    fn start_client(&mut self, queue: &'static str) -> HostId {
+    fn start_client(&mut self, queue: &'static str) {
         let reactor = self.world.host();
         let host = self.world.id(&reactor);
-        let mut client = Client::new(reactor, queue, [address(0), address(1)], self.random.u64(..));
+        let seed = self.random.u64(..);
+        let mut client = Client::new(reactor, queue, [address(0), address(1)], self.habits, seed);
         client.start();
         self.processes.push(Process::Client(Box::new(client)));
-        host
+        self.clients.push(host);
     }
 
-    fn client(&mut self, host: HostId) -> &mut Client {
-        match &mut self.processes[host.0 as usize] {
+    fn client(&mut self, index: usize) -> &mut Client {
+        match &mut self.processes[self.clients[index].0 as usize] {
             Process::Client(client) => client,
-            _ => panic!("a client is at {host:?}"),
+            _ => panic!("a client is there"),
         }
     }
 
-    fn run_for(&mut self, time: u64) {
+    pub(crate) fn run_for(&mut self, time: u64) {
         let until = self.world.now() + time;
         let world = self.world.clone();
         world.run_until(until, |host| self.turn(host));
@@ -121,10 +178,17 @@ impl Trial {
 
     fn turn(&mut self, host: HostId) {
         let ended = match &mut self.processes[host.0 as usize] {
-            Process::Broker { number, broker } => {
+            Process::Broker { number, broker, lines } => {
                 let ended = broker.turn().expect("a simulated wait does not fail").map(|code| (*number, code));
-                if broker.state() == broker::ha::State::Active && self.active != Some(host) {
-                    self.failovers += u64::from(self.active.is_some());
+                let mut hot = false;
+                for line in lines.try_iter() {
+                    hot |= line.contains("\"hot\":true");
+                    trace(self.is_traced, &self.world, || format!("server {number}, process {}: {line}", host.0));
+                }
+                if broker.state() == State::Active && self.active != Some(host) {
+                    if self.active.is_some() {
+                        self.report.count_failover(self.last_fault, hot);
+                    }
                     self.active = Some(host);
                 }
                 ended
@@ -141,58 +205,16 @@ impl Trial {
         }
     }
 
-    fn bury(&mut self, number: usize) {
+    /// The server that became active last, while it runs.
+    pub(crate) fn active_number(&self) -> Option<usize> {
+        (0..2).find(|number| self.active.is_some() && self.servers[*number] == self.active)
+    }
+
+    pub(crate) fn bury(&mut self, number: usize) {
         if let Some(host) = self.servers[number].take() {
             self.world.kill(host);
             self.processes[host.0 as usize] = Process::Dead;
         }
-    }
-
-    /// One fault, or the end of one.
-    fn misfortune(&mut self) {
-        let number = self.random.usize(..2);
-        match self.random.u32(..100) {
-            0..35 => self.bury(number),
-            35..55 => {
-                if let Some(host) = self.servers[number] {
-                    self.world.pause(host);
-                    let time = self.random.u64(1..1500) * MS;
-                    self.run_for(time);
-                    self.world.resume(host);
-                }
-            }
-            55..75 => {
-                if let [Some(one), Some(other)] = self.servers {
-                    self.world.partition(&[one], &[other]);
-                    let time = self.random.u64(1..1500) * MS;
-                    self.run_for(time);
-                    self.world.unite(&[one], &[other]);
-                }
-            }
-            75..85 => {
-                if let Some(host) = self.servers[number] {
-                    self.world.signal(host, 15);
-                }
-            }
-            85..90 => self.power_loss(),
-            _ => {}
-        }
-    }
-
-    /// All servers lose power; the clients, elsewhere, live on.
-    fn power_loss(&mut self) {
-        self.bury(0);
-        self.bury(1);
-        self.world.with_disk(SimDisk::crash);
-    }
-
-    /// Power loss of a storage that forgets what it had called durable a while ago.
-    fn forgetful_power_loss(&mut self) {
-        let before = self.world.with_disk(|disk| disk.fork(self.seed));
-        self.run_for(500 * MS);
-        self.power_loss();
-        self.world.with_disk(|disk| *disk = before);
-        self.world.with_disk(SimDisk::crash);
     }
 
     fn restart_the_dead(&mut self) {
@@ -205,48 +227,51 @@ impl Trial {
 
     /// Runs it all; panics where a promise was broken.
     pub(crate) fn run(mut self) -> Report {
+        let began = self.world.now();
         self.start_server(0);
         self.start_server(1);
-        let clients = [self.start_client("sync.q"), self.start_client("async.q")];
-        for _ in 0..self.random.u32(4..12) {
-            let time = self.random.u64(1..800) * MS;
+        self.start_client("sync.q");
+        self.start_client("async.q");
+        // As long as it takes that something is confirmed.
+        self.run_for(3 * self.activation + 100 * MS);
+        let misfortunes = if self.activation < 500 * MS { self.random.u32(20..60) } else { self.random.u32(4..12) };
+        for _ in 0..misfortunes {
+            let time = self.respite();
             self.run_for(time);
             self.misfortune();
             if self.random.bool() {
-                let time = self.random.u64(1..400) * MS;
+                let time = self.respite();
                 self.run_for(time);
             }
             self.restart_the_dead();
         }
         if self.forgetful {
-            self.restart_the_dead();
-            self.client(clients[0]).stop_receiving();
-            self.run_for(3000 * MS);
+            self.client(0).stop_receiving();
+            self.run_for(6 * self.activation + 100 * MS);
             self.forgetful_power_loss();
         }
-        self.drain(&clients);
-        self.client(clients[0]).ledger.check_sync();
-        self.client(clients[1]).ledger.check_async();
-        assert!(self.client(clients[0]).ledger.confirmed() > 0, "seed {}: nothing was confirmed at all", self.seed);
-        Report { failovers: self.failovers }
+        self.drain();
+        self.client(0).ledger.check_sync();
+        self.client(1).ledger.check_async();
+        assert!(self.client(0).ledger.confirmed() > 0, "seed {}: nothing was confirmed at all", self.seed);
+        self.report.confirmed = (0..2).map(|index| self.client(index).ledger.confirmed() as u64).sum();
+        self.report.simulated = self.world.now() - began;
+        self.report
     }
 
     /// Heals everything, then lets the clients receive until nothing comes any more. A pair that does not come back is
     /// a failure as bad as a loss.
-    fn drain(&mut self, clients: &[HostId; 2]) {
-        for client in clients {
-            self.client(*client).stop_publishing();
+    fn drain(&mut self) {
+        for index in 0..2 {
+            self.client(index).stop_publishing();
         }
-        let mut quiet = 0;
-        for _ in 0..60 {
+        // An owner that was replaced learns it with its next heartbeat; nobody rests beside it for so long.
+        let rest = 2 * self.activation + 50 * MS;
+        let until = self.world.now() + REST_MAX;
+        while self.world.now() < until {
             self.restart_the_dead();
-            for client in clients {
-                self.client(*client).arrived = 0;
-            }
-            self.run_for(1000 * MS);
-            let arrived: u64 = clients.iter().map(|client| self.client(*client).arrived).sum();
-            quiet = if arrived == 0 { quiet + 1 } else { 0 };
-            if quiet == 4 {
+            self.run_for(rest / 4);
+            if (0..2).all(|index| self.client(index).idle_for() >= rest) {
                 return;
             }
         }

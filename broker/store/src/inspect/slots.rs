@@ -5,7 +5,7 @@ use super::report::{Damage, Report, Slot};
 use crate::format;
 use crate::names::Name;
 use crate::shared::Shared;
-use disk::{BLOCK_SIZE, OpenMode};
+use disk::{BLOCK_SIZE, OpenMode, is_zero};
 use std::rc::Rc;
 
 /// Adds the slots to the report. `sealed` is the epoch that decides, 0 if none ever served: it stands on the marks in
@@ -64,7 +64,7 @@ async fn read(shared: &Rc<Shared>, epoch: u64) -> (Slot, Option<(u64, String)>) 
     let len = file.opened_len();
     let wrong_length = (len != BLOCK_SIZE as u64)
         .then(|| (len.min(BLOCK_SIZE as u64), format!("the file has {len} bytes instead of {BLOCK_SIZE}")));
-    if block.len() == BLOCK_SIZE && block.iter().all(|byte| *byte == 0) {
+    if block.len() == BLOCK_SIZE && is_zero(&block) {
         return (Slot::Unclaimed, wrong_length);
     }
     match format::decode_slot(&block) {
