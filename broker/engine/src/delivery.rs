@@ -33,6 +33,11 @@ impl Engine {
         }
     }
 
+    /// The next piece of work that is decided already: hands out nothing new, for a server that has done enough for now.
+    pub fn poll_decided(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
     /// Rotates the runnable queues, so that one busy queue does not starve the others.
     fn end_turn_if_long(&mut self, queue: QueueId) {
         self.turn += 1;

@@ -57,7 +57,8 @@ pub(crate) struct StoreProgress {
 /// [`Engine::end_loading`], [`Engine::trim`]), messages ([`Engine::admit`],
 /// [`Engine::publish`], [`Engine::confirmed`]), consumers ([`Engine::add_consumer`], [`Engine::credit`],
 /// [`Engine::drain`], [`Engine::settle`], [`Engine::remove_consumer`]) and time ([`Engine::sweep`]). After any of
-/// them call [`Engine::poll_effect`] until it gives `None`, or until the server has no room for more.
+/// them call [`Engine::poll_effect`] until it gives `None`, or, when the server has no room for more,
+/// [`Engine::poll_decided`].
 ///
 /// An id that the engine did not give, or that was removed, is an error of the caller and panics, but for a
 /// [`crate::DeliveryToken`]: settlements may cross with a consumer's end.

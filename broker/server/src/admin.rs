@@ -156,6 +156,11 @@ impl Broker {
             })),
             "backlog_messages": self.exchange.loading.recovered,
             "backlog_loaded": self.exchange.loading.loaded,
+            "loop_turns": self.pauses.turns(),
+            "loop_pause_us_p50": self.pauses.quantile(500) / 1000,
+            "loop_pause_us_p99": self.pauses.quantile(990) / 1000,
+            "loop_pause_us_p99_9": self.pauses.quantile(999) / 1000,
+            "loop_pause_us_max": self.pauses.longest() / 1000,
         })
     }
 

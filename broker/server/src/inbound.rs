@@ -43,20 +43,22 @@ impl Broker {
         self.stalled.push(id);
     }
 
-    /// Looks at what was left unread while a store had no room. A message that a store refused is tried again only
-    /// when the store has said that it has room (`told`).
+    /// Looks at what was left unread while a store had no room, as far as the turn's budget goes. A message that a store
+    /// refused is tried again only when the store has said that it has room (`told`).
     pub(crate) fn resume_stalled(&mut self, now: Nanos, told: bool) {
         for id in std::mem::take(&mut self.stalled) {
             let Some(mut connection) = self.connections.take(id) else { continue };
-            let waits = connection.deferred.is_some() && !told;
+            let is_deferred = connection.deferred.is_some();
+            let waits = if is_deferred { !told } else { self.budget.received_bytes == 0 };
             if self.stopping || waits || !self.exchange.has_room(connection.stores_used) {
                 self.stalled.push(id);
                 self.connections.restore(id, connection);
                 continue;
             }
             connection.stalled = false;
-            let unread = connection.unread.split();
-            self.reactor.resume_receive(connection.socket);
+            let mut unread = connection.unread.split();
+            let rest = unread.split_off(unread.len().min(self.budget.received_bytes));
+            self.budget.received_bytes -= unread.len();
             if let Some((delivery, payload)) = connection.deferred.take() {
                 self.message(now, id, &mut connection, delivery, &payload);
             }
@@ -64,6 +66,13 @@ impl Broker {
                 connection.unread = unread;
             } else {
                 self.feed(now, id, &mut connection, &unread);
+            }
+            if !rest.is_empty() && !connection.stalled {
+                self.stall(id, &mut connection, &[]);
+            }
+            connection.unread.unsplit(rest);
+            if !connection.stalled {
+                self.reactor.resume_receive(connection.socket);
             }
             self.connections.put_back(id, connection);
         }

@@ -12,7 +12,7 @@
 //! * `admin`: request/reply administration
 //! * `store_check`: `broker store-check`, offline
 //! * `config`: the files of EMS
-//! * `log`, `clock`
+//! * `log`, `clock`, `pauses`
 //!
 //! Codec, queues, journal and input/output are the crates `amqp`, `engine`, `store` and `reactor`.
 
@@ -34,6 +34,7 @@ mod log;
 mod opening;
 mod options;
 mod outbound;
+mod pauses;
 mod peer;
 mod security;
 mod stage;

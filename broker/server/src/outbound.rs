@@ -22,14 +22,19 @@ pub(crate) type Reading = std::collections::HashMap<(u8, Location), Vec<(Connect
 const OUTPUT_LOW_BYTES: usize = OUTPUT_HIGH_BYTES / 4;
 
 impl Broker {
-    /// Carries out what the engine decided. Returns whether there was anything.
+    /// Carries out what the engine decided, and lets it hand out as many messages as the turn has left. Returns whether
+    /// there was anything.
     pub(crate) fn apply_effects(&mut self, now: Nanos) -> bool {
         let now_ms = self.clock.wall_ms(now);
         let mut any = false;
-        while let Some(effect) = self.exchange.engine.poll_effect(now_ms) {
+        while let Some(effect) = match self.budget.deliveries {
+            0 => self.exchange.engine.poll_decided(),
+            _ => self.exchange.engine.poll_effect(now_ms),
+        } {
             any = true;
             match effect {
                 Effect::Deliver { consumer, token, entry, .. } => {
+                    self.budget.deliveries -= 1;
                     self.deliver(now_ms, consumer, PendingDelivery { token, entry, body: None });
                 }
                 Effect::Remove { entry, reason, .. } => {

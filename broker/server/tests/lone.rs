@@ -355,6 +355,8 @@ fn queue_entries_alone_may_fill_memory() {
     assert_eq!(state["queued_messages"], FITS);
     assert_eq!((&state["entry_memory"], &state["max_msg_memory"]), (&(8u64 << 20).into(), &(8u64 << 20).into()));
     assert!(state["message_memory"].as_u64().unwrap() <= 8 << 20, "{state}");
+    let pauses = ["p50", "p99", "p99_9", "max"].map(|name| state[format!("loop_pause_us_{name}")].as_u64().unwrap());
+    assert!(pauses.is_sorted() && pauses[3] > 0 && state["loop_turns"].as_u64().unwrap() > 100, "{state}");
     client.receiver("async.q", 1).unwrap();
     let (delivery_id, ..) = client.message();
     client.accept(delivery_id, true);

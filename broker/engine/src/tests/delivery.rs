@@ -39,6 +39,17 @@ fn credit_withdrawn_between_polls_is_respected() {
 }
 
 #[test]
+fn what_is_decided_comes_without_new_deliveries() {
+    let (mut engine, _, consumer) = one_queue(line("q"), 3, 2);
+    let (_, _, token) = deliveries(&mut engine)[0];
+    engine.settle(token, Settle::Accept).unwrap();
+    engine.credit(consumer, 1);
+    assert!(matches!(engine.poll_decided(), Some(Effect::Remove { .. })));
+    assert_eq!(engine.poll_decided(), None);
+    assert_eq!(lsns(&deliveries(&mut engine)), [3]);
+}
+
+#[test]
 fn acceptance_removes() {
     let (mut engine, queue, _) = one_queue(line("q"), 1, 5);
     let (_, _, token) = deliveries(&mut engine)[0];
