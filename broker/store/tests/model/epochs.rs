@@ -18,10 +18,12 @@ pub(crate) struct Bounds {
     pub(crate) epochs: u8,
     /// Sequence numbers of the data lane.
     pub(crate) lsns: u8,
-    /// Whether messages are acknowledged and segments removed.
+    /// Whether messages are acknowledged, checkpoints written, and segments removed.
     pub(crate) removes: bool,
-    /// Whether checkpoints are written.
-    pub(crate) checkpoints: bool,
+    /// Writes that a process may have in flight in each lane.
+    pub(crate) in_flight: u8,
+    /// Whether messages are copied forward.
+    pub(crate) copies: bool,
 }
 
 /// The model.
@@ -37,6 +39,12 @@ pub(crate) struct Epochs {
 impl Epochs {
     pub(crate) fn new(bounds: Bounds, mutant: Mutant, reduces: bool) -> Self {
         Self { bounds, mutant, reduces, has_failed: AtomicBool::new(false) }
+    }
+
+    /// Whether files go as soon as they may. A file that is still there harms nobody, so that the sooner it goes, the more
+    /// must hold; and nothing makes one removable but a check.
+    pub(crate) fn removes_at_once(&self) -> bool {
+        self.bounds.removes && self.reduces && self.mutant == Mutant::None
     }
 
     /// Lets the first violation through and no later one: the checker keeps the last that it is told of, which need not
@@ -95,12 +103,20 @@ impl Model for Epochs {
             actions.extend(steps.map(|step| Action::Take(index as u8, *step)));
             if self.bounds.removes && process.phase == Phase::Serving {
                 actions.extend((1..=self.bounds.lsns).map(|lsn| Action::Take(index as u8, Step::Acknowledge { lsn })));
-                actions.extend([Step::Declare, Step::Unlink].map(|step| Action::Take(index as u8, step)));
+                let steps = [Step::Checkpoint, Step::Install, Step::Unlink];
+                let count = if self.removes_at_once() { 1 } else { steps.len() };
+                actions.extend(steps[..count].iter().map(|step| Action::Take(index as u8, *step)));
             }
-            if self.bounds.checkpoints && process.phase == Phase::Serving {
-                actions.extend([Step::Checkpoint, Step::Install].map(|step| Action::Take(index as u8, step)));
+            if self.bounds.copies && process.phase == Phase::Serving {
+                actions.extend((1..=self.bounds.lsns).map(|lsn| Action::Take(index as u8, Step::CopyForward { lsn })));
             }
-            if self.bounds.removes && matches!(process.phase, Phase::Sealing | Phase::Serving) {
+            if self.bounds.removes && process.phase == Phase::Named {
+                actions.push(Action::Take(index as u8, Step::FallBack));
+            }
+            if self.bounds.removes
+                && !self.removes_at_once()
+                && matches!(process.phase, Phase::Sealing | Phase::Serving)
+            {
                 actions.push(Action::Take(index as u8, Step::Sweep));
             }
         }
@@ -108,8 +124,8 @@ impl Model for Epochs {
             let is_owned = state.processes.iter().any(|process| process.row == number);
             let data = row.data.iter().map(|batch| (Lane::Data, batch.write)).zip(0..);
             let meta = row.meta.iter().map(|(write, _)| (Lane::Meta, *write)).zip(0..);
-            let checkpoint = ((Lane::Checkpoint, row.checkpoint), 0);
-            for ((lane, write), at) in data.chain(meta).chain([checkpoint]) {
+            let checkpoints = row.checkpoints.iter().map(|file| (Lane::Checkpoint, file.write)).zip(0..);
+            for ((lane, write), at) in data.chain(meta).chain(checkpoints) {
                 if write == Write::InFlight {
                     actions.push(Action::Land { row: number, lane, at });
                 }
@@ -121,7 +137,8 @@ impl Model for Epochs {
         let marks = state.marks.iter().zip(1..).filter(|(mark, _)| **mark == Write::InFlight);
         actions.extend(marks.map(|(_, slot)| Action::LandMark { slot }));
         actions.push(Action::LoseCache);
-        if state.owners.contains(&Name::Linked) {
+        let is_linked = |row: &Row| row.checkpoints.iter().any(|file| file.name == Name::Linked);
+        if state.owners.contains(&Name::Linked) || state.rows.iter().any(is_linked) {
             actions.extend((0..1 << EPOCHS).map(|kept| Action::LosePower { kept }));
         }
     }
@@ -158,7 +175,7 @@ fn write(row: &mut Row, lane: Lane, at: u8) -> &mut Write {
     match lane {
         Lane::Data => &mut row.data[usize::from(at)].write,
         Lane::Meta => &mut row.meta[usize::from(at)].0,
-        Lane::Checkpoint => &mut row.checkpoint,
+        Lane::Checkpoint => &mut row.checkpoints[usize::from(at)].write,
     }
 }
 
@@ -167,7 +184,7 @@ fn lose_cache(state: &mut State) {
     for row in &mut state.rows {
         row.data.iter_mut().for_each(|batch| batch.write.lose());
         row.meta.iter_mut().for_each(|(write, _)| write.lose());
-        row.checkpoint.lose();
+        row.checkpoints.iter_mut().for_each(|file| file.write.lose());
     }
 }
 
@@ -178,6 +195,8 @@ fn lose_power(state: &mut State, kept: u8, mutant: Mutant) -> Option<()> {
     if !lives_on {
         state.processes.iter_mut().for_each(|process| *process = Process::default());
     }
+    let files = state.rows.iter_mut().flat_map(|row| &mut row.checkpoints);
+    files.filter(|file| file.name == Name::Linked).for_each(|file| file.name = Name::Absent);
     for (index, name) in state.owners.iter_mut().enumerate() {
         let is_kept = kept >> index & 1 == 1;
         match name {

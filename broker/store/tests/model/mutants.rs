@@ -49,12 +49,14 @@ pub(crate) enum Mutant {
     ConfirmWhatCameLater,
     /// 11: what is durable behind a gap is confirmed.
     ConfirmOverGap,
-    /// 16: a dead segment is removed without an intent.
-    UnlinkWithoutIntent,
-    /// 16: the intent is acted on when it is issued.
-    UnlinkBeforeIntentIsDurable,
-    /// 16: the intent is acted on when it is durable.
+    /// 16: a dead segment is removed wherever it lies.
+    UnlinkWithoutCheckpoint,
+    /// 16: a checkpoint counts as installed when its record is issued.
+    UnlinkBeforeRecordIsDurable,
+    /// 16: a checkpoint counts as installed when its record is durable.
     UnlinkBeforeCheck,
+    /// 16: a dead segment is removed when it lies before the newest checkpoint.
+    UnlinkByNewest,
     /// 16: acknowledgements count when they are admitted.
     DeadByUnconfirmed,
     /// 16: what the SEAL does not name is removed before the check.
@@ -62,7 +64,15 @@ pub(crate) enum Mutant {
     /// 16: a checkpoint holds what was admitted.
     CheckpointOfUnconfirmed,
     /// 16: the record of a checkpoint is issued when its file is.
-    InstallBeforeCheckpointIsDurable,
+    RecordBeforeFileIsDurable,
+    /// 16: the record of a checkpoint is issued before the name of its file is synced.
+    RecordBeforeNameIsDurable,
+    /// 16: an epoch does not repeat the checkpoints that it found.
+    CheckpointsNotRepeated,
+    /// 16: recovery tries the newest checkpoint only.
+    NoFallback,
+    /// 16: a message counts as copied when its copy is admitted.
+    CopyCountsUnconfirmed,
 }
 
 /// How a mutant is found.
@@ -82,28 +92,45 @@ const fn found(
     (processes, epochs, lsns): (usize, u8, u8),
     steps: usize,
 ) -> Found {
-    let removes = matches!(
-        mutant,
-        Mutant::UnlinkWithoutIntent
-            | Mutant::UnlinkBeforeIntentIsDurable
-            | Mutant::UnlinkBeforeCheck
-            | Mutant::DeadByUnconfirmed
-            | Mutant::SweepBeforeCheck
-    );
-    let checkpoints = matches!(mutant, Mutant::CheckpointOfUnconfirmed | Mutant::InstallBeforeCheckpointIsDurable);
-    Found { mutant, violates, bounds: Bounds { processes, epochs, lsns, removes, checkpoints }, steps }
+    let bounds = Bounds { processes, epochs, lsns, in_flight: 2, removes: false, copies: false };
+    Found { mutant, violates, bounds, steps }
+}
+
+/// One that takes checkpoints and removals to find.
+const fn removing(
+    mutant: Mutant,
+    violates: &'static str,
+    (processes, epochs, lsns): (usize, u8, u8),
+    steps: usize,
+) -> Found {
+    let copies = matches!(mutant, Mutant::CopyCountsUnconfirmed);
+    let bounds = Bounds { processes, epochs, lsns, in_flight: 1, removes: true, copies };
+    Found { mutant, violates, bounds, steps }
 }
 
 impl Mutant {
     /// Whether states are made equal although a rule is missing: it takes too many to see these otherwise. What they
     /// leave out of the rules has no part in what is made equal, or is kept.
     pub(crate) fn reduces(self) -> bool {
-        matches!(self, Self::None | Self::ReadBeyondEnds | Self::UnlinkBeforeCheck | Self::DeadByUnconfirmed)
+        matches!(
+            self,
+            Self::None
+                | Self::ReadBeyondEnds
+                | Self::UnlinkWithoutCheckpoint
+                | Self::UnlinkBeforeRecordIsDurable
+                | Self::UnlinkBeforeCheck
+                | Self::UnlinkByNewest
+                | Self::DeadByUnconfirmed
+                | Self::CheckpointOfUnconfirmed
+                | Self::CheckpointsNotRepeated
+                | Self::NoFallback
+                | Self::CopyCountsUnconfirmed
+        )
     }
 }
 
 /// Each mutant.
-pub(crate) const MUTANTS: [Found; 28] = [
+pub(crate) const MUTANTS: [Found; 33] = [
     found(Mutant::TakenIsMine, TWO, (2, 3, 2), 20),
     found(Mutant::OwnNameNotSynced, TWO, (2, 3, 2), 21),
     found(Mutant::OlderNameNotSynced, MISSING, (2, 3, 2), 12),
@@ -125,11 +152,16 @@ pub(crate) const MUTANTS: [Found; 28] = [
     found(Mutant::ConfirmWithoutCheck, LOST, (2, 3, 2), 25),
     found(Mutant::ConfirmWhatCameLater, LOST, (2, 3, 2), 32),
     found(Mutant::ConfirmOverGap, LOST, (2, 3, 2), 28),
-    found(Mutant::UnlinkWithoutIntent, MISSING, (1, 3, 2), 43),
-    found(Mutant::UnlinkBeforeIntentIsDurable, MISSING, (1, 3, 2), 44),
-    found(Mutant::UnlinkBeforeCheck, MISSING, (2, 3, 2), 38),
-    found(Mutant::DeadByUnconfirmed, UNRECOVERED, (1, 3, 3), 44),
-    found(Mutant::SweepBeforeCheck, MISSING, (2, 3, 2), 20),
-    found(Mutant::CheckpointOfUnconfirmed, MISSING, (1, 2, 2), 23),
-    found(Mutant::InstallBeforeCheckpointIsDurable, MISSING, (1, 2, 2), 24),
+    removing(Mutant::UnlinkWithoutCheckpoint, MISSING, (1, 3, 2), 37),
+    removing(Mutant::UnlinkBeforeRecordIsDurable, MISSING, (1, 3, 2), 42),
+    removing(Mutant::UnlinkBeforeCheck, MISSING, (2, 3, 2), 40),
+    removing(Mutant::UnlinkByNewest, MISSING, (1, 3, 2), 43),
+    removing(Mutant::DeadByUnconfirmed, MISSING, (1, 3, 2), 44),
+    removing(Mutant::SweepBeforeCheck, MISSING, (2, 3, 2), 20),
+    removing(Mutant::CheckpointOfUnconfirmed, UNRECOVERED, (1, 3, 3), 44),
+    removing(Mutant::RecordBeforeFileIsDurable, MISSING, (1, 2, 2), 20),
+    removing(Mutant::RecordBeforeNameIsDurable, MISSING, (1, 2, 2), 21),
+    removing(Mutant::CheckpointsNotRepeated, UNRECOVERED, (1, 4, 2), 53),
+    removing(Mutant::NoFallback, MISSING, (1, 3, 2), 30),
+    removing(Mutant::CopyCountsUnconfirmed, MISSING, (1, 3, 3), 36),
 ];

@@ -42,13 +42,29 @@ fn has_one_owner(state: &State) -> bool {
 
 fn has_no_gap(state: &State) -> bool {
     served(state).all(|row| {
-        let log = state.log(row);
+        let log = state.log(number(state, row));
         log[1..=usize::from(row.recovered_through())].iter().all(|record| *record != Record::None)
     })
 }
 
 fn misses_nothing(state: &State) -> bool {
-    state.processes.iter().all(|process| process.phase != Phase::Refused)
+    let is_refused = state.processes.iter().any(|process| process.phase == Phase::Refused);
+    let newest = served(state).max_by_key(|row| row.epoch);
+    !is_refused && newest.is_none_or(|row| holds_live(state, row))
+}
+
+/// Whether the segments of all messages are there that `row` found live, or confirmed, and nobody consumed.
+fn holds_live(state: &State, row: &Row) -> bool {
+    if !state.rows.iter().any(|row| row.is_data_unlinked) {
+        return true;
+    }
+    let live = state.live(number(state, row), row.confirmed.max(row.recovered_through()));
+    live.iter().filter(|held| held.place > 0).all(|held| !state.row(held.place).is_data_unlinked)
+}
+
+fn number(state: &State, row: &Row) -> u8 {
+    let at = state.rows.iter().position(|of| std::ptr::eq(of, row));
+    at.expect("a row of this state") as u8 + 1
 }
 
 fn served(state: &State) -> impl Iterator<Item = &Row> {
@@ -63,7 +79,7 @@ fn pairs(state: &State) -> impl Iterator<Item = (&Row, &Row)> {
 
 /// Whether `newer` recovered the records `from` to `through` of `older`, or they are consumed.
 fn inherits(state: &State, older: &Row, newer: &Row, from: u8, through: u8) -> bool {
-    let (log, recovered) = (state.log(older), state.log(newer));
+    let (log, recovered) = (state.log(number(state, older)), state.log(number(state, newer)));
     (usize::from(from)..=usize::from(through)).all(|lsn| match (log[lsn], recovered[lsn]) {
         (Record::Publish { .. }, Record::Gone) => is_consumed(state, newer, lsn as u8),
         (_, Record::Gone) | (Record::Gone, _) => true,
@@ -74,7 +90,7 @@ fn inherits(state: &State, older: &Row, newer: &Row, from: u8, through: u8) -> b
 /// Whether an epoch before `newer` confirmed that the message was consumed, or `newer` recovered that.
 fn is_consumed(state: &State, newer: &Row, lsn: u8) -> bool {
     served(state).filter(|row| row.epoch <= newer.epoch).any(|row| {
-        let log = state.log(row);
+        let log = state.log(number(state, row));
         let through = if row.epoch < newer.epoch { row.confirmed } else { row.recovered_through() };
         let known = &log[..=usize::from(through)];
         known.iter().any(|record| matches!(record, Record::Acknowledge { lsn: of, .. } if *of == lsn))

@@ -5,14 +5,14 @@
 use crate::epochs::Epochs;
 use crate::mutants::Mutant;
 use crate::properties::holds;
-use crate::state::{BATCHES, Batch, EPOCHS, Meta, Phase, Process, Row, State, Write};
+use crate::state::{BATCHES, Batch, Checkpoint, EPOCHS, Installed, Meta, Phase, Process, Row, State, Write};
 
 /// A violation is not forgotten.
 pub(crate) fn reduce(state: &mut State, model: &Epochs) {
     if let Some(base) = (0..EPOCHS).rev().find(|base| is_base(state, *base)).filter(|_| holds(state)) {
         let number = base as u8 + 1;
         // Who is older than the base can never pass a check again, and nobody reads what it may still write.
-        let may_remove = |me: &Process| model.bounds.removes && me.phase == Phase::Serving;
+        let may_remove = |me: &Process| model.bounds.removes && !model.removes_at_once() && me.phase == Phase::Serving;
         let is_replaced = |me: &Process| me.row > 0 && me.epoch < number && !may_remove(me);
         state.processes.iter_mut().filter(|me| is_replaced(me)).for_each(|me| *me = Process::default());
         if model.mutant != Mutant::ReadBeyondEnds {
@@ -46,7 +46,9 @@ fn forget_unsealed(state: &mut State) {
     let owned = owned_rows(state);
     for (index, is_owned) in owned.into_iter().enumerate() {
         let row = &state.rows[index];
-        let is_named = state.rows.iter().any(|row| row.ends[index] > 0);
+        let names =
+            |row: &Row| row.ends[index] > 0 || row.found.iter().any(|found| usize::from(found.row) == index + 1);
+        let is_named = state.rows.iter().any(names);
         if !is_owned && !is_named && !row.has_served && row.meta[0].0 == Write::Absent {
             let Row { epoch, is_data_unlinked, is_meta_unlinked, .. } = *row;
             state.rows[index] = Row { epoch, is_data_unlinked, is_meta_unlinked, ..Row::default() };
@@ -83,6 +85,7 @@ fn forget_below(state: &mut State, base: usize) {
         let through = if is_kept { row.confirmed.max(row.recovered_through()) } else { 0 }.max(end.saturating_sub(1));
         if !is_kept {
             (row.ends, row.copies, row.confirmed, row.has_served) = ([0; EPOCHS], 0, 0, false);
+            (row.found, row.base, row.live) = Default::default();
         }
         let kept = usize::from((through + 1).saturating_sub(row.first_lsn));
         for (at, batch) in row.data.iter_mut().enumerate() {
@@ -94,6 +97,8 @@ fn forget_below(state: &mut State, base: usize) {
             }
         }
         row.meta = [(Write::Absent, Meta::None); BATCHES];
-        (row.checkpoint, row.checkpoint_through) = (Write::Absent, 0);
+        let is_found = |at: u8| newer.iter().any(|newer| newer.found.contains(&Installed { row: index as u8 + 1, at }));
+        let files = (0..).zip(&mut row.checkpoints).filter(|(at, _)| !is_found(*at));
+        files.for_each(|(_, file)| *file = Checkpoint::default());
     }
 }

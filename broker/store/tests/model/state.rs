@@ -11,6 +11,9 @@ pub(crate) const EPOCHS: usize = 4;
 /// Batches of a lane in one epoch.
 pub(crate) const BATCHES: usize = 3;
 
+/// Checkpoints that an epoch can write, and that are kept.
+pub(crate) const CHECKPOINTS: usize = 2;
+
 /// Sequence numbers are 1 to this.
 pub(crate) const LSNS: usize = 3;
 
@@ -67,23 +70,58 @@ pub(crate) enum Record {
         lsn: u8,
         by: u8,
     },
+    /// A message of `by` that is live, once more.
+    Copy {
+        lsn: u8,
+        by: u8,
+    },
     /// It lay in a segment that is not read any more.
     Gone,
 }
 
-/// A record of the metadata. The content of a SEAL or checkpoint is in the row.
+/// A record of the metadata. The content of a SEAL, the checkpoints that were found and are repeated before it, and those
+/// of the epoch itself are in the row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Meta {
     #[default]
     None,
     Seal,
-    /// Everything of this epoch and before it is dead: UNLINK of format version 1. The record of a checkpoint, which stands
-    /// for it since, has the same place in the order: durable, checked, acted on.
-    Unlink {
-        through: u8,
+    /// The checkpoint of this epoch is installed.
+    Checkpoint {
+        at: u8,
     },
-    /// The checkpoint is installed.
-    Checkpoint,
+}
+
+/// A live message: who admitted it, and the row of the run in which it lies. 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Held {
+    pub(crate) by: u8,
+    pub(crate) place: u8,
+}
+
+/// Live messages by sequence number; index 0 is unused.
+pub(crate) type Live = [Held; LSNS + 1];
+
+/// The file of a checkpoint: what was live before the run of the epoch that wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Checkpoint {
+    pub(crate) write: Write,
+    pub(crate) name: Name,
+    pub(crate) live: Live,
+}
+
+impl Checkpoint {
+    pub(crate) fn reads(&self) -> bool {
+        self.write.is_visible() && self.name != Name::Absent
+    }
+}
+
+/// A checkpoint: the row of the epoch that wrote it, before whose run it stands, and which of its files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Installed {
+    /// 0: none.
+    pub(crate) row: u8,
+    pub(crate) at: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -106,9 +144,12 @@ pub(crate) struct Row {
     pub(crate) ends: [u8; EPOCHS],
     pub(crate) data: [Batch; BATCHES],
     pub(crate) meta: [(Write, Meta); BATCHES],
-    /// The file of its checkpoint, and through where recovery takes its word.
-    pub(crate) checkpoint: Write,
-    pub(crate) checkpoint_through: u8,
+    pub(crate) checkpoints: [Checkpoint; CHECKPOINTS],
+    /// The checkpoints that it found and repeats, oldest first, 0 before.
+    pub(crate) found: [Installed; CHECKPOINTS],
+    /// Of the checkpoint from which it recovered: the row before whose run that stands, and what was live. 0: without one.
+    pub(crate) base: u8,
+    pub(crate) live: Live,
     pub(crate) is_data_unlinked: bool,
     pub(crate) is_meta_unlinked: bool,
     /// It passed the check after its SEAL.
@@ -161,13 +202,13 @@ impl Row {
         self.first_lsn - 1 + self.copies
     }
 
-    /// Everything of this epoch and before it is declared dead, by intents that were issued; 0: nothing.
-    pub(crate) fn dead_through(&self) -> u8 {
-        let through = |meta: &(Write, Meta)| match meta.1 {
-            Meta::Unlink { through } => through,
-            _ => 0,
-        };
-        self.meta.iter().map(through).max().unwrap_or(0)
+    /// The checkpoints that the first `count` records of the metadata of row `number` tell of, oldest first.
+    pub(crate) fn installed(&self, number: u8, count: usize) -> Vec<Installed> {
+        let own = self.meta[..count].iter().filter_map(|(_, meta)| match meta {
+            Meta::Checkpoint { at } => Some(Installed { row: number, at: *at }),
+            _ => None,
+        });
+        self.found.iter().copied().filter(|found| found.row > 0).chain(own).collect()
     }
 }
 
@@ -244,6 +285,8 @@ pub(crate) struct State {
     pub(crate) rows: [Row; EPOCHS],
     /// Sorted: a process has no identity but what it does.
     pub(crate) processes: Vec<Process>,
+    /// A checkpoint has rotted.
+    pub(crate) has_rotted: bool,
 }
 
 impl State {
@@ -253,6 +296,7 @@ impl State {
             marks: Default::default(),
             rows: Default::default(),
             processes: vec![Process::default(); processes],
+            has_rotted: false,
         }
     }
 
@@ -277,25 +321,63 @@ impl State {
         self.owners.iter().rposition(|name| *name != Name::Absent).map_or(0, |index| index as u8 + 1)
     }
 
-    /// All that the owner of `row` holds: what it inherited, then its own records.
-    pub(crate) fn log(&self, row: &Row) -> Log {
+    pub(crate) fn checkpoint(&self, installed: Installed) -> &Checkpoint {
+        &self.row(installed.row).checkpoints[usize::from(installed.at)]
+    }
+
+    pub(crate) fn checkpoint_mut(&mut self, installed: Installed) -> &mut Checkpoint {
+        &mut self.row_mut(installed.row).checkpoints[usize::from(installed.at)]
+    }
+
+    /// The records that the owner of row `number` read or wrote: sequence number, record, and the row in which it lies.
+    fn records(&self, number: u8) -> impl Iterator<Item = (u8, Record, u8)> {
+        let row = self.row(number);
+        let runs = (1..).zip(&self.rows).zip(row.ends).filter(|((of, _), end)| *end > 0 && *of >= row.base);
+        let inherited = runs.flat_map(|((of, older), end)| (older.first_lsn..end).map(move |lsn| (lsn, older, of)));
+        let own = (row.first_lsn..).take(usize::from(row.data_issued())).map(move |lsn| (lsn, row, number));
+        inherited.chain(own).map(|(lsn, row, of)| (lsn, row.data[usize::from(lsn - row.first_lsn)].record, of))
+    }
+
+    /// All that the owner of row `number` holds: what it inherited, then its own records.
+    pub(crate) fn log(&self, number: u8) -> Log {
+        let row = self.row(number);
         let mut log = Log::default();
         let mut first = row.first_lsn;
-        let runs = self.rows.iter().zip(row.ends).filter(|(_, end)| *end > 0);
-        for (older, lsn) in runs.flat_map(|(older, end)| (older.first_lsn..end).map(move |lsn| (older, lsn))) {
+        for (lsn, record, _) in self.records(number) {
             first = first.min(lsn);
             let place = &mut log[usize::from(lsn)];
             if *place == Record::None {
-                *place = older.data[usize::from(lsn - older.first_lsn)].record;
+                *place = record;
             }
         }
-        for (lsn, batch) in (row.first_lsn..).zip(&row.data).take(usize::from(row.data_issued())) {
-            let place = &mut log[usize::from(lsn)];
-            if *place == Record::None {
-                *place = batch.record;
-            }
+        let copies = log.into_iter().filter_map(|record| match record {
+            Record::Copy { lsn, by } if lsn < first => Some((usize::from(lsn), by)),
+            _ => None,
+        });
+        let known = row.live.iter().enumerate().filter(|(_, held)| held.by > 0).map(|(lsn, held)| (lsn, held.by));
+        for (lsn, by) in known.chain(copies).collect::<Vec<_>>() {
+            log[lsn] = Record::Publish { by };
         }
-        log[1..usize::from(first)].fill(Record::Gone);
+        log[1..usize::from(first)].iter_mut().filter(|of| **of == Record::None).for_each(|of| *of = Record::Gone);
         log
+    }
+
+    /// What is live by the records through `through` that the owner of row `number` holds, and where it lies.
+    pub(crate) fn live(&self, number: u8, through: u8) -> Live {
+        let mut live = self.row(number).live;
+        let records: Vec<_> = self.records(number).filter(|(lsn, ..)| *lsn <= through).collect();
+        for (lsn, record, place) in &records {
+            match record {
+                Record::Publish { by } => live[usize::from(*lsn)] = Held { by: *by, place: *place },
+                Record::Copy { lsn, by } => live[usize::from(*lsn)] = Held { by: *by, place: *place },
+                _ => {}
+            }
+        }
+        for (_, record, _) in &records {
+            if let Record::Acknowledge { lsn, .. } = record {
+                live[usize::from(*lsn)] = Held::default();
+            }
+        }
+        live
     }
 }

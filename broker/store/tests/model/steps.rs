@@ -1,13 +1,12 @@
 //! The steps that a process, or the storage, can take. One step is one effect on the storage.
 //!
-//! Owns the rules 6 to 11 and 16, each with the places where a mutant leaves it.
+//! Owns the rules 6 to 11, each with the places where a mutant leaves it; rule 16 is in `removal`.
+
+mod removal;
 
 use crate::epochs::Epochs;
 use crate::mutants::Mutant;
-use crate::state::{BATCHES, Check, EPOCHS, Meta, Name, Phase, Process, Record, Row, State, Write};
-
-/// Writes that a process may have in flight in each lane.
-const IN_FLIGHT_MAX: u8 = 2;
+use crate::state::{BATCHES, CHECKPOINTS, Check, EPOCHS, Meta, Name, Phase, Process, Record, Row, State, Write};
 
 /// What a process does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +17,7 @@ pub(crate) enum Step {
     Mark,
     ReadMeta,
     ReadRuns,
+    FallBack,
     ReadBatch,
     LookBehind,
     Copy,
@@ -27,7 +27,7 @@ pub(crate) enum Step {
     Answer,
     Publish,
     Acknowledge { lsn: u8 },
-    Declare,
+    CopyForward { lsn: u8 },
     Unlink,
     Sweep,
     Checkpoint,
@@ -100,6 +100,7 @@ impl Turn<'_> {
             Step::Mark => self.marked(),
             Step::ReadMeta => self.read_meta(),
             Step::ReadRuns => self.read_runs(),
+            Step::FallBack => self.fall_back(),
             Step::ReadBatch => self.read_batch(),
             Step::LookBehind => self.look_behind(),
             Step::Copy => self.copy(),
@@ -109,7 +110,7 @@ impl Turn<'_> {
             Step::Answer => self.answer(),
             Step::Publish => self.publish(),
             Step::Acknowledge { lsn } => self.acknowledge(lsn),
-            Step::Declare => self.declare(),
+            Step::CopyForward { lsn } => self.copy_forward(lsn),
             Step::Unlink => self.unlink(),
             Step::Sweep => self.sweep(),
             Step::Checkpoint => self.checkpoint(),
@@ -197,19 +198,14 @@ impl Turn<'_> {
         if seen.is_empty() {
             return if self.is(Mutant::WalkEndsAtOnce) { self.inherit_nothing() } else { self.start_mark(older) };
         }
-        let (mut ends, mut durable_through) = (row.ends, row.recovered_through());
-        if seen.contains(&Meta::Checkpoint) {
-            if !row.checkpoint.is_visible() {
-                return self.missing();
-            }
-            durable_through = durable_through.max(row.checkpoint_through);
+        let (ends, durable_through) = (row.ends, row.recovered_through());
+        let mut installed = row.installed(older, seen.len());
+        if self.is(Mutant::CheckpointsNotRepeated) {
+            installed.retain(|checkpoint| checkpoint.row == older);
         }
-        for meta in seen {
-            if let Meta::Unlink { through } = meta {
-                ends[..usize::from(through)].fill(0);
-            }
-        }
+        installed.drain(..installed.len().saturating_sub(CHECKPOINTS));
         self.row_mut().ends = ends;
+        self.keep(&installed);
         (self.me.at, self.me.durable_through, self.me.phase) = (older, durable_through, Phase::Named);
         if !self.model.bounds.removes {
             // Nothing that a SEAL names changes any more.
@@ -225,10 +221,14 @@ impl Turn<'_> {
 
     // --- rules 8, 9, 10 ----------------------------------------------------------------------------------------
 
-    /// Reads the runs whose ends are known. All in them was durable.
+    /// Reads the runs whose ends are known, from the newest checkpoint on. All in them was durable.
     fn read_runs(&mut self) -> Option<()> {
-        let mut ends = self.row().ends;
-        for (older, end) in self.state.rows.iter().zip(&mut ends).filter(|(_, end)| **end > 0) {
+        if self.load_checkpoint().is_none() {
+            return self.missing();
+        }
+        let Row { mut ends, base, .. } = *self.row();
+        let runs = (1..).zip(&self.state.rows).zip(&mut ends);
+        for ((_, older), end) in runs.filter(|((number, _), end)| **end > 0 && *number >= base) {
             let batches = usize::from(*end - older.first_lsn);
             let is_whole = older.data[..batches].iter().all(|batch| batch.write.is_visible());
             if older.is_data_unlinked || !is_whole {
@@ -384,6 +384,9 @@ impl Turn<'_> {
         self.me.meta_confirmable = meta;
         self.row_mut().has_served = true;
         self.row_mut().confirmed = data;
+        if self.model.removes_at_once() {
+            while self.sweep().is_some() || self.unlink().is_some() {}
+        }
         Some(())
     }
 
@@ -394,10 +397,8 @@ impl Turn<'_> {
     }
 
     fn acknowledge(&mut self, lsn: u8) -> Option<()> {
-        let log = self.state.log(self.row());
-        let is_live = lsn <= self.row().confirmed
-            && matches!(log[usize::from(lsn)], Record::Publish { .. })
-            && !log.iter().any(|record| matches!(record, Record::Acknowledge { lsn: of, .. } if *of == lsn));
+        let through = self.row().next_lsn() - 1;
+        let is_live = lsn <= self.row().confirmed && self.state.live(self.me.row, through)[usize::from(lsn)].by > 0;
         is_live.then(|| self.admit(Record::Acknowledge { lsn, by: self.me.row }))?
     }
 
@@ -416,7 +417,7 @@ impl Turn<'_> {
 
     fn write_data(&mut self) -> Option<()> {
         let index = usize::from(self.row().data_issued());
-        if index >= BATCHES || self.row().data_in_flight() >= IN_FLIGHT_MAX {
+        if index >= BATCHES || self.row().data_in_flight() >= self.model.bounds.in_flight {
             return None;
         }
         let mut durable_through = self.row().durable_through();
@@ -431,92 +432,10 @@ impl Turn<'_> {
 
     fn write_meta(&mut self, meta: Meta) -> Option<()> {
         let index = usize::from(self.row().meta_issued());
-        if index >= BATCHES || self.row().meta_in_flight() >= IN_FLIGHT_MAX {
+        if index >= BATCHES || self.row().meta_in_flight() >= self.model.bounds.in_flight {
             return None;
         }
         self.row_mut().meta[index] = (Write::InFlight, meta);
-        Some(())
-    }
-
-    // --- rule 16 -----------------------------------------------------------------------------------------------
-
-    /// Declares the oldest run dead, once nothing in it is live.
-    fn declare(&mut self) -> Option<()> {
-        let row = self.row();
-        let dead_through = usize::from(row.dead_through());
-        let index =
-            (dead_through..EPOCHS).find(|index| row.ends[*index] > 0 && !self.state.rows[*index].is_data_unlinked)?;
-        let counts_through = if self.is(Mutant::DeadByUnconfirmed) { row.next_lsn() - 1 } else { row.confirmed };
-        let log = self.state.log(row);
-        let is_consumed = |lsn: u8| {
-            let acknowledged = |record: &Record| matches!(record, Record::Acknowledge { lsn: of, .. } if *of == lsn);
-            !matches!(log[usize::from(lsn)], Record::Publish { .. })
-                || log[..=usize::from(counts_through)].iter().any(acknowledged)
-        };
-        if !(self.state.rows[index].first_lsn..row.ends[index]).all(is_consumed) {
-            return None;
-        }
-        if self.is(Mutant::UnlinkWithoutIntent) {
-            self.state.rows[index].is_data_unlinked = true;
-            return Some(());
-        }
-        self.write_meta(Meta::Unlink { through: index as u8 + 1 })
-    }
-
-    fn unlink(&mut self) -> Option<()> {
-        let row = self.row();
-        let covered = match self.model.mutant {
-            Mutant::UnlinkBeforeIntentIsDurable => row.meta_issued(),
-            Mutant::UnlinkBeforeCheck => row.meta_durable(),
-            _ => self.me.meta_confirmable,
-        };
-        let through = row.meta[..usize::from(covered)].iter().map(|(_, meta)| match meta {
-            Meta::Unlink { through } => *through,
-            _ => 0,
-        });
-        let (through, ends) = (usize::from(through.max()?), row.ends);
-        let dead = self.state.rows[..through].iter_mut().zip(ends);
-        let mut dead = dead.filter(|(older, end)| *end > 0 && !older.is_data_unlinked).peekable();
-        dead.peek()?;
-        dead.for_each(|(older, _)| older.is_data_unlinked = true);
-        Some(())
-    }
-
-    /// Writes the file of a checkpoint.
-    fn checkpoint(&mut self) -> Option<()> {
-        let is_early = self.is(Mutant::CheckpointOfUnconfirmed);
-        let row = self.row_mut();
-        let through = if is_early { row.next_lsn() - 1 } else { row.confirmed };
-        if row.checkpoint != Write::Absent || through == 0 {
-            return None;
-        }
-        (row.checkpoint, row.checkpoint_through) = (Write::InFlight, through);
-        Some(())
-    }
-
-    /// Issues the record that says so.
-    fn install(&mut self) -> Option<()> {
-        let row = self.row();
-        let is_ready = row.checkpoint == Write::Durable
-            || (self.is(Mutant::InstallBeforeCheckpointIsDurable) && row.checkpoint != Write::Absent);
-        let is_installed = row.meta.iter().any(|(_, meta)| *meta == Meta::Checkpoint);
-        (is_ready && !is_installed).then(|| self.write_meta(Meta::Checkpoint))?
-    }
-
-    /// Removes what our SEAL does not name, and the metadata that it supersedes.
-    fn sweep(&mut self) -> Option<()> {
-        let is_early = self.is(Mutant::SweepBeforeCheck) && self.row().meta_durable() > 0;
-        if self.me.phase != Phase::Serving && !is_early {
-            return None;
-        }
-        let (ends, older) = (self.row().ends, usize::from(self.me.epoch) - 1);
-        let mut rows =
-            self.state.rows[..older].iter_mut().zip(ends).filter(|(row, _)| !row.is_meta_unlinked).peekable();
-        rows.peek()?;
-        rows.for_each(|(row, end)| {
-            row.is_meta_unlinked = true;
-            row.is_data_unlinked |= end == 0;
-        });
         Some(())
     }
 }

@@ -37,10 +37,14 @@ fn owner(state: &State, row: u8) -> String {
     if epoch == row { format!("epoch {epoch}") } else { format!("epoch {epoch} (the second claim)") }
 }
 
+fn checkpoint(at: u8) -> String {
+    format!("checkpoint {}", at + 1)
+}
+
 fn batch(state: &State, row: u8, lane: Lane, at: u8) -> String {
     match lane {
         Lane::Data => format!("number {} in the run of {}", state.row(row).first_lsn + at, owner(state, row)),
-        Lane::Checkpoint => format!("the checkpoint of {}", owner(state, row)),
+        Lane::Checkpoint => format!("{} of {}", checkpoint(at), owner(state, row)),
         Lane::Meta => format!("{:?} in the metadata of {}", state.row(row).meta[usize::from(at)].1, owner(state, row)),
     }
 }
@@ -64,6 +68,7 @@ fn taken(state: &State, process: Process, step: Step) -> String {
             format!("reads the metadata of epoch {}: {}", at - 1, if is_sealed { "a SEAL" } else { "no SEAL" })
         }
         Step::ReadRuns => format!("reads the runs that the SEAL of epoch {at} names"),
+        Step::FallBack => "finds that the newest checkpoint does not read any more".to_owned(),
         Step::ReadBatch => {
             let row = state.row(at);
             let is_there = row.data.get(usize::from(seen)).is_some_and(|batch| batch.write.is_visible());
@@ -91,8 +96,10 @@ fn taken(state: &State, process: Process, step: Step) -> String {
         Step::Acknowledge { lsn } => {
             format!("admits an acknowledgement of number {lsn} as number {}", state.row(process.row).next_lsn())
         }
-        Step::Declare => "declares its oldest run dead".to_owned(),
-        Step::Unlink => "removes what its intent declared dead".to_owned(),
+        Step::CopyForward { lsn } => {
+            format!("copies number {lsn} forward as number {}", state.row(process.row).next_lsn())
+        }
+        Step::Unlink => "removes a dead run".to_owned(),
         Step::Sweep => "removes what its SEAL does not name".to_owned(),
         Step::Checkpoint => "writes a checkpoint".to_owned(),
         Step::Install => "issues the record of its checkpoint".to_owned(),
