@@ -11,7 +11,8 @@
 //! * `timer`: the heap of timers that both backends use
 //! * `slots`: generational slots; a late completion never meets a reused one
 //! * `sync_delay`: `debug_sync_delay`
-//! * `uring`: the kernel backend, the only `unsafe` of the workspace
+//! * `uring`: the kernel backend; with `keeper` the only `unsafe` of the workspace
+//! * `keeper`: a killed process closes its sockets and locks before its memory is freed
 //! * `sim`: the double
 //!
 //! It knows no AMQP, no queue and no journal.
@@ -19,6 +20,7 @@
 pub mod buffer;
 mod event;
 mod facade;
+mod keeper;
 pub mod sim;
 mod slots;
 mod sync_delay;
@@ -29,4 +31,5 @@ pub use buffer::RecvBuffer;
 pub use disk::{BLOCK_SIZE, Nanos};
 pub use event::{Event, ListenerId, SocketId};
 pub use facade::Reactor;
+pub use keeper::{Keeper, keep_memory};
 pub use uring::{Config, SetupError};

@@ -78,11 +78,17 @@ fn print_remarks(remarks: &[Diagnostic]) {
 
 fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32> {
     let mut reactor = Reactor::uring(reactor::Config::default())?;
+    let keeper = reactor::keep_memory();
     reactor.watch_signals().context("signals cannot be watched")?;
     let mut log = Log::start(configuration.logfile.as_deref()).with_context(|| {
         let file = configuration.logfile.as_deref().unwrap_or_else(|| std::path::Path::new(""));
         format!("logfile {} cannot be opened; make its folder, or change the parameter logfile", file.display())
     })?;
+    if let Err(error) = keeper {
+        log.line(format!(
+            "no process can be started to keep the memory ({error}): if killed, this server closes its connections late"
+        ));
+    }
     let listeners = listen(&mut reactor, &configuration, &mut log)?;
     let peer_address = match &configuration.ft {
         Some(ft) => Some(resolve(&ft.peer_host, ft.peer_port).context("parameter ft_active")?),
