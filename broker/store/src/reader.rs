@@ -24,6 +24,8 @@ pub(crate) struct Reader {
     pub(crate) file: File,
     /// Reads end here.
     limit: u64,
+    /// Nothing behind this is read before it is asked for.
+    ahead_limit: u64,
     in_flight: VecDeque<(usize, Ticket)>,
     next_read: u64,
     next_bytes: usize,
@@ -60,6 +62,7 @@ impl Reader {
         Self {
             file,
             limit,
+            ahead_limit: limit,
             in_flight,
             next_read: 0,
             next_bytes: FIRST_READ_BYTES,
@@ -75,6 +78,7 @@ impl Reader {
         self.in_flight.clear();
         self.chunks.clear();
         (self.base, self.end, self.next_read) = (offset, offset, offset);
+        self.ahead_limit = self.limit;
         self.next_bytes = FIRST_READ_BYTES;
     }
 
@@ -124,7 +128,8 @@ impl Reader {
     fn read_ahead(&mut self) {
         while self.next_read < self.limit {
             let depth = if self.next_bytes < CHUNK_BYTES { 1 } else { READS_IN_FLIGHT };
-            if self.in_flight.len() >= depth {
+            let is_enough = self.next_read >= self.ahead_limit && !self.in_flight.is_empty();
+            if self.in_flight.len() >= depth || is_enough {
                 return;
             }
             let len = (self.limit - self.next_read).min(self.next_bytes as u64) as usize;
@@ -186,6 +191,7 @@ impl Reader {
     ) -> Result<Ahead, DiskError> {
         let mut ahead = Ahead::default();
         let mut at = offset;
+        self.ahead_limit = end;
         while at < end.min(self.limit) {
             let (_, found) = self.classify(identity, at, minimum).await?;
             let Some(Found { header, .. }) = found else {

@@ -28,10 +28,10 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Behind a place that does not continue the journal, so many bytes are searched for batches that do: more than all
-/// writes in flight take, unless a message of many megabytes is among them. A wider hole in what was durable is taken
-/// for the end only if nothing behind it is left in the next segment either.
-const LOOK_AHEAD_BYTES: u64 = 8 << 20;
+/// Behind a place that does not continue the journal, so many bytes are searched for batches that do: what four writes in
+/// flight take, unless a message of many megabytes is among them. A wider hole in what was durable is taken for the end
+/// only if nothing behind it is left in the next segment either. Most of a takeover's time goes into these reads.
+const LOOK_AHEAD_BYTES: u64 = 4 << 20;
 
 /// Takes the records of a lane in order.
 pub(crate) trait Visit {
