@@ -47,6 +47,9 @@ pub enum DiskOp {
     Close { file: FileId },
     /// Sets the length in bytes; the new range reads as zeros.
     SetLen { file: FileId, len: u64 },
+    /// Makes the file `len` bytes long, all of them with their place on the disk; what is new reads as zeros. `Unsupported`
+    /// where the file system cannot.
+    Allocate { file: FileId, len: u64 },
     /// Writes all of `data` at `offset`. With `durable`, completion means that the data is on media (RWF_DSYNC).
     /// A short write is completed or reported as an error by the executor, never as success.
     Write { file: FileId, offset: u64, data: Bytes, durable: bool },

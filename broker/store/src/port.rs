@@ -231,6 +231,10 @@ impl File {
         self.0.port.start(DiskOp::SetLen { file: self.0.id, len }).await.map(drop)
     }
 
+    pub(crate) async fn allocate(&self, len: u64) -> Result<(), DiskError> {
+        self.0.port.start(DiskOp::Allocate { file: self.0.id, len }).await.map(drop)
+    }
+
     pub(crate) async fn sync(&self) -> Result<(), DiskError> {
         self.0.port.start(DiskOp::Sync { file: self.0.id }).await.map(drop)
     }

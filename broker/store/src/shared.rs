@@ -1,6 +1,6 @@
 //! What every part of the store and each of its tasks needs: configuration, names, the way to the disk, buffers.
 //!
-//! Owns nothing that changes except the counter of temporary names.
+//! Owns nothing that changes except the counter of temporary names and whether spares are wanted at once.
 
 use crate::cache::Memory;
 use crate::names::Names;
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) memory: Memory,
     zeros: Bytes,
     next_number: Cell<u64>,
+    /// A claim waits for spares: they are only given their place on the disk, not filled.
+    pub(crate) is_hurried: Cell<bool>,
 }
 
 impl Shared {
@@ -48,6 +50,7 @@ impl Shared {
             memory,
             zeros,
             next_number: Cell::new(0),
+            is_hurried: Cell::new(false),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Spare segments: files filled with zeros ahead of use, and how one becomes a segment.
+//! Spare segments: files of zeros that are made ahead of use, and how one becomes a segment.
 //!
 //! A spare belongs to the process that made it, which holds its lock for as long as it has the file open, so that
 //! those of dead processes are known. It is never reused by another: a write of its maker may still land.
@@ -26,7 +26,7 @@ pub(crate) async fn make(shared: Rc<Shared>, lane: usize, depth: usize) -> Resul
     let bytes = shared.segment_bytes(lane);
     let lane = shared.names.lanes()[lane].clone();
     let file = create_locked(&shared, |number| shared.names.spare(&lane, shared.process, number)).await?;
-    match fill(&shared, &file, bytes, depth).await {
+    match fill_or_allocate(&shared, &file, bytes, depth).await {
         Ok(()) => Ok(Spare { file, bytes }),
         Err(error) => {
             shared.port.unlink(file.path()).await?;
@@ -51,12 +51,42 @@ pub(crate) async fn create_locked(shared: &Rc<Shared>, name: impl Fn(u64) -> Pat
     }
 }
 
+/// Fills a file with zeros, durably. Where a claim waits, the rest only gets its place on the disk: it reads as zeros, too,
+/// at once, but the first write to each part of it costs the file system a change of its own.
+async fn fill_or_allocate(shared: &Rc<Shared>, file: &File, bytes: u64, depth: usize) -> Result<(), DiskError> {
+    let filled = fill_while(shared, file, bytes, depth, || !shared.is_hurried.get()).await?;
+    if filled < bytes {
+        match file.allocate(bytes).await {
+            Err(error) if error.kind == ErrorKind::Unsupported => return fill(shared, file, bytes, depth).await,
+            other => other?,
+        }
+    }
+    file.sync().await
+}
+
 /// Fills a file with zeros, durably.
 pub(crate) async fn fill(shared: &Rc<Shared>, file: &File, bytes: u64, depth: usize) -> Result<(), DiskError> {
+    fill_while(shared, file, bytes, depth, || true).await?;
+    file.sync().await
+}
+
+/// Writes zeros until the file has `bytes` bytes or `goes_on` says no; gives the bytes that were written.
+async fn fill_while(
+    shared: &Rc<Shared>,
+    file: &File,
+    bytes: u64,
+    depth: usize,
+    goes_on: impl Fn() -> bool,
+) -> Result<u64, DiskError> {
     let mut in_flight = VecDeque::new();
+    let mut filled = 0;
     for offset in (0..bytes).step_by(CHUNK_BYTES) {
+        if !goes_on() {
+            break;
+        }
         let len = (bytes - offset).min(CHUNK_BYTES as u64) as usize;
         in_flight.push_back(file.start_write(offset, shared.zeros(len), false));
+        filled = offset + len as u64;
         if in_flight.len() >= depth
             && let Some(oldest) = in_flight.pop_front()
         {
@@ -66,7 +96,7 @@ pub(crate) async fn fill(shared: &Rc<Shared>, file: &File, bytes: u64, depth: us
     for write in in_flight {
         write.await?;
     }
-    file.sync().await
+    Ok(filled)
 }
 
 /// Makes a spare the segment `identity` of `lane`: header durable first, then the name, so that a segment's name

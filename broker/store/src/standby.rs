@@ -33,7 +33,7 @@ pub(crate) struct Standby {
     has_folders: bool,
     follower: Follower,
     /// A claim is under way: nothing more is followed.
-    pub(crate) is_claiming: bool,
+    is_claiming: bool,
     maker: Maker,
     spares: Vec<Vec<Spare>>,
     /// A spare could not be made; a claim must say so instead of waiting.
@@ -59,6 +59,12 @@ impl Standby {
             spares: shared.names.lanes().iter().map(|_| Vec::new()).collect(),
             spare_error: None,
         }
+    }
+
+    /// Whether a claim is under way: spares that are missing are then made as fast as possible.
+    pub(crate) fn set_claiming(&mut self, is_claiming: bool) {
+        self.is_claiming = is_claiming;
+        self.shared.is_hurried.set(is_claiming);
     }
 
     pub(crate) fn next_look(&self) -> Nanos {

@@ -187,7 +187,7 @@ impl Store {
         self.now = now;
         if matches!(self.phase, Phase::Idle | Phase::Watching) {
             self.become_phase(Phase::Preparing);
-            self.standby.is_claiming = true;
+            self.standby.set_claiming(true);
             self.claim_after = self.told_epoch;
             self.standby.retry_spares();
             // Who owns the store is looked up anew: a claim of an epoch that is taken already is wasted work.
@@ -414,7 +414,7 @@ impl Store {
             let newest_epoch = self.standby.newest().map_or(0, |newest| newest.epoch);
             if self.claim_after.is_some_and(|told| newest_epoch > told) {
                 self.become_phase(Phase::Watching);
-                self.standby.is_claiming = false;
+                self.standby.set_claiming(false);
                 self.events.push_back(Event::ClaimLost { by_epoch: newest_epoch });
                 return;
             }
@@ -433,13 +433,15 @@ impl Store {
             Some(Err(error)) => self.end(Event::RecoveryFailed(error)),
             Some(Ok(Claim::Lost { by_epoch, spares })) => {
                 self.standby.return_spares(spares);
-                self.standby.is_claiming = false;
+                self.standby.set_claiming(false);
                 self.become_phase(Phase::Watching);
                 self.events.push_back(Event::ClaimLost { by_epoch });
                 self.standby.look(self.now);
                 self.run();
             }
             Some(Ok(Claim::Taken(taken))) => {
+                // From here on nobody waits for spares.
+                self.shared.is_hurried.set(false);
                 self.epoch = taken.record.epoch;
                 self.heartbeat = Some(Heartbeat::new(taken.owner.clone(), self.epoch, self.now));
                 self.events.push_back(Event::Claimed { epoch: self.epoch });

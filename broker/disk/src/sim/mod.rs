@@ -73,6 +73,8 @@ pub enum OpKind {
     Close,
     /// `DiskOp::SetLen`
     SetLen,
+    /// `DiskOp::Allocate`
+    Allocate,
     /// `DiskOp::Write`
     Write,
     /// `DiskOp::Read`
@@ -100,6 +102,7 @@ impl OpKind {
             DiskOp::Open { .. } => Self::Open,
             DiskOp::Close { .. } => Self::Close,
             DiskOp::SetLen { .. } => Self::SetLen,
+            DiskOp::Allocate { .. } => Self::Allocate,
             DiskOp::Write { .. } => Self::Write,
             DiskOp::Read { .. } => Self::Read,
             DiskOp::Sync { .. } => Self::Sync,

@@ -117,9 +117,10 @@ impl SimDisk {
             DiskOp::Open { path, .. } | DiskOp::SyncDir { path } | DiskOp::Unlink { path } => Some(path.clone()),
             DiskOp::CreateDir { path } | DiskOp::List { path } => Some(path.clone()),
             DiskOp::Link { to, .. } => Some(to.clone()),
-            DiskOp::Close { file } | DiskOp::SetLen { file, .. } | DiskOp::Write { file, .. } => {
+            DiskOp::Close { file } | DiskOp::SetLen { file, .. } | DiskOp::Allocate { file, .. } => {
                 self.open_path(session, *file)
             }
+            DiskOp::Write { file, .. } => self.open_path(session, *file),
             DiskOp::Read { file, .. } | DiskOp::Sync { file } | DiskOp::TryLock { file } => {
                 self.open_path(session, *file)
             }
@@ -160,6 +161,15 @@ impl SimDisk {
                 Work::Sync { inode, captured: self.inodes[&inode].capture(None) }
             }
             DiskOp::SetLen { file, len } => Work::SetLen { inode: handle(&file).inode, len },
+            // As a write of zeros behind what there is: that needs space, and may be lost before a sync.
+            DiskOp::Allocate { file, len } => {
+                let inode = handle(&file).inode;
+                let first = self.inodes[&inode].len().div_ceil(BLOCK_SIZE as u64);
+                let blocks = len.div_ceil(BLOCK_SIZE as u64).saturating_sub(first);
+                let data = Bytes::from(vec![0; blocks as usize * BLOCK_SIZE]);
+                let parts = self.split(blocks);
+                Work::Write { inode, first, data, durable: false, parts }
+            }
             DiskOp::TryLock { file } => Work::Lock { inode: handle(&file).inode, file },
             other => Work::Other(other),
         })

@@ -59,6 +59,10 @@ enum Work {
         file: FileId,
         len: u64,
     },
+    Allocate {
+        file: FileId,
+        len: u64,
+    },
     Write {
         file: FileId,
         offset: u64,
@@ -183,6 +187,7 @@ impl Disk {
         match op {
             DiskOp::Open { file, path, mode } => Ok(Work::Open { file, mode, name: name(&path)?, path }),
             DiskOp::SetLen { file, len } => files.begin(file).map(|_| Work::SetLen { file, len }),
+            DiskOp::Allocate { file, len } => files.begin(file).map(|_| Work::Allocate { file, len }),
             DiskOp::Write { file, offset, data, durable } => {
                 files.begin_transfer(file, Some(&data), offset..offset + data.len() as u64)?;
                 Ok(Work::Write { file, offset, data, written: 0, durable })
@@ -219,9 +224,8 @@ impl Work {
     /// The open file that counts this operation.
     fn file(&self) -> Option<FileId> {
         match self {
-            Work::SetLen { file, .. } | Work::Write { file, .. } | Work::Read { file, .. } | Work::Sync { file } => {
-                Some(*file)
-            }
+            Work::SetLen { file, .. } | Work::Allocate { file, .. } | Work::Sync { file } => Some(*file),
+            Work::Write { file, .. } | Work::Read { file, .. } => Some(*file),
             _ => None,
         }
     }
@@ -236,6 +240,7 @@ impl Work {
                 .build(),
             Work::Close { descriptor, .. } => opcode::Close::new(types::Fd(*descriptor)).build(),
             Work::SetLen { file, len } => opcode::Ftruncate::new(descriptor(file), *len).build(),
+            Work::Allocate { file, len } => opcode::Fallocate::new(descriptor(file), *len).build(),
             Work::Write { file, offset, data, written, durable } => {
                 let rest = &data[*written..];
                 opcode::Write::new(descriptor(file), rest.as_ptr(), rest.len().min(TRANSFER_MAX) as u32)
@@ -375,6 +380,7 @@ impl Work {
             Work::Open { path, mode, .. } => format!("open {} ({mode:?})", path.display()),
             Work::Close { path, .. } => format!("close {}", path.display()),
             Work::SetLen { file, len } => format!("set the length of {} to {len}", path(file)),
+            Work::Allocate { file, len } => format!("give {} {len} bytes of the disk", path(file)),
             Work::Write { file, offset, data, .. } => {
                 format!("write {} bytes at {offset} of {}", data.len(), path(file))
             }

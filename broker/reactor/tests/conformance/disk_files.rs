@@ -72,6 +72,14 @@ pub(crate) fn a_new_length_reads_as_zeros(harness: &mut Harness) {
     assert_eq!(read(harness, FILE, 0, 8192), [0_u8; 8192][..]);
 }
 
+pub(crate) fn what_is_allocated_reads_as_zeros_and_keeps_what_there_was(harness: &mut Harness) {
+    create(harness, FILE, "a");
+    write(harness, FILE, 0, blocks(1, 7), true);
+    assert_eq!(harness.disk(DiskOp::Allocate { file: FILE, len: 3 * BLOCK_SIZE as u64 }), Ok(Outcome::Done));
+    let zeros = Bytes::from(vec![0; 2 * BLOCK_SIZE]);
+    assert!(read(harness, FILE, 0, 4 * BLOCK_SIZE) == [blocks(1, 7), zeros].concat());
+}
+
 pub(crate) fn names_are_created_once(harness: &mut Harness) {
     create(harness, FILE, "a");
     assert_eq!(open(harness, FileId(2), "a", OpenMode::CreateNew), Err(ErrorKind::AlreadyExists));
@@ -166,6 +174,7 @@ pub(crate) fn files_that_are_not_open_are_refused(harness: &mut Harness) {
         DiskOp::Read { file: FILE, offset: 0, len: 4096 },
         DiskOp::Sync { file: FILE },
         DiskOp::SetLen { file: FILE, len: 4096 },
+        DiskOp::Allocate { file: FILE, len: 4096 },
         DiskOp::TryLock { file: FILE },
         DiskOp::Close { file: FILE },
     ] {

@@ -59,6 +59,7 @@ on_both_backends! {
     disk_files::what_was_written_is_read_back,
     disk_files::reads_end_at_the_end_of_the_file,
     disk_files::a_new_length_reads_as_zeros,
+    disk_files::what_is_allocated_reads_as_zeros_and_keeps_what_there_was,
     disk_files::names_are_created_once,
     disk_files::links_are_made_once_and_unlinked,
     disk_files::directories_are_made_with_their_parents_and_listed,

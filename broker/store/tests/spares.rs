@@ -1,0 +1,78 @@
+//! How spares are made: filled with zeros while nobody waits for them, only given their place on the disk while a claim does.
+
+mod harness;
+
+use disk::DiskOp;
+use disk::sim::{Fault, OpKind, SimConfig, SimDisk};
+use harness::config;
+use std::io::ErrorKind;
+use store::{Event, Store};
+
+/// What was asked of the disk.
+#[derive(Debug, Default, PartialEq)]
+struct Asked {
+    allocations: usize,
+    fills: usize,
+}
+
+/// Runs a store alone until `is_awaited`, from a claim at once or after a while as the standby of nobody.
+fn run(store: &mut Store, disk: &mut SimDisk, now: &mut u64, is_awaited: impl Fn(&Event) -> bool) -> Asked {
+    let session = disk.attach();
+    let mut asked = Asked::default();
+    for _ in 0..100_000 {
+        store.flush(*now);
+        while let Some(request) = store.poll_disk() {
+            match &request.op {
+                DiskOp::Allocate { .. } => asked.allocations += 1,
+                DiskOp::Write { durable: false, data, .. } if disk::is_zero(data) => asked.fills += 1,
+                _ => {}
+            }
+            disk.submit(*now, session, request);
+        }
+        let next = disk.poll_timeout().into_iter().chain(store.poll_timeout()).min();
+        *now = next.expect("something goes on").max(*now + 1);
+        while let Some((_, done)) = disk.poll(*now) {
+            store.handle_disk(*now, done);
+        }
+        if store.poll_timeout().is_some_and(|at| at <= *now) {
+            store.handle_timeout(*now);
+        }
+        while let Some(event) = store.poll_event() {
+            assert!(!matches!(event, Event::RecoveryFailed(_) | Event::Poisoned(_)), "{event:?}");
+            if is_awaited(&event) {
+                return asked;
+            }
+        }
+    }
+    panic!("what was awaited does not come")
+}
+
+fn claim(disk: &mut SimDisk) -> (Asked, Store, u64) {
+    let (mut store, mut now) = (Store::new(config(), 1 << 96 | 0x5eed, disk::sim::aligned), 0);
+    store.claim(now);
+    let asked = run(&mut store, disk, &mut now, |event| matches!(event, Event::Serving(_)));
+    (asked, store, now)
+}
+
+#[test]
+fn a_claim_that_waits_does_not_fill_its_first_segments() {
+    let mut disk = SimDisk::new(1, SimConfig::default());
+    let (asked, ..) = claim(&mut disk);
+    assert!(asked.allocations >= 2 * config().stores.len(), "{asked:?}");
+    assert_eq!(asked.fills, 0);
+}
+
+#[test]
+fn where_space_cannot_be_given_in_advance_zeros_are_written() {
+    let mut disk = SimDisk::new(1, SimConfig::default());
+    let kind = ErrorKind::Unsupported;
+    disk.fail_next(Fault {
+        session: None,
+        operation: OpKind::Allocate,
+        path_contains: "spare".to_owned(),
+        kind,
+        count: u32::MAX,
+    });
+    let (asked, ..) = claim(&mut disk);
+    assert!(asked.fills >= 2 * config().stores.len(), "{asked:?}");
+}
