@@ -55,7 +55,9 @@ impl Instantly {
         match op {
             DiskOp::Open { file, path, mode } => return self.open(file, path, mode),
             DiskOp::Close { file } => drop(self.open.remove(&file)),
-            DiskOp::SetLen { file, len } => self.content(file)?.resize(len.min(KEPT_BYTES_MAX) as usize, 0),
+            DiskOp::SetLen { file, len } | DiskOp::Allocate { file, len } => {
+                self.content(file)?.resize(len.min(KEPT_BYTES_MAX) as usize, 0);
+            }
             DiskOp::Write { file, offset, data, .. } => self.write(file, offset, &data)?,
             DiskOp::Read { file, offset, len } => return self.read(file, offset, len),
             DiskOp::Link { from, to } => self.link(&from, to)?,
