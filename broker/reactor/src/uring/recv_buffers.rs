@@ -128,23 +128,28 @@ impl Drop for PooledBuffer {
 #[derive(Debug)]
 struct Pages {
     start: NonNull<u8>,
+    allocation: NonNull<u8>,
     layout: Layout,
 }
 
 impl Pages {
     fn new(len: usize) -> Self {
-        let layout = Layout::from_size_align(len.max(1), BLOCK_SIZE).expect("a pool is smaller than the address space");
+        // Aligned by hand: the allocator would fill aligned memory with zeros itself, megabytes at each start, while what it
+        // gets from the kernel without such a wish is zero and costs nothing until it is used.
+        let layout = Layout::from_size_align(len + BLOCK_SIZE, 1).expect("a pool is smaller than the address space");
         // SAFETY: the layout is not empty.
-        let start = unsafe { alloc_zeroed(layout) };
-        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
-        Pages { start, layout }
+        let allocation = unsafe { alloc_zeroed(layout) };
+        let allocation = NonNull::new(allocation).unwrap_or_else(|| handle_alloc_error(layout));
+        // SAFETY: less than a block is skipped, and a block more than `len` was allocated.
+        let start = unsafe { allocation.add(allocation.align_offset(BLOCK_SIZE)) };
+        Pages { start, allocation, layout }
     }
 }
 
 impl Drop for Pages {
     fn drop(&mut self) {
         // SAFETY: allocated by `new` with this layout.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+        unsafe { dealloc(self.allocation.as_ptr(), self.layout) }
     }
 }
 
