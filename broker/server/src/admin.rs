@@ -154,6 +154,11 @@ impl Broker {
             "standby": self.exchange.store.tail().map(|tail| json!({
                 "epoch": tail.epoch, "through": tail.through, "messages": tail.messages, "bytes_read": tail.bytes,
             })),
+            "space": self.exchange.store.space().map(|space| json!({
+                "segments": space.segments, "segment_bytes": space.segment_bytes, "live_bytes": space.live_bytes,
+                "copied_messages": space.copied_messages, "copied_bytes": space.copied_bytes,
+                "removed_segments": space.removed_segments,
+            })),
             "backlog_messages": self.exchange.loading.recovered,
             "backlog_loaded": self.exchange.loading.loaded,
             "loop_turns": self.pauses.turns(),

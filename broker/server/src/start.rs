@@ -219,6 +219,7 @@ fn store_config(configuration: &Configuration, options: StoreOptions) -> store::
             0 => usize::MAX,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         },
+        copy_bytes_per_s: configuration.defrag_bytes_per_s,
         standby_tailing: configuration.standby_tailing,
         swap: configuration.swapping,
         force_start: options.force_start,

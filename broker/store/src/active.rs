@@ -4,12 +4,13 @@
 //! serving is: copies durable, SEAL durable, check passed (rule 9). Each child has its own file; this one routes.
 
 use crate::StoreError;
-use crate::api::{Appended, Backlog, Body, Event, Location, MessageKey, Mode, Recovered, Refused};
+use crate::api::{Appended, Backlog, Body, Event, Location, MessageKey, Mode, Recovered, Refused, SpaceUse};
 use crate::bodies::Bodies;
 use crate::check::{Check, Verdict};
 use crate::checkpoints::Checkpoints;
 use crate::claim::Taken;
 use crate::format::{self, RECORD_HEADER_BYTES};
+use crate::forward::{Copied, Forward};
 use crate::lane::Lane;
 use crate::maker::{Made, Maker};
 use crate::port::{File, Purpose};
@@ -111,6 +112,7 @@ pub(crate) struct Active {
     maker: Maker,
     adoptions: Vec<(usize, Adoption)>,
     checkpoints: Checkpoints,
+    forward: Forward,
     space: Space,
     bodies: Bodies,
     leftovers: Vec<PathBuf>,
@@ -134,6 +136,7 @@ impl Active {
             maker: Maker::default(),
             adoptions: Vec::new(),
             checkpoints: Checkpoints::new(shared, checkpoints),
+            forward: Forward::new(shared, lanes - 1),
             space: Space::new(shared, taken.record.epoch),
             bodies: Bodies::default(),
             leftovers: taken.leftovers,
@@ -221,7 +224,9 @@ impl Active {
 
     pub(crate) fn body(&mut self, store: u8, location: Location) -> Body {
         let index = usize::from(store) + 1;
-        self.bodies.get(&self.shared.port, index, &mut self.takeover.lanes[index], location)
+        let lane = &mut self.takeover.lanes[index];
+        let place = lane.place(location);
+        self.bodies.get(&self.shared.port, index, lane, place)
     }
 
     /// The next part of what was recovered.
@@ -231,6 +236,22 @@ impl Active {
             Some(backlog) => Ok(backlog.next(&mut lanes[usize::from(store) + 1], limit)?),
             None => Ok(Backlog::Complete),
         }
+    }
+
+    pub(crate) fn space(&self) -> SpaceUse {
+        let Copied { messages, bytes } = self.forward.copied;
+        let removed_segments = self.space.removed_segments;
+        let unknown =
+            SpaceUse { copied_messages: messages, copied_bytes: bytes, removed_segments, ..SpaceUse::default() };
+        self.lanes()[1..].iter().fold(unknown, |of, lane| {
+            let segments = lane.segments.len() as u64;
+            SpaceUse {
+                segments: of.segments + segments,
+                segment_bytes: of.segment_bytes + segments * lane.segment_bytes(),
+                live_bytes: of.live_bytes + lane.segments.live_bytes(),
+                ..of
+            }
+        })
     }
 
     pub(crate) fn confirmable(&self, store: u8) -> u64 {
@@ -265,8 +286,15 @@ impl Active {
                 self.takeover.lanes[lane].written(request);
             }
             Purpose::Window { lane } => {
-                let answers = self.bodies.arrived(&self.shared.port, request, &mut self.takeover.lanes[lane], result);
-                self.events.extend(answers);
+                let lane = &mut self.takeover.lanes[lane];
+                let answers = self.bodies.arrived(&self.shared.port, request, lane, result);
+                // Who asked knows the place that was told then.
+                self.events.extend(answers.into_iter().map(|answer| match answer {
+                    Event::Body { store, location, result } => {
+                        Event::Body { store, location: lane.moved.told(location), result }
+                    }
+                    other => other,
+                }));
             }
             Purpose::Check => self.checked(now, result)?,
             Purpose::Heartbeat => unreachable!("the store keeps the heartbeat itself"),
@@ -337,6 +365,11 @@ impl Active {
             if was_waiting && !self.checkpoints.wants_reserve() {
                 self.run_segments(now)?;
             }
+        }
+        if self.stage == Stage::Serving {
+            let Takeover { lanes, backlogs, .. } = &mut self.takeover;
+            self.forward.run(now, &mut lanes[1..], backlogs, &self.bodies);
+            self.events.extend(self.forward.take_notes().into_iter().map(Event::Note));
         }
         let may_unlink = matches!(self.stage, Stage::Serving | Stage::Draining);
         if may_unlink && self.space.run(&mut self.takeover.lanes, &self.checkpoints)? {
@@ -485,7 +518,8 @@ impl Active {
         let idle = (is_recent && !self.check.is_in_flight()).then(|| self.idle_check_at(now));
         let retries = self.check.retry_at().into_iter().chain(self.maker.retry_at());
         let checkpoints = (self.stage == Stage::Serving).then(|| self.checkpoints.next_timeout(now)).flatten();
-        flushes.chain(idle).chain(retries).chain(checkpoints).min()
+        let copies = (self.stage == Stage::Serving).then(|| self.forward.next_timeout(now)).flatten();
+        flushes.chain(idle).chain(retries).chain(checkpoints).chain(copies).min()
     }
 
     /// The names of spares that nobody will use.

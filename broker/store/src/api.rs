@@ -62,6 +62,9 @@ pub struct Config {
     pub standby_tailing: bool,
     /// How often a standby looks at the end of the owner's journal, in nanoseconds.
     pub tail_interval: Nanos,
+    /// Messages of sparse segments are copied forward at this pace, in bytes of a second; 0: never, so that one message
+    /// keeps its segment.
+    pub copy_bytes_per_s: u64,
     /// Bytes that are on disk leave memory when the limit is reached.
     pub swap: bool,
     /// Go on past damage; what is dropped is kept aside and named in [`Recovered::notes`].
@@ -89,6 +92,7 @@ impl Config {
             cache_bytes_max: 256 << 20,
             standby_tailing: true,
             tail_interval: 20_000_000,
+            copy_bytes_per_s: 32 << 20,
             swap: true,
             force_start: false,
             create: false,
@@ -276,6 +280,23 @@ pub struct Tail {
     pub messages: u64,
     /// Bytes that were read.
     pub bytes: u64,
+}
+
+/// What the segments of all stores take, and what was done about it since serving began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SpaceUse {
+    /// Segments that hold, or held, messages.
+    pub segments: u64,
+    /// Bytes of them, as far as they have the present length.
+    pub segment_bytes: u64,
+    /// Bytes of live messages, with what a record adds, as far as they were handed over.
+    pub live_bytes: u64,
+    /// Messages that were copied forward out of sparse segments.
+    pub copied_messages: u64,
+    /// Their bytes.
+    pub copied_bytes: u64,
+    /// Segments that were dead and are removed.
+    pub removed_segments: u64,
 }
 
 /// What the store has to tell.

@@ -4,7 +4,7 @@
 
 use crate::MessageKey;
 use crate::format::{
-    self, BATCH_HEADER_BYTES, BatchHeader, RANGE_BYTES, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, SegmentIdentity,
+    self, BATCH_HEADER_BYTES, BatchHeader, CopyOf, RANGE_BYTES, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, SegmentIdentity,
 };
 use bytes::{Bytes, BytesMut};
 use disk::BLOCK_SIZE;
@@ -82,8 +82,15 @@ impl Batch {
     }
 
     /// Appends a message; returns its sequence number and its payload's offset in the segment.
-    pub(crate) fn publish(&mut self, destinations: &[u32], key: MessageKey, payload: &[&[u8]]) -> (u64, u32) {
-        let offset = format::put_publish(&mut self.buffer, &self.identity, self.offset, destinations, key, payload);
+    pub(crate) fn publish(
+        &mut self,
+        destinations: &[u32],
+        key: MessageKey,
+        payload: &[&[u8]],
+        copy_of: Option<CopyOf>,
+    ) -> (u64, u32) {
+        let (identity, start) = (&self.identity, self.offset);
+        let offset = format::put_publish(&mut self.buffer, identity, start, destinations, key, payload, copy_of);
         (self.appended(), offset)
     }
 
@@ -164,7 +171,7 @@ mod tests {
     #[test]
     fn a_finished_batch_reads_back_and_any_flipped_bit_shows() {
         let mut batch = batch();
-        let (lsn, offset) = batch.publish(&[4], MessageKey::default(), &[b"hel", b"lo"]);
+        let (lsn, offset) = batch.publish(&[4], MessageKey::default(), &[b"hel", b"lo"], None);
         assert_eq!((lsn, batch.copy(offset, 5)), (10, Bytes::from_static(b"hello")));
         let bytes = batch.finish(9);
         assert_eq!(bytes.len(), 4096);
@@ -188,7 +195,7 @@ mod tests {
         let mut batch = batch();
         let lsns: Vec<u64> = [5, 6, 7, 9].iter().map(|lsn| batch.acknowledge(*lsn)).collect();
         assert_eq!(lsns, [10, 10, 10, 10]);
-        batch.publish(&[1], MessageKey::default(), &[b"x"]);
+        batch.publish(&[1], MessageKey::default(), &[b"x"], None);
         assert_eq!(batch.acknowledge(8), 12);
         let bytes = batch.finish(0);
         let header = BatchHeader::peek(&identity(), &bytes).expect("a header");

@@ -162,6 +162,11 @@ impl Bodies {
         }
     }
 
+    /// Whether somebody waits for the message at `location`.
+    pub(crate) fn is_awaited(&self, lane: usize, location: Location) -> bool {
+        self.waiting.iter().any(|wait| wait.lane == lane && wait.location == location)
+    }
+
     fn is_read(&self, lane: usize, segment: u32, index: u32) -> bool {
         let what = What::Window(index);
         self.reads.iter().any(|read| read.lane == lane && read.segment == segment && read.what == what)

@@ -15,8 +15,8 @@ use bytes::{BufMut, BytesMut};
 use disk::BLOCK_SIZE;
 
 /// Format version 1: the first; kinds for checkpoints and transactions are reserved in it. Version 2: checkpoints and
-/// indices are written, intents are not any more. Both are read.
-pub const FORMAT_VERSION: u16 = 2;
+/// indices are written, intents are not any more. Version 3: messages of sparse segments are copied forward. All are read.
+pub const FORMAT_VERSION: u16 = 3;
 
 /// First bytes of a segment file.
 pub const SEGMENT_MAGIC: [u8; 8] = *b"USsegmnt";
@@ -47,6 +47,8 @@ pub const OWNER_RECORD_OFFSET: u64 = BLOCK_SIZE as u64;
 pub const RANGE_BYTES: usize = 16;
 /// Bytes from the start of a publish record to its destinations.
 pub const PUBLISH_FIXED_BYTES: usize = RECORD_HEADER_BYTES + 12;
+/// The same of a copy.
+pub const COPY_FIXED_BYTES: usize = PUBLISH_FIXED_BYTES + 16;
 /// Bytes of the checksum just before a payload.
 pub const PAYLOAD_CHECKSUM_BYTES: usize = 4;
 
@@ -78,6 +80,8 @@ pub mod kind {
     pub const PREPARE: u8 = 12;
     /// Reserved: one of several destinations of a message is consumed.
     pub const ACKNOWLEDGE_ONE: u8 = 13;
+    /// A message of a sparse segment once more; its record there is void.
+    pub const COPY: u8 = 14;
 }
 
 /// One field of a structure: offset, size (both in bytes), name.
@@ -125,6 +129,18 @@ pub const LAYOUT: &[(&str, &[Field])] = &[
             (16, 1, "priority"),
             (17, 1, "flags"),
             (18, 2, "destination count"),
+        ],
+    ),
+    (
+        "Copy",
+        &[
+            (0, 8, "record header"),
+            (8, 8, "order"),
+            (16, 8, "replaces"),
+            (24, 8, "expires at"),
+            (32, 1, "priority"),
+            (33, 1, "flags"),
+            (34, 2, "destination count"),
         ],
     ),
     ("Acknowledge", &[(0, 8, "record header"), (8, 8, "first LSN"), (16, 8, "last LSN")]),

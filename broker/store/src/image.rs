@@ -3,7 +3,7 @@
 //! Owns the meaning of records for recovery and for the standby. The table of segments that it fills becomes the
 //! lane's own when the process takes over.
 
-use crate::format::Record;
+use crate::format::{CopyOf, Record};
 use crate::scan::{FoundSegment, Visit};
 use crate::segments::{Segment, Segments};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,10 +39,16 @@ impl Visit for Image {
 
     fn record(&mut self, lsn: u64, record: Record<'_>, offset: u32) {
         match record {
-            Record::Publish { key, destinations, payload_offset, payload } if destinations.iter().len() > 0 => {
+            Record::Publish { copy_of, key, destinations, payload_offset, payload }
+                if destinations.iter().len() > 0 =>
+            {
+                let order = CopyOf::order(copy_of, lsn);
                 let number = self.current.expect("a record lies in a segment");
                 let place = (offset + payload_offset, payload.len() as u32);
-                self.segments.published(number, lsn, place, key, destinations.iter());
+                self.segments.published(number, (lsn, order), place, key, destinations.iter());
+                if let Some(CopyOf { replaces, .. }) = copy_of {
+                    self.segments.removed(replaces, replaces);
+                }
             }
             // Nobody gets it.
             Record::Publish { .. } => {}

@@ -5,6 +5,7 @@
 //! It does not make segments (`spares`), does not check ownership (`check`) and decides nothing about time except
 //! when an async store writes.
 
+mod moved;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,8 @@ use crate::api::{Appended, Body, Location, MessageKey, Mode, Refused};
 use crate::batch::{ACKNOWLEDGE_BYTES, Batch};
 use crate::cache::Cache;
 use crate::format::{
-    self, BATCH_HEADER_BYTES, FIRST_BATCH_OFFSET, Position, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, SegmentIdentity,
+    self, BATCH_HEADER_BYTES, CopyOf, FIRST_BATCH_OFFSET, Position, RECORD_ALIGNMENT, RECORD_HEADER_BYTES,
+    SegmentIdentity,
 };
 use crate::port::{File, Purpose};
 use crate::segments::{Segment, Segments};
@@ -20,6 +22,7 @@ use crate::shared::Shared;
 use crate::spares::Spare;
 use bytes::{Bytes, BytesMut};
 use disk::{BLOCK_SIZE, DiskOp, Nanos};
+use moved::Moved;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -77,6 +80,8 @@ pub(crate) struct Lane {
     confirmable: u64,
     pub(crate) segments: Segments,
     pub(crate) cache: Cache,
+    /// Messages that do not lie where their caller was told.
+    pub(crate) moved: Moved,
     /// Segments that stand ready, from the one after the current on.
     standing: BTreeMap<u32, File>,
     /// A spare is becoming the segment after the last standing one.
@@ -125,6 +130,7 @@ impl Lane {
             confirmable: first_lsn - 1,
             segments,
             cache: Cache::new(&shared.memory),
+            moved: Moved::default(),
             standing: (1..).zip(standing).collect(),
             is_adopting: false,
             spares: VecDeque::new(),
@@ -330,7 +336,8 @@ impl Lane {
         payload: &[&[u8]],
     ) -> Result<Appended, Refused> {
         let payload_bytes = payload.iter().map(|part| part.len()).sum();
-        if format::publish_bytes(destinations.len(), payload_bytes) > self.record_bytes_max()
+        // As a copy it must fit, too.
+        if format::copy_bytes(destinations.len(), payload_bytes) > self.record_bytes_max()
             || destinations.len() > usize::from(u16::MAX)
         {
             return Err(Refused::TooLarge);
@@ -338,17 +345,19 @@ impl Lane {
         if self.unflushed_bytes() >= self.unflushed_bytes_max {
             return Err(Refused::Throttled);
         }
-        self.publish_record(destinations, key, payload, Claim::Message)
+        self.publish_record(destinations, key, payload, None, Claim::Message)
     }
 
-    /// Takes over a message of an older epoch: it keeps its sequence number, and no limit applies.
-    pub(crate) fn copy_publish(
+    /// Takes over a record of an older epoch: it keeps its sequence number, and no limit applies.
+    pub(crate) fn inherit_message(
         &mut self,
         destinations: &[u32],
         key: MessageKey,
         payload: &[u8],
-    ) -> Result<Appended, Refused> {
-        self.publish_record(destinations, key, &[payload], Claim::Reserve)
+        copy_of: Option<CopyOf>,
+    ) -> Result<u64, Refused> {
+        let appended = self.publish_record(destinations, key, &[payload], copy_of, Claim::Reserve)?;
+        Ok(appended.lsn)
     }
 
     fn publish_record(
@@ -356,23 +365,31 @@ impl Lane {
         destinations: &[u32],
         key: MessageKey,
         payload: &[&[u8]],
+        copy_of: Option<CopyOf>,
         claim: Claim,
     ) -> Result<Appended, Refused> {
         let payload_bytes: usize = payload.iter().map(|part| part.len()).sum();
-        self.make_room(format::publish_bytes(destinations.len(), payload_bytes), claim)?;
-        let (lsn, offset) = self.batch().publish(destinations, key, payload);
+        let record_bytes = if copy_of.is_some() { format::copy_bytes } else { format::publish_bytes };
+        self.make_room(record_bytes(destinations.len(), payload_bytes), claim)?;
+        let (lsn, offset) = self.batch().publish(destinations, key, payload, copy_of);
         assert_eq!(lsn, self.next_lsn, "sequence numbers have no gaps");
         self.next_lsn += 1;
         let (segment, start) = (self.batch().segment, self.batch().offset);
         let len = u32::try_from(payload_bytes).expect("a record is smaller than a segment");
-        self.segments.published(segment, lsn, (offset, len), key, destinations.iter().copied());
+        let order = CopyOf::order(copy_of, lsn);
+        self.segments.published(segment, (lsn, order), (offset, len), key, destinations.iter().copied());
+        self.segments.count(segment, len, true);
         self.cache.appended(segment, start);
         Ok(Appended { lsn, location: Location { segment, offset, len } })
     }
 
-    /// Admits the removal of a message.
-    pub(crate) fn acknowledge(&mut self, publish_lsn: u64, location: Location) -> Result<u64, Refused> {
-        let lsn = self.remove_message(publish_lsn, location.segment)?;
+    /// Admits the removal of a message of which the caller knows its number and where it was told that it lies. What
+    /// goes is the one record that holds it now: a copy has taken the place of those before it.
+    pub(crate) fn acknowledge(&mut self, lsn: u64, told: Location) -> Result<u64, Refused> {
+        let Appended { lsn: record, location } = self.moved.now(told).unwrap_or(Appended { lsn, location: told });
+        let lsn = self.remove_message(record, location.segment)?;
+        self.moved.forget(told);
+        self.segments.count(location.segment, location.len, false);
         self.cache.released(location);
         Ok(lsn)
     }
@@ -554,6 +571,15 @@ impl Lane {
         let current = self.current.and_then(|number| self.segments.get(number));
         let lsn = current.map_or(self.next_lsn, |segment| segment.first_lsn);
         (self.confirmable + 1 >= lsn).then_some(Position { epoch: self.identity.epoch, sequence: self.sequence, lsn })
+    }
+
+    /// The segment that is written to.
+    pub(crate) fn current(&self) -> Option<u32> {
+        self.current
+    }
+
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
     }
 
     /// Takes a dead segment out of the table.

@@ -21,6 +21,7 @@ mod decide;
 mod error;
 mod follower;
 pub mod format;
+mod forward;
 mod heartbeat;
 mod image;
 mod inspect;
@@ -45,7 +46,7 @@ mod task;
 
 pub use api::{
     Appended, Backlog, Body, Config, ConfigError, Event, Location, MessageKey, Mode, Recovered, RecoveredDestination,
-    RecoveredMessage, Refused, StoreConfig, Tail,
+    RecoveredMessage, Refused, SpaceUse, StoreConfig, Tail,
 };
 pub use cache::Memory;
 pub use error::StoreError;

@@ -5,9 +5,11 @@
 
 use crate::StoreError;
 use crate::bits::Bits;
-use crate::format::{End, Index, IndexReader, Piece, Record, SegmentIdentity, TableKind};
+use crate::format::{CopyOf, End, Index, IndexReader, Piece, Record, SegmentIdentity, TableKind};
+use crate::lane::Lane;
 use crate::port::File;
 use crate::scan::{FoundSegment, Plan, Visit, salvage, set_aside};
+use crate::segments::Segment;
 use crate::shared::{Shared, while_doing};
 use crate::tables;
 use bytes::Bytes;
@@ -29,6 +31,22 @@ pub(crate) struct Wanted {
     pub(crate) first_lsn: u64,
     pub(crate) next_lsn: u64,
     pub(crate) live: Bits,
+}
+
+impl Wanted {
+    /// `segment` of `lane`, whose index was written by the owner of epoch `by`.
+    pub(crate) fn new(lane: &Lane, segment: &Segment, by: u64) -> Self {
+        let (index, identity) = lane.index_of(segment, by);
+        Self {
+            lane: lane.name().to_owned(),
+            identity,
+            index,
+            segment: segment.path.clone(),
+            first_lsn: segment.first_lsn,
+            next_lsn: segment.next_lsn,
+            live: segment.live().clone(),
+        }
+    }
 }
 
 /// What there is of it.
@@ -129,10 +147,11 @@ impl Visit for Indexer {
     fn segment(&mut self, _found: FoundSegment) {}
 
     fn record(&mut self, lsn: u64, record: Record<'_>, offset: u32) {
-        if let Record::Publish { key, destinations, payload_offset, payload } = record
+        if let Record::Publish { copy_of, key, destinations, payload_offset, payload } = record
             && destinations.iter().len() > 0
         {
-            self.0.push(lsn, (offset + payload_offset, payload.len() as u32), key, destinations.iter());
+            let order = CopyOf::order(copy_of, lsn);
+            self.0.push(lsn, order, (offset + payload_offset, payload.len() as u32), key, destinations.iter());
         }
     }
 }

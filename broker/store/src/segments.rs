@@ -5,7 +5,7 @@
 
 use crate::MessageKey;
 use crate::bits::Bits;
-use crate::format::{CheckpointSegment, Index};
+use crate::format::{CheckpointSegment, Index, copy_bytes};
 use crate::port::File;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -36,6 +36,12 @@ pub(crate) struct Segment {
     live_count: u64,
     /// Messages that no admitted record removes.
     live: Bits,
+    /// Bytes that their records would take as copies. Counted from the moment at which the caller knows of them.
+    live_bytes: u64,
+    /// Some of its messages, live or not, are copies.
+    has_copies: bool,
+    /// Its messages cannot be copied forward: one does not read, or has no place.
+    pub(crate) is_unmovable: bool,
     /// Where its messages go, live or not.
     destinations: BTreeSet<u32>,
     pub(crate) index: IndexPlace,
@@ -61,6 +67,9 @@ impl Segment {
             file: Some(file),
             live_count: 0,
             live: Bits::new(first_lsn),
+            live_bytes: 0,
+            has_copies: false,
+            is_unmovable: false,
             destinations: BTreeSet::new(),
             index: IndexPlace::Memory(Index::default()),
             is_gone: false,
@@ -80,6 +89,9 @@ impl Segment {
             file: None,
             live_count: found.live.count(),
             live: found.live,
+            live_bytes: 0,
+            has_copies: found.has_copies,
+            is_unmovable: false,
             destinations: found.destinations.into_iter().collect(),
             index: IndexPlace::File { by: found.index_epoch },
             is_gone: false,
@@ -98,6 +110,15 @@ impl Segment {
     /// Messages that no admitted record removes.
     pub(crate) fn live(&self) -> &Bits {
         &self.live
+    }
+
+    /// Bytes that the records of its live messages would take as copies.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
+    pub(crate) fn has_copies(&self) -> bool {
+        self.has_copies
     }
 
     pub(crate) fn destinations(&self) -> impl Iterator<Item = u32> {
@@ -122,6 +143,11 @@ struct Removal {
 pub(crate) struct Segments {
     first: u32,
     table: VecDeque<Segment>,
+    /// Those of them that are not gone.
+    count: usize,
+    live_bytes: u64,
+    /// Those of them whose own is not 0.
+    live_segments: usize,
     /// Numbers of those without live messages.
     empty: BTreeSet<u32>,
     removals: VecDeque<Removal>,
@@ -139,6 +165,7 @@ impl Segments {
             self.empty.insert(number);
         }
         self.table.push_back(segment);
+        self.count += 1;
         number
     }
 
@@ -155,16 +182,50 @@ impl Segments {
         (self.first..).zip(&self.table).filter(|(_, segment)| !segment.is_gone)
     }
 
+    /// Counts bytes anew: the caller knows of nothing yet.
+    pub(crate) fn reset_live_bytes(&mut self) {
+        self.table.iter_mut().for_each(|segment| segment.live_bytes = 0);
+        (self.live_bytes, self.live_segments) = (0, 0);
+    }
+
+    /// The caller knows of a message of `len` bytes in segment `number`, or, if not `is_live`, it lies there no more.
+    pub(crate) fn count(&mut self, number: u32, len: u32, is_live: bool) {
+        let bytes = copy_bytes(1, len as usize) as u64;
+        let Some(segment) = self.get_mut(number) else { return };
+        let (counted, removed) = if is_live { (bytes, 0) } else { (0, bytes) };
+        let change = |of: u64| (of + counted).checked_sub(removed).expect("what is taken back was counted");
+        let was_live = segment.live_bytes > 0;
+        segment.live_bytes = change(segment.live_bytes);
+        let is_live = segment.live_bytes > 0;
+        self.live_segments = self.live_segments + usize::from(is_live) - usize::from(was_live);
+        self.live_bytes = change(self.live_bytes);
+    }
+
+    /// Bytes that the records of all live messages would take as copies, as far as the caller knows of them.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
+    /// Segments with messages of which the caller knows, and has not removed them.
+    pub(crate) fn live_segments(&self) -> usize {
+        self.live_segments
+    }
+
+    /// Segments, live or not.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
     /// Live messages.
     pub(crate) fn live_count(&self) -> u64 {
         self.table.iter().map(|segment| segment.live_count).sum()
     }
 
-    /// The newest segment has a further message.
+    /// The newest segment has a further message; `order`: the number under which it was published.
     pub(crate) fn published(
         &mut self,
         number: u32,
-        lsn: u64,
+        (lsn, order): (u64, u64),
         place: (u32, u32),
         key: MessageKey,
         destinations: impl ExactSizeIterator<Item = u32> + Clone,
@@ -173,9 +234,10 @@ impl Segments {
         let was_empty = segment.live_count == 0;
         segment.live_count += 1;
         segment.live.insert(lsn);
+        segment.has_copies |= order < lsn;
         segment.destinations.extend(destinations.clone());
         match &mut segment.index {
-            IndexPlace::Memory(index) => index.push(lsn, place, key, destinations),
+            IndexPlace::Memory(index) => index.push(lsn, order, place, key, destinations),
             IndexPlace::File { .. } => unreachable!("an index is written when its segment is full"),
         }
         if was_empty {
@@ -251,6 +313,7 @@ impl Segments {
             ..*segment
         };
         segment.is_gone = true;
+        self.count -= 1;
         self.empty.remove(&number);
         while self.table.front().is_some_and(|segment| segment.is_gone) {
             self.table.pop_front();
@@ -276,6 +339,7 @@ impl Segments {
             first_lsn: segment.first_lsn,
             next_lsn: segment.next_lsn.min(lsn),
             index_epoch,
+            has_copies: segment.has_copies,
             destinations: segment.destinations().collect(),
             live: if segment.live_count == 0 { Bits::new(segment.first_lsn) } else { segment.live.clone() },
         })

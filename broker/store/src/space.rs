@@ -2,7 +2,7 @@
 //!
 //! Owns which dead segment goes when: only one that lies before the older of the two checkpoints that are kept, so that
 //! no later epoch reads it. A late act is harmless, since every later epoch begins with one of these checkpoints or
-//! with a newer one. Copying sparse segments forward is for later.
+//! with a newer one. That sparse segments die is `forward`'s business.
 
 use crate::checkpoints::Checkpoints;
 use crate::lane::Lane;
@@ -20,11 +20,13 @@ pub(crate) struct Space {
     epoch: u64,
     unlinking: Option<Task<Result<(), StoreError>>>,
     sweeping: Option<Task<Result<(), StoreError>>>,
+    /// Segments that were let go since serving began.
+    pub(crate) removed_segments: u64,
 }
 
 impl Space {
     pub(crate) fn new(shared: &Rc<Shared>, epoch: u64) -> Self {
-        Self { shared: shared.clone(), epoch, unlinking: None, sweeping: None }
+        Self { shared: shared.clone(), epoch, unlinking: None, sweeping: None, removed_segments: 0 }
     }
 
     /// Removes, once, what no epoch needs any more. Only after our SEAL is durable and checked.
@@ -50,7 +52,11 @@ impl Space {
             let mut paths = Vec::new();
             for (index, lane) in (1..).zip(&mut lanes[1..]) {
                 let covered = checkpoints.covered(index, lane);
-                paths.extend(dead(lane, covered));
+                for segment in dead(lane, covered) {
+                    self.removed_segments += 1;
+                    paths.extend(index_path(lane, &segment));
+                    paths.push(segment.path);
+                }
             }
             if !paths.is_empty() {
                 let mut task = Task::new(unlink(self.shared.clone(), paths));
@@ -65,15 +71,13 @@ impl Space {
     }
 }
 
-/// Takes the dead segments that begin before `covered` out of the lane; returns their files.
-fn dead(lane: &mut Lane, covered: u64) -> Vec<PathBuf> {
-    let mut paths = Vec::new();
+/// Takes the dead segments that begin before `covered` out of the lane.
+fn dead(lane: &mut Lane, covered: u64) -> Vec<Segment> {
+    let mut segments = Vec::new();
     while let Some(number) = lane.segments.dead_before(covered) {
-        let Some(segment) = lane.remove(number) else { break };
-        paths.extend(index_path(lane, &segment));
-        paths.push(segment.path);
+        segments.extend(lane.remove(number));
     }
-    paths
+    segments
 }
 
 fn index_path(lane: &Lane, segment: &Segment) -> Option<PathBuf> {

@@ -15,7 +15,9 @@ use crate::shared::{Shared, while_doing};
 use crate::standby::Standby;
 use crate::takeover::Takeover;
 use crate::task::Task;
-use crate::{Appended, Backlog, Body, Config, Event, Location, Memory, MessageKey, Refused, StoreError, Tail};
+use crate::{
+    Appended, Backlog, Body, Config, Event, Location, Memory, MessageKey, Refused, SpaceUse, StoreError, Tail,
+};
 use bytes::BytesMut;
 use disk::{BLOCK_SIZE, DiskDone, DiskError, DiskRequest, Nanos, Outcome};
 use std::collections::VecDeque;
@@ -297,6 +299,14 @@ impl Store {
     /// How far a standby has read the owner's journal; `None` while it does not follow one.
     pub fn tail(&self) -> Option<Tail> {
         self.standby.tail()
+    }
+
+    /// What segments take; `None` before serving.
+    pub fn space(&self) -> Option<SpaceUse> {
+        match &self.phase {
+            Phase::Active(active) => Some(active.space()),
+            _ => None,
+        }
     }
 
     /// Through here records of `store` are durable and checked.

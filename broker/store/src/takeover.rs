@@ -9,7 +9,8 @@ use crate::backlog::Backlog;
 use crate::checkpoints::CHECKPOINT_RECORD_BYTES_MAX;
 use crate::claim::Taken;
 use crate::format::{
-    self, BATCH_HEADER_BYTES, CheckpointRecord, Gap, Piece, RANGE_BYTES, RECORD_HEADER_BYTES, Record, Seal, SealedLane,
+    self, BATCH_HEADER_BYTES, CheckpointRecord, CopyOf, Gap, Piece, RANGE_BYTES, RECORD_HEADER_BYTES, Record, Seal,
+    SealedLane,
 };
 use crate::lane::{Lane, LaneIdentity};
 use crate::port::File;
@@ -84,6 +85,7 @@ impl Takeover {
             lane.define(*id, name).map_err(too_small)?;
         }
         let store = identity.number as u8 - 1;
+        lane.segments.reset_live_bytes();
         let backlog = Backlog::new(store, &lane);
         self.recovered.bytes += scanned.bytes_read;
         self.recovered.segments += scanned.segments_read;
@@ -159,9 +161,12 @@ fn copy_record(
     record: Record<'_>,
 ) -> Result<(), Refused> {
     let copied = match record {
-        Record::Publish { key, destinations, payload, .. } => {
+        Record::Publish { copy_of, key, destinations, payload, .. } => {
             let ids: Vec<u32> = destinations.iter().collect();
-            lane.copy_publish(&ids, key, payload)?.lsn
+            if let Some(CopyOf { replaces, .. }) = copy_of {
+                lane.segments.removed(replaces, replaces);
+            }
+            lane.inherit_message(&ids, key, payload, copy_of)?
         }
         Record::Acknowledge(ranges) => {
             ranges.iter().for_each(|(from, to)| lane.segments.removed(*from, *to));

@@ -1,7 +1,7 @@
 //! The power may fail after every single disk operation, and leave any one of the images that are possible then.
 //!
-//! A fixed workload runs: publishes and acknowledgements in two stores, rolls of segments, unlinks, a clean stop, a
-//! killed owner and the takeover after it. After each completed operation every image of
+//! A fixed workload runs: publishes and acknowledgements in two stores, rolls of segments, copies out of sparse ones,
+//! unlinks, a clean stop, a killed owner and the takeover after it. After each completed operation every image of
 //! `SimDisk::crash_images` is recovered by a fresh store. What it serves must be all that was confirmed, nothing that
 //! was not sent, and each body as it was published.
 //!
@@ -120,11 +120,16 @@ fn is_there(world: &World, part: &str) -> bool {
     world.disk.paths().iter().any(|path| path.to_string_lossy().contains(part))
 }
 
-fn acknowledge_all(world: &mut World) -> Result<(), String> {
+/// Acknowledges what is live; one message in so many stays, if that is given.
+fn acknowledge(world: &mut World, stays: Option<u64>) -> Result<(), String> {
     let now = world.now;
     let node = world.nodes[0].as_mut().ok_or("a node")?;
     for store in 0..2u8 {
         for message in std::mem::take(&mut node.live[usize::from(store)]) {
+            if stays.is_some_and(|stays| message.id.is_multiple_of(stays)) {
+                node.live[usize::from(store)].push(message);
+                continue;
+            }
             let lsn =
                 node.store.acknowledge(now, store, message.lsn, message.location).map_err(|why| why.to_string())?;
             world.model.acknowledged(node.epoch, store, lsn, message.id);
@@ -145,12 +150,22 @@ fn workload(seed: u64, mutant: Mutant) -> Result<Tally, String> {
     world.kill(0);
     tally.until_serving(&mut world)?;
     tally.run(&mut world, MS / 2)?;
+    // With a few left in each segment, these are copied.
+    world.stays = 8;
+    for _ in 0..24 {
+        if world.copied >= 4 {
+            break;
+        }
+        acknowledge(&mut world, Some(8))?;
+        tally.run(&mut world, MS / 4)?;
+    }
+    world.stays = 0;
     // With little live left, what the checkpoints cover is unlinked.
     for _ in 0..20 {
         if !is_there(&world, "/sync-msgs.db/segment.1.") {
             break;
         }
-        acknowledge_all(&mut world)?;
+        acknowledge(&mut world, None)?;
         tally.run(&mut world, MS / 4)?;
     }
     // A clean stop, and the epoch after it.
@@ -161,6 +176,9 @@ fn workload(seed: u64, mutant: Mutant) -> Result<Tally, String> {
     let parts = ["/sync-msgs.db/segment.2.", "/checkpoint.2.", "/index."];
     if !parts.iter().all(|part| is_there(&world, part)) || is_there(&world, "/sync-msgs.db/segment.1.") {
         return Err(format!("nothing was rolled or unlinked: {:?}", world.disk.paths()));
+    }
+    if world.copied < 4 {
+        return Err(format!("{} messages were copied forward", world.copied));
     }
     if world.takeovers < 3 || world.stopped != 1 || !world.failures.is_empty() {
         return Err(format!("{} takeovers, {} stops, {:?}", world.takeovers, world.stopped, world.failures));

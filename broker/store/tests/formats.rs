@@ -110,6 +110,7 @@ fn kinds_are_listed() {
         ("TEMPORARY", kind::TEMPORARY),
         ("PREPARE", kind::PREPARE),
         ("ACKNOWLEDGE_ONE", kind::ACKNOWLEDGE_ONE),
+        ("COPY", kind::COPY),
     ];
     let document = document();
     let found: Vec<Vec<&str>> =
@@ -152,8 +153,8 @@ fn unlink() -> Unlink {
 
 fn index() -> Index {
     let mut index = Index::default();
-    index.push(300, (4200, 1000), KEY, [1, 300].into_iter());
-    index.push(302, (5300, 7), KEY, [1, 300].into_iter());
+    index.push(300, 300, (4200, 1000), KEY, [1, 300].into_iter());
+    index.push(302, 9, (5300, 7), KEY, [1, 300].into_iter());
     index
 }
 
@@ -163,6 +164,8 @@ fn checkpoint() -> CheckpointRecord {
 }
 
 const KEY: MessageKey = MessageKey { expires_at_ms: 0x1122_3344_5566_7788, priority: 7, flags: 0x55 };
+
+const COPY_OF: CopyOf = CopyOf { order: 0x0203, replaces: 0x0405 };
 
 /// One sample of each structure, in the order of the document.
 fn samples() -> Vec<(&'static str, BytesMut)> {
@@ -184,7 +187,13 @@ fn samples() -> Vec<(&'static str, BytesMut)> {
         (
             "Publish",
             of(&|out| {
-                put_publish(out, &identity(), 4096, &[1, 2], KEY, &[b"pay", b"load"]);
+                put_publish(out, &identity(), 4096, &[1, 2], KEY, &[b"pay", b"load"], None);
+            }),
+        ),
+        (
+            "Copy",
+            of(&|out| {
+                put_publish(out, &identity(), 4096, &[1, 2], KEY, &[b"pay", b"load"], Some(COPY_OF));
             }),
         ),
         (
@@ -241,6 +250,9 @@ fn what_is_written_lies_where_the_layout_says() {
     assert_eq!(field("Publish", "expires at"), u128::from(KEY.expires_at_ms));
     assert_eq!((field("Publish", "priority"), field("Publish", "flags")), (7, 0x55));
     assert_eq!(field("Publish", "destination count"), 2);
+    assert_eq!((field("Copy", "order"), field("Copy", "replaces")), (0x0203, 0x0405));
+    assert_eq!(field("Copy", "expires at"), u128::from(KEY.expires_at_ms));
+    assert_eq!((field("Copy", "priority"), field("Copy", "flags"), field("Copy", "destination count")), (7, 0x55, 2));
     assert_eq!((field("Acknowledge", "first LSN"), field("Acknowledge", "last LSN")), (3, 4));
     assert_eq!(field("Destination", "id"), 0x0102_0304);
     assert_eq!((field("Owner record", "epoch"), field("Owner record", "process")), (5, 6));
@@ -264,13 +276,16 @@ fn what_is_written_reads_back() {
         let bytes = sample(name);
         assert_eq!(read_record(&bytes), Some((expected, bytes.len())), "{name}");
     };
-    let payload_offset = (PUBLISH_FIXED_BYTES + 8 + PAYLOAD_CHECKSUM_BYTES) as u32;
-    match read_record(&sample("Publish")) {
-        Some((Record::Publish { key, destinations, payload_offset: offset, payload }, _)) => {
-            assert_eq!((key, offset, payload), (KEY, payload_offset, &b"payload"[..]));
-            assert_eq!(destinations.iter().collect::<Vec<_>>(), [1, 2]);
+    let messages = [("Publish", None, PUBLISH_FIXED_BYTES), ("Copy", Some(COPY_OF), COPY_FIXED_BYTES)];
+    for (name, expected, fixed_bytes) in messages {
+        let payload_offset = (fixed_bytes + 8 + PAYLOAD_CHECKSUM_BYTES) as u32;
+        match read_record(&sample(name)) {
+            Some((Record::Publish { copy_of, key, destinations, payload_offset: offset, payload }, _)) => {
+                assert_eq!((copy_of, key, offset, payload), (expected, KEY, payload_offset, &b"payload"[..]));
+                assert_eq!(destinations.iter().collect::<Vec<_>>(), [1, 2]);
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
     read("Acknowledge", Record::Acknowledge(vec![(3, 4), (6, 6)]));
     read("Destination", Record::Destination { id: 0x0102_0304, name: "orders" });

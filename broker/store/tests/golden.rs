@@ -255,6 +255,8 @@ fn write_the_golden_store() {
     let acknowledged = [20, 22, 23, 24, 26].map(|index| writer.acknowledge(0, first[index]));
     writer.process.confirmed(0, *acknowledged.last().expect("five of them"));
     writer.process.rest();
+    // What is left in the old segments was copied out of them.
+    assert!(writer.process.store.space().is_some_and(|space| space.copied_messages > 0));
     writer.process.held = Some(Vec::new());
     writer.publish(0, &[2], 0);
     writer.land(&[(0, 1)]);

@@ -37,7 +37,16 @@ fn world(seed: u64) -> (World, Faults) {
         stop: sometimes(20),
     };
     let nodes = 1 + seed as usize % 3;
-    (World::with_disk(SimDisk::new(seed, slow), seed, nodes, config), faults)
+    // Turnover above messages that stay, so that sparse segments are copied forward.
+    let is_turnover = matches!(seed % 5, 2 | 4);
+    if is_turnover {
+        (config.segment_bytes, config.batch_bytes_max) = (64 << 10, 8 << 10);
+    }
+    let mut world = World::with_disk(SimDisk::new(seed, slow), seed, nodes, config);
+    if is_turnover {
+        world.stays = [8, 16, 40][seed as usize / 5 % 3];
+    }
+    (world, faults)
 }
 
 /// A run of some simulated time; returns how often the store changed hands.
@@ -71,12 +80,12 @@ fn what_is_confirmed_is_recovered() {
     let sum = |value: fn(&World) -> u64| worlds.iter().map(value).sum::<u64>();
     let (takeovers, confirmed, lost) =
         (sum(|world| world.takeovers), sum(|world| world.model.confirmed), sum(|world| world.model.lost));
-    let (hot, reloads) = (sum(|world| world.hot), sum(|world| world.reloads));
+    let (hot, reloads, copied) = (sum(|world| world.hot), sum(|world| world.reloads), sum(|world| world.copied));
     println!(
         "{takeovers} takeovers, {hot} of them hot, {reloads} places lost, {confirmed} changes confirmed, {lost} \
-         unconfirmed ones lost"
+         unconfirmed ones lost, {copied} messages copied forward"
     );
-    assert!(hot > 20, "standbys take over");
+    assert!(hot > 20 && copied > 200, "standbys take over, and sparse segments are copied: {hot} {copied}");
     assert!(
         takeovers > 200 && confirmed > 10_000 && lost > 10,
         "the runs exercise what they claim to: {takeovers} {confirmed} {lost}"

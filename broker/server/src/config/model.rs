@@ -48,6 +48,8 @@ pub struct Configuration {
     pub async_unflushed_max: u64,
     /// `max_client_msg_size`, bytes; never more than half a segment.
     pub message_bytes_max: u64,
+    /// `store_defrag_rate`: bytes a second that are copied out of sparse segments; 0 = none.
+    pub defrag_bytes_per_s: u64,
     /// `standby_tailing`: the standby reads the active server's journal.
     pub standby_tailing: bool,
     /// `max_msg_memory`: bytes for message bodies in memory; 0 = no limit.

@@ -187,6 +187,12 @@ const STORAGE: &[Parameter] = &[
         "Extension: size of a segment file of a store, for new segments. Rounded up to 4KB.",
     ),
     row(
+        "store_defrag_rate",
+        Size(64 << 10, 4096 * MB),
+        "32MB",
+        "Extension: segments of which little is live are emptied by copying their live messages forward, at most so many bytes of them in a second, in each store. 0 = never: one message that nobody takes keeps its segment.",
+    ),
+    row(
         "async_flush_interval",
         Time(MS, 10_000 * MS),
         "10ms",
@@ -405,7 +411,7 @@ const STORE_KEYS: &[Parameter] = &[
     row("file_truncate", Flag, "disabled", "Shrink the file.")
         .accepted("segments that hold no live message are removed as they die"),
     row("file_destination_defrag", ANY_SIZE, "0", "Rewrite a queue's messages side by side.")
-        .accepted("there is nothing to defragment"),
+        .accepted("store_defrag_rate rules what is copied"),
     row("processor_id", ANY_COUNT, "", "Processor of the store's thread.")
         .accepted("stores have no thread of their own"),
 ];

@@ -159,6 +159,11 @@ impl Settings {
         }
     }
 
+    /// A size of which 0 is one.
+    pub(super) fn bytes_or_none(&self, name: &str) -> u64 {
+        value::bytes(self.text(name)).expect("checked when it was set")
+    }
+
     pub(super) fn count(&self, name: &str) -> u64 {
         value::count(self.text(name)).expect("checked when it was set")
     }

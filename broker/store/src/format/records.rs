@@ -3,8 +3,8 @@
 //! Owns their bodies, SEAL and intents included. The batch around them is in `format.rs`.
 
 use super::{
-    Fields, PAYLOAD_CHECKSUM_BYTES, PUBLISH_FIXED_BYTES, Position, RANGE_BYTES, RECORD_ALIGNMENT, RECORD_HEADER_BYTES,
-    SegmentIdentity, kind, put_text,
+    COPY_FIXED_BYTES, Fields, PAYLOAD_CHECKSUM_BYTES, PUBLISH_FIXED_BYTES, Position, RANGE_BYTES, RECORD_ALIGNMENT,
+    RECORD_HEADER_BYTES, SegmentIdentity, kind, put_text,
 };
 use crate::MessageKey;
 use bytes::{BufMut, BytesMut};
@@ -157,11 +157,30 @@ impl Destinations<'_> {
     }
 }
 
+/// What a message is a copy of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyOf {
+    /// The number under which the message was published: its place in the order, for ever.
+    pub order: u64,
+    /// The record that held the message so far and is void from here on: the original, or a copy of it.
+    pub replaces: u64,
+}
+
+impl CopyOf {
+    /// The number under which the message in record `lsn` was published. A copy lies behind its original, whatever a
+    /// damaged record says.
+    pub fn order(copy_of: Option<Self>, lsn: u64) -> u64 {
+        copy_of.map_or(lsn, |copy| copy.order.min(lsn))
+    }
+}
+
 /// A record, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record<'a> {
-    /// A message.
+    /// A message, new or copied forward.
     Publish {
+        /// Of a copy.
+        copy_of: Option<CopyOf>,
         /// As published.
         key: MessageKey,
         /// Where it goes.
@@ -197,6 +216,11 @@ pub fn publish_bytes(destinations: usize, payload: usize) -> usize {
     PUBLISH_FIXED_BYTES + 4 * destinations + PAYLOAD_CHECKSUM_BYTES + payload
 }
 
+/// Bytes of a copy's record without padding.
+pub fn copy_bytes(destinations: usize, payload: usize) -> usize {
+    COPY_FIXED_BYTES + 4 * destinations + PAYLOAD_CHECKSUM_BYTES + payload
+}
+
 fn record_header(out: &mut BytesMut, kind: u8) -> usize {
     let start = out.len();
     out.put_u8(kind);
@@ -212,7 +236,7 @@ fn finish_record(out: &mut BytesMut, start: usize) {
     out.resize(padded, 0);
 }
 
-/// Appends a publish record to a batch that starts at `batch_offset` of its segment; returns the payload's offset in the file.
+/// Appends a message to a batch that starts at `batch_offset` of its segment; returns the payload's offset in the file.
 pub fn put_publish(
     out: &mut BytesMut,
     identity: &SegmentIdentity,
@@ -220,8 +244,13 @@ pub fn put_publish(
     destinations: &[u32],
     key: MessageKey,
     payload: &[&[u8]],
+    copy_of: Option<CopyOf>,
 ) -> u32 {
-    let start = record_header(out, kind::PUBLISH);
+    let start = record_header(out, if copy_of.is_some() { kind::COPY } else { kind::PUBLISH });
+    if let Some(CopyOf { order, replaces }) = copy_of {
+        out.put_u64_le(order);
+        out.put_u64_le(replaces);
+    }
     out.put_u64_le(key.expires_at_ms);
     out.put_u8(key.priority);
     out.put_u8(key.flags);
@@ -329,7 +358,11 @@ pub fn read_record(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
 
 fn read_body<'a>(kind: u8, mut body: Fields<'a>, whole: &'a [u8]) -> Option<Record<'a>> {
     match kind {
-        kind::PUBLISH => read_publish(body, whole),
+        kind::PUBLISH => read_publish(body, whole, None),
+        kind::COPY => {
+            let copy_of = Some(CopyOf { order: body.u64()?, replaces: body.u64()? });
+            read_publish(body, whole, copy_of)
+        }
         kind::ACKNOWLEDGE => {
             let mut ranges = Vec::with_capacity(body.0.len() / RANGE_BYTES);
             while !body.0.is_empty() {
@@ -350,13 +383,14 @@ fn read_body<'a>(kind: u8, mut body: Fields<'a>, whole: &'a [u8]) -> Option<Reco
     }
 }
 
-fn read_publish<'a>(mut body: Fields<'a>, whole: &'a [u8]) -> Option<Record<'a>> {
+fn read_publish<'a>(mut body: Fields<'a>, whole: &'a [u8], copy_of: Option<CopyOf>) -> Option<Record<'a>> {
     let expires_at_ms = body.u64()?;
     let (priority, flags, count) = (body.u8()?, body.u8()?, body.u16()?);
     let destinations = Destinations(body.bytes(4 * usize::from(count))?);
     let _checksum = body.u32()?;
     let payload_offset = (whole.len() - body.0.len()) as u32;
     Some(Record::Publish {
+        copy_of,
         key: MessageKey { expires_at_ms, priority, flags },
         destinations,
         payload_offset,

@@ -106,6 +106,8 @@ fn number(fields: &mut Fields<'_>) -> Option<u64> {
 pub struct IndexEntry {
     /// Its log sequence number.
     pub lsn: u64,
+    /// The number under which it was published: another one if this is a copy.
+    pub order: u64,
     /// Offset of its payload in the segment.
     pub offset: u32,
     /// Length of its payload in bytes.
@@ -123,23 +125,30 @@ pub struct Index {
     last: IndexEntry,
 }
 
-/// Flag of an entry: key and destinations are those of the one before.
+/// Flags of an entry: key and destinations are those of the one before; it is a copy.
 const SAME: u8 = 1;
+const COPY: u8 = 2;
 
 impl Index {
-    /// Adds a message behind the last one.
+    /// Adds a message behind the last one. `order`: the number under which it was published.
     pub fn push(
         &mut self,
         lsn: u64,
+        order: u64,
         (offset, len): (u32, u32),
         key: MessageKey,
         destinations: impl ExactSizeIterator<Item = u32> + Clone,
     ) {
         let last = &mut self.last;
         assert!(lsn > last.lsn && offset >= last.offset + last.len, "messages come in order");
+        assert!(order <= lsn, "a copy comes after its original");
         let is_same = key == last.key && destinations.clone().eq(last.destinations.iter().copied());
-        self.body.put_u8(if is_same { SAME } else { 0 });
+        let is_copy = order < lsn;
+        self.body.put_u8(if is_same { SAME } else { 0 } | if is_copy { COPY } else { 0 });
         put_number(&mut self.body, lsn - last.lsn);
+        if is_copy {
+            put_number(&mut self.body, lsn - order);
+        }
         put_number(&mut self.body, u64::from(offset - last.offset - last.len));
         put_number(&mut self.body, u64::from(len));
         if !is_same {
@@ -175,6 +184,11 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         Self { body, at: 0, entry: IndexEntry::default() }
     }
 
+    /// The message that was read last.
+    pub fn entry(&self) -> &IndexEntry {
+        &self.entry
+    }
+
     /// The next message; `Ok(None)` behind the last. The error: not an index.
     #[expect(clippy::should_implement_trait, reason = "it lends its entry")]
     pub fn next(&mut self) -> Result<Option<&IndexEntry>, BlockError> {
@@ -192,6 +206,7 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
 fn read_entry(fields: &mut Fields<'_>, entry: &mut IndexEntry) -> Option<()> {
     let flags = fields.u8()?;
     entry.lsn = entry.lsn.checked_add(number(fields)?)?;
+    entry.order = if flags & COPY == 0 { entry.lsn } else { entry.lsn.checked_sub(number(fields)?)? };
     let start = entry.offset.checked_add(entry.len)?;
     entry.offset = start.checked_add(u32::try_from(number(fields)?).ok()?)?;
     entry.len = u32::try_from(number(fields)?).ok()?;
@@ -228,10 +243,15 @@ pub(crate) struct CheckpointSegment {
     pub(crate) next_lsn: u64,
     /// The epoch that wrote its index.
     pub(crate) index_epoch: u64,
+    /// Some of its messages are copies.
+    pub(crate) has_copies: bool,
     /// Destinations of its messages, live or not.
     pub(crate) destinations: Vec<u32>,
     pub(crate) live: Bits,
 }
+
+/// Flag behind the lane's number in a checkpoint: some of the segment's messages are copies.
+const HAS_COPIES: u64 = 1 << 16;
 
 /// What a lane held before a position of its journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -276,7 +296,7 @@ impl CheckpointSegment {
     pub(crate) fn encode(&self, out: &mut BytesMut) {
         put_number(out, self.epoch);
         out.put_u128_le(self.attempt);
-        put_number(out, u64::from(self.lane));
+        put_number(out, u64::from(self.lane) | if self.has_copies { HAS_COPIES } else { 0 });
         put_number(out, u64::from(self.sequence));
         put_number(out, self.first_lsn);
         put_number(out, self.next_lsn);
@@ -289,13 +309,14 @@ impl CheckpointSegment {
 
     fn decode(fields: &mut Fields<'_>) -> Option<Self> {
         let (epoch, attempt) = (number(fields)?, fields.u128()?);
-        let lane = u16::try_from(number(fields)?).ok()?;
+        let lane = number(fields)?;
+        let (lane, has_copies) = (u16::try_from(lane & !HAS_COPIES).ok()?, lane & HAS_COPIES != 0);
         let sequence = u32::try_from(number(fields)?).ok()?;
         let (first_lsn, next_lsn, index_epoch) = (number(fields)?, number(fields)?, number(fields)?);
         let destinations = (0..number(fields)?).map(|_| u32::try_from(number(fields)?).ok()).collect::<Option<_>>()?;
         let words = (0..number(fields)?).map(|_| fields.u64()).collect::<Option<_>>()?;
         let live = Bits::from_words(first_lsn, words);
-        Some(Self { epoch, attempt, lane, sequence, first_lsn, next_lsn, index_epoch, destinations, live })
+        Some(Self { epoch, attempt, lane, sequence, first_lsn, next_lsn, index_epoch, has_copies, destinations, live })
     }
 }
 
@@ -318,12 +339,13 @@ mod tests {
             offset += random.u32(0..9000);
             let entry = IndexEntry {
                 lsn,
+                order: if random.u8(0..4) == 0 { random.u64(1..=lsn) } else { lsn },
                 offset,
                 len: random.u32(0..70_000),
                 key: MessageKey { expires_at_ms: random.u64(0..2), priority: random.u8(3..5), flags: 3 },
                 destinations: (0..random.u32(1..3)).collect(),
             };
-            index.push(lsn, (offset, entry.len), entry.key, entry.destinations.iter().copied());
+            index.push(lsn, entry.order, (offset, entry.len), entry.key, entry.destinations.iter().copied());
             offset += entry.len;
             expected.push(entry);
         }
@@ -342,7 +364,8 @@ mod tests {
     fn a_message_like_the_one_before_takes_six_bytes() {
         let mut index = Index::default();
         for message in 0..1000u32 {
-            index.push(u64::from(message) + 1, (4096 + message * 1100, 1024), MessageKey::default(), [1].into_iter());
+            let lsn = u64::from(message) + 1;
+            index.push(lsn, lsn, (4096 + message * 1100, 1024), MessageKey::default(), [1].into_iter());
         }
         assert!(index.body().len() < 6100, "{}", index.body().len());
     }
@@ -359,9 +382,11 @@ mod tests {
             first_lsn: 100,
             next_lsn: 500,
             index_epoch: 3,
+            has_copies: false,
             destinations: vec![1, 300],
             live,
         };
+        let copies = CheckpointSegment { has_copies: true, ..segment.clone() };
         let head = Checkpoint {
             position: Position { epoch: 4, sequence: 9, lsn: 1 << 40 },
             destinations: vec![(1, "a".into()), (300, "b.c".into())],
@@ -370,8 +395,8 @@ mod tests {
         let mut body = BytesMut::new();
         head.encode_head(&mut body);
         segment.encode(&mut body);
-        segment.encode(&mut body);
-        let expected = Checkpoint { segments: vec![segment.clone(), segment], ..head };
+        copies.encode(&mut body);
+        let expected = Checkpoint { segments: vec![segment, copies], ..head };
         assert_eq!(Checkpoint::decode(&body), Some(expected));
         assert_eq!(Checkpoint::decode(&body[..body.len() - 1]), None);
     }

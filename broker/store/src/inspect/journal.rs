@@ -10,8 +10,8 @@ use crate::bits::Bits;
 use crate::claim::{Sealed, metadata_plan};
 use crate::decide::BatchSeen;
 use crate::format::{
-    Checkpoint, CheckpointRecord, CheckpointSegment, FIRST_BATCH_OFFSET, OwnerRecord, RANGE_BYTES, RECORD_HEADER_BYTES,
-    Record, Seal, SegmentIdentity, Unlink,
+    Checkpoint, CheckpointRecord, CheckpointSegment, CopyOf, FIRST_BATCH_OFFSET, OwnerRecord, RANGE_BYTES,
+    RECORD_HEADER_BYTES, Record, Seal, SegmentIdentity, Unlink,
 };
 use crate::reader::{Found, Reader};
 use crate::recover::{CHECKPOINTS_KEPT, base, load};
@@ -173,22 +173,27 @@ struct Suspicion {
 }
 
 impl Contents {
+    fn remove(&mut self, first: u64, last: u64) {
+        for live in &mut self.before {
+            live.remove_range(first, last);
+        }
+        let start = self.messages.partition_point(|message| message.lsn < first);
+        let range = self.messages[start..].iter_mut().take_while(|message| message.lsn <= last);
+        range.for_each(|message| message.is_live = false);
+    }
+
     fn apply(&mut self, lsn: u64, record: &Record<'_>, segment: u32) {
         match record {
-            Record::Publish { destinations, payload, .. } => {
+            Record::Publish { copy_of, destinations, payload, .. } => {
+                if let Some(CopyOf { replaces, .. }) = copy_of {
+                    self.remove(*replaces, *replaces);
+                }
                 let next = self.sets.len() as u32;
                 let set = *self.sets.entry(destinations.iter().collect()).or_insert(next);
                 self.messages.push(Message { lsn, bytes: payload.len() as u32, segment, set, is_live: true });
             }
             Record::Acknowledge(ranges) => {
-                for (first, last) in ranges {
-                    for live in &mut self.before {
-                        live.remove_range(*first, *last);
-                    }
-                    let start = self.messages.partition_point(|message| message.lsn < *first);
-                    let range = self.messages[start..].iter_mut().take_while(|message| message.lsn <= *last);
-                    range.for_each(|message| message.is_live = false);
-                }
+                ranges.iter().for_each(|(first, last)| self.remove(*first, *last));
             }
             Record::Destination { id, name } => {
                 self.destinations.insert(*id, (*name).to_owned());

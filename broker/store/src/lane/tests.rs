@@ -3,6 +3,7 @@
 use super::*;
 use crate::Config;
 use crate::api::StoreConfig;
+use crate::format::IndexEntry;
 use crate::port::tests::opened;
 use disk::DiskRequest;
 
@@ -151,4 +152,41 @@ fn limits_hold() {
     assert!((60..130).contains(&admitted), "{admitted} messages of 1000 bytes in a segment of 128 KiB");
     let names = (0..100).take_while(|id| lane.define(*id, &"n".repeat(1_000)).is_ok()).count();
     assert!(names <= 32, "{names} names of 1000 bytes in a quarter of a segment");
+}
+
+#[test]
+fn a_message_that_was_copied_counts_in_its_old_segment_until_the_copy_is_confirmable() {
+    let shared = shared(Mode::Sync, 1);
+    let mut lane = lane(&shared);
+    let message = lane.publish(&[1], MessageKey::default(), &[b"one"]).expect("room");
+    let entry = IndexEntry {
+        lsn: message.lsn,
+        order: message.lsn,
+        offset: message.location.offset,
+        len: message.location.len,
+        key: MessageKey::default(),
+        destinations: vec![1],
+    };
+    fill(&mut lane, &shared);
+    lane.is_adopting = true;
+    lane.adopted(3, opened(&shared.port, "/f/s.db/3"));
+    lane.close_batch();
+    lane.enter_segment();
+    lane.checked(lane.durable());
+    let count = |lane: &Lane, number| lane.segments.get(number).map(|segment| segment.live_count());
+    let (old, before) = (message.location.segment, count(&lane, message.location.segment));
+    lane.copy_forward(&entry, message.location, b"one").expect("room");
+    assert_eq!(count(&lane, old), before, "only a confirmable copy lets the original go");
+    let place = lane.place(message.location);
+    assert_ne!(place.segment, old);
+    assert_eq!(lane.body(place), Body::Ready(Bytes::from_static(b"one")));
+    lane.flush(0, false);
+    writes(&shared).iter().for_each(|request| lane.written(request.id));
+    assert_eq!(count(&lane, old), before, "durable is not yet checked");
+    lane.checked(lane.durable());
+    assert_eq!(count(&lane, old), before.map(|count| count - 1));
+    // Whoever knows the message by its first place removes the copy.
+    lane.acknowledge(message.lsn, message.location).expect("room");
+    assert_eq!(lane.place(message.location), message.location);
+    assert_eq!(lane.segments.get(place.segment).map(|segment| segment.live().count()), Some(0));
 }

@@ -102,6 +102,8 @@ pub(crate) struct Node {
     pub(crate) notes: Vec<String>,
     /// Completions that it has seen.
     pub(crate) completions: u64,
+    /// Messages that it copied forward.
+    copied: u64,
     /// What it was refused, and told, last.
     pub(crate) last_refused: Option<Refused>,
     pub(crate) rooms: u64,
@@ -132,6 +134,10 @@ pub(crate) struct World {
     next_process: u128,
     pub(crate) client_is_active: bool,
     pub(crate) message_bytes_max: usize,
+    /// Turnover in which one message in so many is nearly never taken; 0: as it comes.
+    pub(crate) stays: u64,
+    /// Messages that were copied forward.
+    pub(crate) copied: u64,
 }
 
 impl World {
@@ -161,6 +167,8 @@ impl World {
             next_process: u128::from(seed) << 64,
             client_is_active: true,
             message_bytes_max: 3000,
+            stays: 0,
+            copied: 0,
         }
     }
 
@@ -187,6 +195,7 @@ impl World {
             defined: [0; 2],
             notes: Vec::new(),
             completions: 0,
+            copied: 0,
             last_refused: None,
             rooms: 0,
         });
@@ -276,6 +285,10 @@ impl World {
                 strip(node, &mut request.op);
             }
             self.disk.submit(now, node.session, request);
+        }
+        // Who ended tells nothing.
+        if let Some(space) = node.store.space() {
+            self.copied += space.copied_messages - std::mem::replace(&mut node.copied, space.copied_messages);
         }
         self.events(index)
     }
@@ -416,16 +429,19 @@ impl World {
         }
         for store in 0..2u8 {
             for _ in 0..self.random.usize(0..4) {
-                if self.random.u8(0..10) < 6 {
+                let is_full = self.stays > 0 && node.live[usize::from(store)].len() > 40;
+                if self.random.u8(0..10) < if is_full { 2 } else { 6 } {
                     let len = self.random.usize(0..self.message_bytes_max);
                     publish(node, &mut self.model, &mut self.random, self.now, store, len);
                 } else {
                     let live = &mut node.live[usize::from(store)];
-                    if live.is_empty() {
+                    if live.is_empty() || self.stays > 0 && live.len() < 20 {
                         continue;
                     }
                     // Mostly in order, now and then one is left behind or taken early.
                     let at = if self.random.u8(0..10) == 0 { self.random.usize(0..live.len()) } else { 0 };
+                    let goes = |message: &LiveMessage| self.stays == 0 || !message.id.is_multiple_of(self.stays);
+                    let at = if at == 0 { live.iter().position(goes).unwrap_or(0) } else { at };
                     let message = live[at];
                     if let Ok(lsn) = node.store.acknowledge(self.now, store, message.lsn, message.location) {
                         live.remove(at);

@@ -118,6 +118,10 @@ impl Model {
         if !messages.is_sorted_by_key(|message| message.lsn) {
             return Err(Violation("messages came back out of order".into()));
         }
+        // Ids are given in the order of publishes, whatever was copied since.
+        if !messages.is_sorted_by_key(|message| message.key.expires_at_ms) {
+            return Err(Violation("messages came back in another order than they were published in".into()));
+        }
         let predecessor = self.histories.range_mut((store, 0)..(store, epoch)).next_back();
         match predecessor {
             _ if std::mem::take(&mut self.is_forgiving) => {}

@@ -91,6 +91,14 @@ fn a_size_of_nothing_is_the_default() {
 }
 
 #[test]
+fn where_nothing_has_a_meaning_it_is_kept() {
+    let configuration = Folder::new("max_msg_memory=0\nstore_defrag_rate=0\n").clean();
+    assert_eq!((configuration.message_memory_max, configuration.defrag_bytes_per_s), (0, 0));
+    let configuration = Folder::new("").clean();
+    assert_eq!((configuration.message_memory_max, configuration.defrag_bytes_per_s), (512 << 20, 32 << 20));
+}
+
+#[test]
 fn an_alias_is_the_parameter() {
     assert_eq!(Folder::new("max_message_size=1MB\n").clean().message_bytes_max, 1 << 20);
     assert_eq!(Folder::new("max_client_msg_size=2MB\n").clean().message_bytes_max, 2 << 20);
