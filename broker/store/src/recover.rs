@@ -205,6 +205,8 @@ fn trim(pieces: &mut Vec<Piece>, (epoch, sequence, first_lsn): (u64, u32, u64)) 
         first.first_sequence = sequence;
         first.first_lsn = first_lsn;
     }
+    // A checkpoint may stand at the start of a segment of which nothing is inside the end: nobody keeps that.
+    pieces.retain(|piece| piece.end.is_none_or(|end| end.lsn > piece.first_lsn));
 }
 
 /// The run with its end; `None` when nothing of it is left.
@@ -236,6 +238,13 @@ mod tests {
         assert_eq!((pieces[0].first_sequence, pieces[0].first_lsn), (2, 320));
         trim(&mut pieces, (4, 5, 500));
         assert_eq!(pieces.iter().map(|piece| (piece.epoch, piece.first_sequence)).collect::<Vec<_>>(), [(4, 5)]);
+    }
+
+    #[test]
+    fn a_cut_at_the_end_of_a_run_leaves_nothing_of_it() {
+        let mut pieces = vec![piece(1, Some(150)), piece(3, None)];
+        trim(&mut pieces, (1, 4, 150));
+        assert_eq!(pieces, [piece(3, None)]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Ledger {
     delivered: BTreeMap<u64, u32>,
     acknowledged: BTreeSet<u64>,
     released: BTreeSet<u64>,
+    /// Deliveries of known messages by a server that was replaced and did not know it yet.
+    pub(crate) repeated_by_replaced: u64,
 }
 
 /// What kind of client it is.
@@ -52,11 +54,15 @@ pub(crate) struct Client {
     busy_at: u64,
     /// Messages that it receives before it grants again; 0 = it only publishes.
     window: u32,
+    /// The server that became active last.
+    active: Option<usize>,
 }
 
 #[derive(Debug)]
 struct Link {
     socket: SocketId,
+    /// Which of the servers it leads to.
+    server: usize,
     connected: bool,
     sending: bool,
     protocol: Connection,
@@ -89,6 +95,7 @@ impl Client {
             ledger: Ledger::default(),
             busy_at: 0,
             window: WINDOW as u32,
+            active: None,
         }
     }
 
@@ -122,7 +129,8 @@ impl Client {
 
     fn connect(&mut self) {
         let now = self.reactor.now();
-        let address = self.servers[self.turn % 2];
+        let server = self.turn % 2;
+        let address = self.servers[server];
         self.turn += 1;
         let socket = self.reactor.connect(address);
         let config = Config {
@@ -146,6 +154,7 @@ impl Client {
         self.ledger.confirmed.push(Vec::new());
         self.link = Some(Link {
             socket,
+            server,
             connected: false,
             sending: false,
             protocol,
@@ -158,8 +167,9 @@ impl Client {
         self.reactor.set_timer(now + self.habits.patience, 2 + self.turn as u64);
     }
 
-    /// One turn of the process.
-    pub(crate) fn turn(&mut self) {
+    /// One turn of the process. `active`: the server that became active last.
+    pub(crate) fn turn(&mut self, active: Option<usize>) {
+        self.active = active;
         let mut events = VecDeque::new();
         self.reactor.wait(&mut events).expect("a simulated wait does not fail");
         while let Some(event) = events.pop_front() {
@@ -241,7 +251,11 @@ impl Client {
                     assert!(is_whole, "message {id} is damaged");
                     let header = sections.header;
                     self.busy_at = now;
-                    self.ledger.deliver(id, header.delivery_count > 0 || !header.first_acquirer);
+                    let is_marked = header.delivery_count > 0 || !header.first_acquirer;
+                    // A server that was replaced while it did not run hands out what it has in memory until it looks at
+                    // its slot: nothing but a fence in the storage could stop it.
+                    let is_replaced = self.active.is_some_and(|active| active != link.server);
+                    self.ledger.deliver(id, is_marked, is_replaced);
                     match self.random.u8(..10) {
                         0 => {
                             self.ledger.released.insert(id);
@@ -307,8 +321,12 @@ impl Link {
 }
 
 impl Ledger {
-    fn deliver(&mut self, id: u64, marked: bool) {
+    fn deliver(&mut self, id: u64, marked: bool, replaced: bool) {
         assert!(self.attempted.contains(&id), "message {id} was never sent");
+        if replaced && (self.acknowledged.contains(&id) || self.delivered.contains_key(&id)) {
+            self.repeated_by_replaced += 1;
+            return;
+        }
         assert!(
             !self.acknowledged.contains(&id),
             "the confirmed acknowledgement of message {id} was lost: it came back"

@@ -5,7 +5,6 @@
 use crate::client::{Client, Habits};
 use crate::report::Report;
 use broker::config::Configuration;
-use broker::ha::State;
 use broker::{Broker, Log, Start, StoreOptions, WallClock};
 use disk::sim::SimConfig;
 use reactor::sim::{HostId, World, WorldConfig};
@@ -38,6 +37,8 @@ pub(crate) struct Trial {
     pub(crate) servers: [Option<HostId>; 2],
     pub(crate) clients: Vec<HostId>,
     active: Option<HostId>,
+    /// The number of its server.
+    active_last: Option<usize>,
     pub(crate) last_fault: &'static str,
     pub(crate) report: Report,
     forgetful: bool,
@@ -119,6 +120,7 @@ impl Trial {
             servers: [None, None],
             clients: Vec::new(),
             active: None,
+            active_last: None,
             last_fault: "nothing",
             report: Report::default(),
             forgetful: false,
@@ -180,21 +182,24 @@ impl Trial {
         let ended = match &mut self.processes[host.0 as usize] {
             Process::Broker { number, broker, lines } => {
                 let ended = broker.turn().expect("a simulated wait does not fail").map(|code| (*number, code));
-                let mut hot = false;
+                let (mut hot, mut became_active) = (false, false);
                 for line in lines.try_iter() {
                     hot |= line.contains("\"hot\":true");
+                    became_active |= line.contains("\"to\":\"ACTIVE\"");
                     trace(self.is_traced, &self.world, || format!("server {number}, process {}: {line}", host.0));
                 }
-                if broker.state() == State::Active && self.active != Some(host) {
+                // Not the state: one that was replaced while it was stopped takes itself for active when it wakes up.
+                if became_active {
                     if self.active.is_some() {
                         self.report.count_failover(self.last_fault, hot);
                     }
                     self.active = Some(host);
+                    self.active_last = Some(*number);
                 }
                 ended
             }
             Process::Client(client) => {
-                client.turn();
+                client.turn(self.active_last);
                 None
             }
             Process::Dead => None,
@@ -255,6 +260,7 @@ impl Trial {
         self.client(1).ledger.check_async();
         assert!(self.client(0).ledger.confirmed() > 0, "seed {}: nothing was confirmed at all", self.seed);
         self.report.confirmed = (0..2).map(|index| self.client(index).ledger.confirmed() as u64).sum();
+        self.report.repeated_by_replaced = (0..2).map(|index| self.client(index).ledger.repeated_by_replaced).sum();
         self.report.simulated = self.world.now() - began;
         self.report
     }

@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) failovers_after: BTreeMap<&'static str, u64>,
     /// Messages whose publisher was told that they are safe.
     pub(crate) confirmed: u64,
+    /// Deliveries of known messages by a server that was replaced and did not know it yet.
+    pub(crate) repeated_by_replaced: u64,
     /// Simulated nanoseconds.
     pub(crate) simulated: u64,
 }
@@ -40,6 +42,7 @@ impl Report {
         self.failovers += other.failovers;
         self.hot += other.hot;
         self.confirmed += other.confirmed;
+        self.repeated_by_replaced += other.repeated_by_replaced;
         self.simulated += other.simulated;
         for (sum, counts) in [(&mut self.faults, &other.faults), (&mut self.failovers_after, &other.failovers_after)] {
             counts.iter().for_each(|(name, count)| *sum.entry(name).or_default() += count);
@@ -55,6 +58,7 @@ impl Report {
             "failovers_after": self.failovers_after,
             "faults": self.faults,
             "confirmed_messages": self.confirmed,
+            "repeated_by_a_replaced_server": self.repeated_by_replaced,
             "simulated_s": self.simulated / 1_000_000_000,
         })
     }
