@@ -12,7 +12,7 @@
 //! * `admin`: request/reply administration
 //! * `store_check`: `broker store-check`, offline
 //! * `config`: the files of EMS
-//! * `log`, `clock`, `pauses`
+//! * `log`, `clock`, `pauses`, `processors`
 //!
 //! Codec, queues, journal and input/output are the crates `amqp`, `engine`, `store` and `reactor`.
 
@@ -36,6 +36,7 @@ mod options;
 mod outbound;
 mod pauses;
 mod peer;
+mod processors;
 mod security;
 mod stage;
 mod start;

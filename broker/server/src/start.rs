@@ -10,6 +10,7 @@ use crate::exchange::{Exchange, STORES_MAX};
 use crate::ha::{Ha, HaConfig};
 use crate::log::Log;
 use crate::options::{Command, Options};
+use crate::processors;
 use crate::store_check;
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -96,7 +97,12 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
     };
     let clock = WallClock::from_system(reactor.now());
     let start = Start { random: random()?, listeners, peer_address, options: options.into(), clock };
+    let processor_ids = configuration.processor_ids.clone();
     let mut broker = assemble(configuration, reactor, log, start)?;
+    processors::bind(&processor_ids).with_context(|| {
+        let count = std::thread::available_parallelism().map_or(0, usize::from);
+        format!("processor_ids={processor_ids:?}: the loop cannot be bound to them; this process may use {count} processors, counted from 0")
+    })?;
     broker.start();
     Ok(broker.run()?)
 }

@@ -58,6 +58,8 @@ pub struct Configuration {
     pub swapping: bool,
     /// `destination_backlog_swapout`: messages of a queue that are the last to leave memory.
     pub swapout: u64,
+    /// `processor_ids`: processors of the loop; empty = any.
+    pub processor_ids: Vec<usize>,
     /// `max_connections`; 0 = no limit.
     pub connections_max: u32,
     /// `handshake_timeout`, nanoseconds.

@@ -101,6 +101,7 @@ impl Reader<'_> {
             message_memory_max: settings.bytes_or_none("max_msg_memory"),
             swapping: settings.flag("msg_swapping"),
             swapout: settings.count("destination_backlog_swapout"),
+            processor_ids: self.processor_ids(),
             connections_max: u32::try_from(settings.count("max_connections")).expect("the row has that range"),
             handshake_timeout_ns: settings.nanos("handshake_timeout"),
             client_timeout_ns: or_default(settings.nanos("server_timeout_client_connection"), CLIENT_TIMEOUT_DEFAULT),
@@ -130,6 +131,11 @@ impl Reader<'_> {
         }
         let text = read(&path, name, Weight::MissingFile, self.findings)?;
         Some((path, text))
+    }
+
+    fn processor_ids(&self) -> Vec<usize> {
+        let ids = value::list(self.settings.text("processor_ids"));
+        ids.into_iter().map(|id| value::count(id).expect("checked when it was set") as usize).collect()
     }
 
     fn server_name(&mut self) -> String {

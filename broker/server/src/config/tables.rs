@@ -89,8 +89,12 @@ const NETWORK: &[Parameter] = &[
     ),
     row("max_connections", ANY_COUNT, "0", "Most client connections at a time; 0 = no limit."),
     row("handshake_timeout", Time(100 * MS, FOREVER), "10", "Time for a new connection to send its AMQP open."),
-    row("processor_ids", Counts, "", "Processors to run on.")
-        .accepted("this version runs one shard, wherever the system puts it"),
+    row(
+        "processor_ids",
+        Counts,
+        "",
+        "Processors that the server's loop runs on, such as 0 or 0,1; it runs one loop. Default: wherever the system puts it. A processor of its own keeps other programs from interrupting it.",
+    ),
     row("network_thread_count", Count(1, 1024), "1", "Network threads.")
         .accepted("shards take the place of network threads"),
     row("health_check_listen", Text, "", "HTTP address for health checks.").repeatable().accepted(NO_MONITOR),

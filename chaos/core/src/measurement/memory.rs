@@ -1,6 +1,7 @@
 //! The memory of a lone broker above a queue that does not fit into `max_msg_memory`, and what it costs to drain it from the disk
 //! rather than from memory.
 
+use super::processors::Division;
 use super::result::{Draft, Unit};
 use super::site::{Site, payload_bytes};
 use crate::backlog::demand_room;
@@ -16,6 +17,10 @@ use std::time::Duration;
 const MEMORY_MIB: u64 = 256;
 /// What the broker may need beside the bodies, bytes for each message.
 const MESSAGE_BYTES_MAX: u64 = 100;
+/// A turn of the broker's loop, while which nothing else is served, should take so long at most, us, at the 99.9th percentile.
+const PAUSE_P99_9_US: f64 = 1000.0;
+/// What the broker calls that.
+const PAUSE: &str = "loop_pause_us_p99_9";
 /// The administration answers within this time.
 const ADMINISTRATION_LIMIT: Duration = Duration::from_secs(5);
 
@@ -38,6 +43,13 @@ pub(super) async fn run(site: &Site<'_>, draft: &mut Draft) -> Result<()> {
     let small = Bound { subject: format!("max_msg_memory = {MEMORY_MIB}MB"), mib: MEMORY_MIB };
     let large = Bound { subject: "everything in memory".to_owned(), mib: ((2 * bodies_bytes) >> 20).max(1024) };
     draft.set(&large.subject, format!("max_msg_memory = {}MB", large.mib));
+    let division = Division::of_this_machine();
+    draft.set(
+        "processors",
+        division.map_or("one for all".to_owned(), |division| {
+            format!("the broker on {}, the load generator on the others", division.broker())
+        }),
+    );
     let available_bytes = available_bytes();
     let has_room = available_bytes > bodies_bytes + bodies_bytes / 2;
     if !has_room {
@@ -48,7 +60,7 @@ pub(super) async fn run(site: &Site<'_>, draft: &mut Draft) -> Result<()> {
     for round in 1..=site.request.rounds {
         for bound in [Some(&small), has_room.then_some(&large)].into_iter().flatten() {
             site.progress.begin(&bound.subject);
-            measure(site, draft, bound).await?;
+            measure(site, draft, bound, division).await?;
             let last = |name| draft.values(name, &bound.subject).last().copied().unwrap_or(0.0);
             site.progress.end_step(&format!(
                 "  {round}/{}  {:<24}  peak {}, filled at {}, drained at {}",
@@ -64,12 +76,15 @@ pub(super) async fn run(site: &Site<'_>, draft: &mut Draft) -> Result<()> {
     Ok(())
 }
 
-async fn measure(site: &Site<'_>, draft: &mut Draft, bound: &Bound) -> Result<()> {
+async fn measure(site: &Site<'_>, draft: &mut Draft, bound: &Bound, division: Option<Division>) -> Result<()> {
     let (subject, messages) = (bound.subject.as_str(), site.request.messages);
-    let settings = vec![("max_msg_memory", format!("{}MB", bound.mib))];
+    let mut settings = vec![("max_msg_memory", format!("{}MB", bound.mib))];
+    settings.extend(division.map(|division| ("processor_ids", division.broker().to_string())));
     let pair = site.start(&site.request.broker, settings).await?;
     let pid = site.active_pid(&pair)?;
     demand_room(pair.folder(), messages * payload_bytes() as u64)?;
+    // Not before the broker is started: its processes would inherit it.
+    let kept_off = division.and_then(|division| division.keep_off());
     let (ledger, fill_s) = site.queue(&pair).fill(messages).await?;
     draft.record(FILL, subject, Unit::PerSecond, messages as f64 / fill_s.max(1e-6));
     draft.record(PEAK, subject, Unit::Bytes, process::peak_memory_bytes(pid).unwrap_or(0) as f64);
@@ -82,6 +97,7 @@ async fn measure(site: &Site<'_>, draft: &mut Draft, bound: &Bound) -> Result<()
     let drained = site.queue(&pair).drain(ledger.run, messages).await?;
     draft.record(DRAIN, subject, Unit::PerSecond, messages as f64 / drained.seconds.max(1e-6));
     draft.record(PEAK_DRAINED, subject, Unit::Bytes, process::peak_memory_bytes(pid).unwrap_or(0) as f64);
+    drop(kept_off);
     site.judge(draft, ledger, drained);
     Ok(())
 }
@@ -102,6 +118,13 @@ fn conclude(draft: &mut Draft, messages: u64, small: &str, large: &str) {
             Unit::PerSecond.words(from_memory),
             from_disk / from_memory
         ));
+    }
+    for subject in [small, large] {
+        if let Some(pause_us) = draft.median(PAUSE, subject) {
+            draft.find(format!(
+                "99.9 % of the turns of the loop took at most {pause_us:.0} us while it was filled with {subject} (median; {PAUSE_P99_9_US:.0} us are wanted)"
+            ));
+        }
     }
     if !draft.has_reports() {
         draft.note("this broker reports no pauses of its loop in show state");

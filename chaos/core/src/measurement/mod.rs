@@ -4,6 +4,7 @@
 //! judges their queues; `startup`, `memory` and `steady` are the measurements.
 
 mod memory;
+mod processors;
 mod result;
 mod site;
 mod startup;
