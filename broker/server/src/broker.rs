@@ -35,13 +35,13 @@ const LINGER: Nanos = 2_000_000_000;
 const SWEEP_INTERVAL: Nanos = 1_000_000_000;
 const SWEEP_BUDGET: usize = 10_000;
 /// What one turn takes in of what peers sent, and how many messages it hands out; the rest is the next turn's, which follows
-/// at once. Found by measuring: some 1.5 us a message of 1 KiB, several times that where memory is new, so that a turn
-/// normally stays below a millisecond.
-const TURN_RECEIVED_BYTES: usize = 128 << 10;
-const TURN_DELIVERIES: usize = 128;
+/// at once. Found by measuring: some 1.5 us a message of 1 KiB, several times that where memory is new. With twice as much
+/// throughput was the same, and a turn met another program on its processor twice as often.
+const TURN_RECEIVED_BYTES: usize = 64 << 10;
+const TURN_DELIVERIES: usize = 64;
 /// A turn that has taken so long takes in nothing more, whatever made it slow: memory that the system gives for the first
 /// time costs ten times the work on it, and another process may have had the processor.
-const TURN_INTAKE: Nanos = 300_000;
+const TURN_INTAKE: Nanos = 200_000;
 
 /// What clients that open a connection get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
