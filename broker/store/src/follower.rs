@@ -54,6 +54,7 @@ pub(crate) struct Follower {
     pass: Option<Task<Result<Following, StoreError>>>,
     began: Nanos,
     next_at: Nanos,
+    read_at: Nanos,
     is_behind: bool,
     has_loaded: bool,
 }
@@ -61,7 +62,16 @@ pub(crate) struct Follower {
 impl Follower {
     pub(crate) fn new(shared: &Rc<Shared>) -> Self {
         let shared = shared.clone();
-        Self { shared, following: None, pass: None, began: 0, next_at: 0, is_behind: false, has_loaded: false }
+        Self {
+            shared,
+            following: None,
+            pass: None,
+            began: 0,
+            next_at: 0,
+            read_at: 0,
+            is_behind: false,
+            has_loaded: false,
+        }
     }
 
     /// When `run` is worth calling though nothing completed.
@@ -81,7 +91,7 @@ impl Follower {
         let messages = lanes.clone().map(|lane| lane.scanner.visitor().segments.live_count()).sum();
         let bytes = lanes.clone().map(|lane| lane.scanner.bytes_read()).sum();
         let through = lanes.map(|lane| lane.scanner.expected() - 1).collect();
-        Some(Tail { epoch: following.record.epoch, through, messages, bytes })
+        Some(Tail { epoch: following.record.epoch, through, messages, bytes, read_at: self.read_at })
     }
 
     /// Hands over what is known, for the claim.
@@ -121,6 +131,7 @@ impl Follower {
         events.extend(std::mem::take(&mut following.notes).into_iter().map(Event::Note));
         let is_loaded = !following.lanes.is_empty();
         self.following = Some(following);
+        self.read_at = now;
         if is_loaded && !self.has_loaded {
             self.has_loaded = true;
             self.is_behind = false;
