@@ -30,7 +30,8 @@ pub(crate) struct Publisher {
     next_at: Nanos,
     told: Option<State>,
     others: Others,
-    tail: Option<Tail>,
+    /// Epoch and bytes of the journal that a standby follows, and when they last changed.
+    tail_place: (u64, u64),
     tail_changed_at: Nanos,
 }
 
@@ -38,34 +39,25 @@ impl Publisher {
     /// Publishes to `latest`.
     pub(crate) fn new(latest: Latest) -> Publisher {
         let others = Others::default();
-        Publisher { latest, next_at: 0, told: None, others, tail: None, tail_changed_at: 0 }
+        Publisher { latest, next_at: 0, told: None, others, tail_place: (0, 0), tail_changed_at: 0 }
     }
 
     fn is_due(&self, now: Nanos, state: State) -> bool {
         now >= self.next_at || self.told != Some(state)
     }
 
-    /// While a pass reads the journal, the store does not say how far it is.
-    fn note_tail(&mut self, now: Nanos, tail: Option<Tail>, state: State) {
-        if matches!(state, State::Recovering | State::Active) {
-            self.tail = None;
-        }
-        let Some(tail) = tail else { return };
-        if self.tail.as_ref().is_none_or(|before| (before.epoch, before.bytes) != (tail.epoch, tail.bytes)) {
+    fn following(&mut self, now: Nanos, tail: &Tail) -> Following {
+        let place = (tail.epoch, tail.bytes);
+        if std::mem::replace(&mut self.tail_place, place) != place {
             self.tail_changed_at = now;
         }
-        self.tail = Some(tail);
-    }
-
-    fn following(&self, now: Nanos) -> Option<Following> {
-        let tail = self.tail.as_ref()?;
-        Some(Following {
+        Following {
             epoch: tail.epoch,
             bytes: tail.bytes,
             messages: tail.messages,
             behind: now.saturating_sub(tail.read_at),
             unchanged: now.saturating_sub(self.tail_changed_at),
-        })
+        }
     }
 }
 
@@ -126,9 +118,8 @@ impl Broker {
     pub(crate) fn publish(&mut self, now: Nanos) {
         let state = self.ha.state();
         let Some(mut publisher) = self.publisher.take_if(|publisher| publisher.is_due(now, state)) else { return };
-        publisher.note_tail(now, self.exchange.store.tail(), state);
         publisher.others.advance(&self.exchange);
-        let snapshot = self.snapshot(&publisher, now, state);
+        let snapshot = self.snapshot(&mut publisher, now, state);
         // Otherwise a reader takes the one before at this moment: the next turn tries again.
         if publisher.latest.try_put(Arc::new(snapshot)) {
             publisher.next_at = now + INTERVAL;
@@ -137,7 +128,7 @@ impl Broker {
         self.publisher = Some(publisher);
     }
 
-    fn snapshot(&self, publisher: &Publisher, now: Nanos, state: State) -> Snapshot {
+    fn snapshot(&self, publisher: &mut Publisher, now: Nanos, state: State) -> Snapshot {
         let (exchange, counters) = (&self.exchange, &self.counters);
         let used = exchange.used();
         let mut destinations = self.listed();
@@ -153,7 +144,7 @@ impl Broker {
             destinations,
             queues,
             stores: names.zip(exchange.store.statistics().cloned()).collect(),
-            following: publisher.following(now),
+            following: exchange.store.tail().map(|tail| publisher.following(now, &tail)),
             connections: self.connections.len() as u64,
             connections_max: u64::from(self.configuration.connections_max),
             accepted: counters.accepted,
