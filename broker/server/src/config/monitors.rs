@@ -27,8 +27,9 @@ pub(super) fn listens(settings: &Settings, findings: &mut Findings) -> Vec<Liste
         }
         if let Some(before) = taken.iter().find(|before| clash(&monitor.listen, &before.listen)) {
             let Taken { name: other, setting, .. } = before;
-            let place = format!("{}:{}", setting.spot.file.display(), setting.spot.line);
-            let message = format!("{} has the port of {other} = {} in {place}", monitor.setting.text, setting.text);
+            let file = setting.spot.file.file_name().unwrap_or_default().display();
+            let (text, line) = (&setting.text, setting.spot.line);
+            let message = format!("{} has the port of {other} = {text} ({file}:{line})", monitor.setting.text);
             findings.error(spot, name, message, "give the monitor a port of its own");
         }
         monitor.listen.tls = false;

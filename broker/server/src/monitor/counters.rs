@@ -26,6 +26,8 @@ const TURN_BOUNDS: &[Nanos] = &[
 
 /// Upper bounds of how late heartbeats are, in nanoseconds; one of them is [`LATE`].
 const DELAY_BOUNDS: &[Nanos] = &[
+    100_000,
+    250_000,
     500_000,
     1_000_000,
     2_000_000,
