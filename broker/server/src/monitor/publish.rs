@@ -16,8 +16,8 @@ use store::Tail;
 /// How often, at most; a change of state is published at once.
 const INTERVAL: Nanos = 100_000_000;
 
-/// Queues that are listed by name, those that were made first; also how many of the others are added up at a time. The copy
-/// of so many takes 0.1 ms.
+/// Queues that are listed by name, those that were made first; also how many of the others are added up at a time. Turns
+/// of an idle server with 5,000 queues, copies included, stayed below 0.25 ms.
 const QUEUES_MAX: usize = 1000;
 
 /// How the sum of the queues that are not listed is called: no queue can have that name.
