@@ -255,6 +255,12 @@ mod tests {
     }
 
     #[test]
+    fn a_runtime_is_found() {
+        assert_eq!(lines(runtime_words(&engine("use std::mem;\nuse tokio::net::TcpStream;\n"))), [2]);
+        assert_eq!(lines(runtime_words(&engine("let tokio = 1; // tokio::spawn\n"))), [] as [usize; 0]);
+    }
+
+    #[test]
     fn a_crate_with_std_is_found() {
         assert!(with_std(&engine("//! Queues.\n#![forbid(unsafe_code)]\n")).is_some());
         assert!(with_std(&engine("//! Queues.\n#![cfg_attr(not(test), no_std)]\n")).is_none());

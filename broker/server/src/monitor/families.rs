@@ -77,7 +77,7 @@ const FAULT_TOLERANCE: &[Family] = &[
         "understudy_ft_heartbeat_delay_seconds",
         Histogram,
         "path",
-        "How long after its time each heartbeat was handed to the kernel; path=link: to the other server, path=store: into the store. Their number is that of the heartbeats sent.",
+        "How long after its time each heartbeat was handed to the kernel; path=link: to the other server, path=store: into the store. Those that a change of state sends at once are not counted.",
         |of, to| {
             to.histogram(&[("path", "link")], &of.link_beats.delays, NANOS);
             to.histogram(&[("path", "store")], &of.store_beats.delays, NANOS);
