@@ -122,6 +122,22 @@ fn stranger_words(source: &Source, strangers: &[&str]) -> Vec<Finding> {
     findings
 }
 
+/// Where the broker may have a runtime beside its loop.
+const BROKER: &str = "broker/server/src/";
+const MONITOR: &str = "broker/server/src/monitor/";
+
+/// The broker's loop has no runtime: only its monitor, on a thread of its own, does.
+pub fn check_runtime(repository: &Repository) -> Vec<Finding> {
+    let others = repository.sources_in(BROKER).filter(|source| !source.path.starts_with(MONITOR));
+    others.flat_map(runtime_words).collect()
+}
+
+fn runtime_words(source: &Source) -> Vec<Finding> {
+    let lines = source.production().filter(|(_, code)| ["tokio", "hyper"].iter().any(|word| names(code, word)));
+    let message = "a runtime on the loop's thread: only `monitor`, which has a thread of its own, may use one";
+    lines.map(|(line, _)| Finding::new(&source.path, line, message)).collect()
+}
+
 /// No switch for tests or the simulator in production code: the double stands behind reactor's own types.
 pub fn check_switches(repository: &Repository) -> Vec<Finding> {
     repository.sources.iter().filter(|source| !source.path.starts_with(".ci/")).flat_map(switches).collect()
@@ -236,6 +252,12 @@ mod tests {
     fn comments_literals_and_tests_may_name_them() {
         let text = "//! std::fs is not used\nlet a = \"std::fs\";\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n";
         assert_eq!(lines(impure_words(&engine(text))), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn a_runtime_is_found() {
+        assert_eq!(lines(runtime_words(&engine("use std::mem;\nuse tokio::net::TcpStream;\n"))), [2]);
+        assert_eq!(lines(runtime_words(&engine("let tokio = 1; // tokio::spawn\n"))), [] as [usize; 0]);
     }
 
     #[test]

@@ -23,6 +23,11 @@ fn pure_crates_stay_pure() {
 }
 
 #[test]
+fn the_loop_has_no_runtime() {
+    none(&purity::check_runtime(&REPOSITORY));
+}
+
+#[test]
 fn production_has_no_switch_for_tests() {
     none(&purity::check_switches(&REPOSITORY));
 }

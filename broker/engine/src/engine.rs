@@ -169,7 +169,13 @@ impl Engine {
 
     /// All queues, in order of creation.
     pub fn queues(&self) -> impl Iterator<Item = QueueSnapshot<'_>> {
-        self.queues.iter().enumerate().map(|(index, queue)| QueueSnapshot {
+        self.queues_from(0)
+    }
+
+    /// All queues but the first `count`, in order of creation.
+    pub fn queues_from(&self, count: usize) -> impl Iterator<Item = QueueSnapshot<'_>> {
+        let queues = self.queues.get(count..).unwrap_or_default();
+        queues.iter().zip(count..).map(|(queue, index)| QueueSnapshot {
             id: QueueId(index as u32),
             name: &queue.name,
             store: queue.store(),

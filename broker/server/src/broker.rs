@@ -12,6 +12,7 @@ use crate::ha::{Ha, Input, Output, Recovered, Standby, State};
 use crate::inbound::outcome_of;
 use crate::loading::Loaded;
 use crate::log::Log;
+use crate::monitor::{Counters, Publisher, Takeover};
 use crate::outbound::Reading;
 use crate::pauses::Pauses;
 use crate::peer::Attempt;
@@ -157,6 +158,8 @@ pub struct Broker {
     listeners: Vec<ListenerId>,
     events: VecDeque<Event>,
     pub(crate) pauses: Pauses,
+    pub(crate) counters: Counters,
+    pub(crate) publisher: Option<Publisher>,
     pub(crate) budget: TurnBudget,
     /// A clean stop is under way: nothing is taken in.
     pub(crate) stopping: bool,
@@ -200,6 +203,8 @@ impl Broker {
             listeners: parts.listeners,
             events: VecDeque::new(),
             pauses: Pauses::new(),
+            counters: Counters::new(),
+            publisher: None,
             budget: TurnBudget::FULL,
             stopping: false,
             exit: None,
@@ -237,6 +242,7 @@ impl Broker {
         self.reactor.wait(&mut events)?;
         let now = self.reactor.now();
         self.budget = TurnBudget::FULL;
+        self.beat_in_time(now);
         while self.budget.received_bytes > 0
             && let Some(event) = events.pop_front()
         {
@@ -247,9 +253,45 @@ impl Broker {
         }
         self.events = events;
         self.finish_turn(now);
-        self.pauses.record(self.reactor.now() - now);
+        self.end_turn(now);
         let over = self.exit.as_ref().filter(|exit| exit.at <= now || (exit.when_alone && self.connections.len() == 0));
         Ok(over.map(|exit| exit.code))
+    }
+
+    /// Heartbeats come before what peers sent: as much of that may wait as the receive buffers hold, many turns' worth.
+    fn beat_in_time(&mut self, now: Nanos) {
+        if let Some(due) = self.ha.beat_in_time(now) {
+            self.counters.link_beats.made(due);
+        }
+        if let Some(due) = self.exchange.store.beat_in_time(now) {
+            self.counters.store_beats.made(due);
+        }
+    }
+
+    /// Heartbeats also leave before data: the kernel sees to requests in their order.
+    fn send_heartbeats(&mut self, now: Nanos) {
+        if self.counters.link_beats.is_waiting() {
+            for id in self.peer_links.clone() {
+                self.finish_connection(now, id);
+            }
+        }
+    }
+
+    fn end_turn(&mut self, began: Nanos) {
+        let now = self.reactor.now();
+        self.pauses.record(now - began);
+        self.counters.turns.record(now - began);
+        self.counters.store_beats.sent(now);
+        if self.peer_links.is_empty() {
+            self.counters.link_beats.dropped();
+        } else if self.counters.link_beats.is_waiting() && !self.peer_links.iter().any(|id| self.has_output(*id)) {
+            self.counters.link_beats.sent(now);
+        }
+        self.publish(now);
+    }
+
+    fn has_output(&self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(|connection| connection.protocol.output_bytes() > 0)
     }
 
     /// What this server is at the moment.
@@ -293,6 +335,7 @@ impl Broker {
         let protocol = amqp::Connection::server(self.protocol_config(), now);
         let id = self.connections.insert(Connection::new(socket, protocol, false));
         self.addresses.insert(id, peer);
+        self.counters.accepted += 1;
     }
 
     /// How connections are made, on either side.
@@ -389,6 +432,9 @@ impl Broker {
             self.reactor.set_timer(now, Timer::Again.to_token());
         }
         if let Some(Loaded { messages, time }) = self.exchange.loading.report(now) {
+            if let Some(takeover) = &mut self.counters.takeover {
+                takeover.loading = Some(time);
+            }
             self.ha.handle(now, Input::Loaded { messages, ms: time / 1_000_000 });
         }
     }
@@ -413,6 +459,7 @@ impl Broker {
                 break;
             }
         }
+        self.send_heartbeats(now);
         while let Some(request) = self.exchange.store.poll_disk() {
             self.reactor.submit_disk(request);
         }
@@ -491,6 +538,12 @@ impl Broker {
         for note in &recovered.notes {
             self.log.line(note.clone());
         }
+        self.counters.takeover = Some(Takeover {
+            time: now - self.counters.claim_began,
+            bytes: recovered.bytes,
+            messages: recovered.messages,
+            loading: None,
+        });
         let figures = Recovered {
             epoch: recovered.epoch,
             bytes: recovered.bytes,
@@ -524,6 +577,7 @@ impl Broker {
             Output::ProbeLock => self.exchange.store.probe_lock(now),
             Output::Claim => {
                 self.audience = Audience::Wait;
+                self.counters.claim_began = now;
                 self.exchange.store.claim(now);
             }
             Output::Serve => {

@@ -8,6 +8,7 @@ use crate::confirms::Confirms;
 use crate::connection::{Producer, ReceivedDelivery, SentDelivery};
 use crate::connections::ConnectionId;
 use crate::loading::{Loading, TURN_DISCARDS, TURN_MESSAGES};
+use crate::monitor::Flows;
 use crate::volatile::{self, VolatileBodies};
 use amqp::condition;
 use bytes::Bytes;
@@ -54,6 +55,8 @@ pub(crate) struct Exchange {
     volatile: VolatileBodies,
     memory: Memory,
     pub(crate) budget: Budget,
+    /// What went through each queue.
+    pub(crate) flows: Flows,
     /// Messages in all queues.
     entries: u64,
     /// By store: which stores confirm only what is durable.
@@ -81,6 +84,7 @@ impl Exchange {
             memory: store.memory(),
             store,
             budget,
+            flows: Flows::default(),
             entries: 0,
             sync,
             destinations: vec![HashMap::new(); stores],
@@ -148,6 +152,7 @@ impl Exchange {
             entry.place = self.volatile.insert(Bytes::copy_from_slice(body));
             self.entries += 1;
             self.engine.publish(producer.queue, entry, Visibility::Now);
+            self.flows.received(producer.queue, body.len() as u64);
             return Ok(Published::Confirmed);
         }
         let key = MessageKey { expires_at_ms: entry.expires_at_ms, priority: entry.priority, flags: 0 };
@@ -163,6 +168,7 @@ impl Exchange {
         entry.lsn = appended.lsn;
         entry.place = place(appended.location);
         entry.flags |= DURABLE;
+        self.flows.received(producer.queue, body.len() as u64);
         let sync = self.sync[index];
         self.engine.publish(producer.queue, entry, if sync { Visibility::WhenConfirmed } else { Visibility::Now });
         Ok(if sync { Published::Waiting { lsn: appended.lsn } } else { Published::Confirmed })

@@ -9,7 +9,7 @@
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
 //! * `opening`, `security`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link
-//! * `admin`: request/reply administration
+//! * `admin`: request/reply administration; `monitor`: health and figures over HTTP
 //! * `store_check`: `broker store-check`, offline
 //! * `config`: the files of EMS
 //! * `log`, `clock`, `pauses`, `processors`
@@ -31,6 +31,7 @@ pub mod ha;
 mod inbound;
 mod loading;
 mod log;
+mod monitor;
 mod opening;
 mod options;
 mod outbound;

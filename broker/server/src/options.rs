@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Prints every parameter with its default, unit and meaning, and ends
     #[arg(long)]
     pub(crate) help_parameters: bool,
+    /// Prints every metric of the monitor with its kind, labels and meaning, and ends
+    #[arg(long)]
+    pub(crate) help_metrics: bool,
 }
 
 /// What the program does when it is not to serve.

@@ -33,11 +33,15 @@ impl Broker {
         } {
             any = true;
             match effect {
-                Effect::Deliver { consumer, token, entry, .. } => {
+                Effect::Deliver { consumer, token, queue, entry, .. } => {
                     self.budget.deliveries -= 1;
+                    self.exchange.flows.delivered(queue, u64::from(entry.place.len));
                     self.deliver(now_ms, consumer, PendingDelivery { token, entry, body: None });
                 }
-                Effect::Remove { entry, reason, .. } => {
+                Effect::Remove { queue, entry, reason, .. } => {
+                    if matches!(reason, RemoveReason::Accepted { .. }) {
+                        self.exchange.flows.acknowledged(queue);
+                    }
                     let token = match reason {
                         RemoveReason::Accepted { token } | RemoveReason::Rejected { token } => Some(token),
                         RemoveReason::Expired | RemoveReason::Discarded | RemoveReason::MaxRedelivery => None,

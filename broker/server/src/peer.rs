@@ -185,6 +185,7 @@ impl Broker {
             return;
         }
         self.peer_links.push(id);
+        self.counters.arrivals.interrupted();
         self.ha.handle(now, Input::LinkUp);
     }
 
@@ -195,6 +196,7 @@ impl Broker {
             .and_then(|sections| sections.data(payload))
             .and_then(|body| serde_json::from_slice::<Heartbeat>(body).ok())
             .and_then(|heartbeat| Some((State::parse(&heartbeat.state)?, heartbeat.epoch)));
+        self.counters.arrivals.arrived(now);
         match heartbeat {
             Some((state, epoch)) => self.ha.handle(now, Input::PeerState { state, epoch }),
             None => self.log.line("A heartbeat of the peer is not understood: are both servers of the same version?"),

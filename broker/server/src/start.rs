@@ -9,6 +9,7 @@ use crate::config::{self, Configuration, Diagnostic, Listen, Mode, Severity, Sto
 use crate::exchange::{Exchange, STORES_MAX};
 use crate::ha::{Ha, HaConfig};
 use crate::log::Log;
+use crate::monitor::{Monitor, Publisher, metrics_help};
 use crate::options::{Command, Options};
 use crate::processors;
 use crate::store_check;
@@ -18,7 +19,7 @@ use engine::{Engine, StoreId, Stores};
 use reactor::{ListenerId, Reactor};
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::time::{Duration, Instant};
 use store::{Store, StoreConfig};
 
@@ -43,6 +44,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
     }
     if options.help_parameters {
         print!("{}", config::parameters_help());
+        return 0;
+    }
+    if options.help_metrics {
+        print!("{}", metrics_help());
         return 0;
     }
     let loaded = config::load(&options.config, &options.overrides, options.check);
@@ -91,6 +96,8 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
         ));
     }
     let listeners = listen(&mut reactor, &configuration, &mut log)?;
+    // Only now, with signals blocked; ends with this function.
+    let monitor = start_monitor(&configuration, &mut log)?;
     let peer_address = match &configuration.ft {
         Some(ft) => Some(resolve(&ft.peer_host, ft.peer_port).context("parameter ft_active")?),
         None => None,
@@ -99,6 +106,10 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
     let start = Start { random: random()?, listeners, peer_address, options: options.into(), clock };
     let processor_ids = configuration.processor_ids.clone();
     let mut broker = assemble(configuration, reactor, log, start)?;
+    let _monitor = monitor.map(|(monitor, publisher)| {
+        broker.publish_to(publisher);
+        monitor
+    });
     processors::bind(&processor_ids).with_context(|| {
         let count = std::thread::available_parallelism().map_or(0, usize::from);
         format!("processor_ids={processor_ids:?}: the loop cannot be bound to them; this process may use {count} processors, counted from 0")
@@ -241,24 +252,48 @@ fn listen(reactor: &mut Reactor, configuration: &Configuration, log: &mut Log) -
         if listen.tls {
             bail!("listen={url}: TLS is not supported yet; use tcp://");
         }
-        let address = match listen.host.as_str() {
-            "" => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), listen.port),
-            host => resolve(host, listen.port).with_context(|| format!("parameter listen={url}"))?,
-        };
-        let (listener, address) = listen_patiently(reactor, address).with_context(|| {
-            format!("listen={url}: cannot listen on {address}; is another server running there, or is the address not of this machine?")
-        })?;
+        let address = address_of(listen).with_context(|| format!("parameter listen={url}"))?;
+        let (listener, address) = patiently(|| reactor.listen(address)).with_context(|| no_listen(&url, address))?;
         log.line(format!("Accepting connections on tcp://{address}"));
         listeners.push(listener);
     }
     Ok(listeners)
 }
 
+/// The monitor, where one is wanted.
+fn start_monitor(configuration: &Configuration, log: &mut Log) -> anyhow::Result<Option<(Monitor, Publisher)>> {
+    let mut listeners = Vec::new();
+    for listen in &configuration.monitor_listens {
+        let url = format!("http://{}:{}", listen.host, listen.port);
+        let address = address_of(listen).with_context(|| format!("parameter monitor_listen={url}"))?;
+        let listener = patiently(|| TcpListener::bind(address)).with_context(|| no_listen(&url, address))?;
+        log.line(format!("Answering /isLive, /isReady and /metrics on http://{}", listener.local_addr()?));
+        listeners.push(listener);
+    }
+    if listeners.is_empty() {
+        return Ok(None);
+    }
+    Monitor::start(listeners).context("the monitor's thread cannot be started; remove monitor_listen").map(Some)
+}
+
+fn address_of(listen: &Listen) -> anyhow::Result<SocketAddr> {
+    match listen.host.as_str() {
+        "" => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), listen.port)),
+        host => resolve(host, listen.port),
+    }
+}
+
+fn no_listen(url: &str, address: SocketAddr) -> String {
+    format!(
+        "listen={url}: cannot listen on {address}; is another server running there, or is the address not of this machine?"
+    )
+}
+
 /// A process that was killed a moment ago may hold its port until the kernel has taken down its ring.
-fn listen_patiently(reactor: &mut Reactor, address: SocketAddr) -> std::io::Result<(ListenerId, SocketAddr)> {
+fn patiently<L>(mut listen: impl FnMut() -> std::io::Result<L>) -> std::io::Result<L> {
     let until = Instant::now() + PORT_PATIENCE;
     loop {
-        match reactor.listen(address) {
+        match listen() {
             Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(10));
             }

@@ -17,6 +17,7 @@ use crate::port::{File, Purpose};
 use crate::shared::{Shared, while_doing};
 use crate::space::Space;
 use crate::spares;
+use crate::statistics::LaneStatistics;
 use crate::takeover::Takeover;
 use crate::task::Task;
 use disk::{DiskError, Nanos, Outcome};
@@ -254,6 +255,11 @@ impl Active {
         })
     }
 
+    /// By lane, the metadata's first.
+    pub(crate) fn statistics(&self) -> impl Iterator<Item = &LaneStatistics> {
+        self.lanes().iter().map(|lane| &lane.statistics)
+    }
+
     pub(crate) fn confirmable(&self, store: u8) -> u64 {
         self.lane(store).confirmable()
     }
@@ -283,7 +289,7 @@ impl Active {
         match purpose {
             Purpose::Batch { lane } => {
                 result.map_err(while_doing("writing the journal"))?;
-                self.takeover.lanes[lane].written(request);
+                self.takeover.lanes[lane].written(now, request);
             }
             Purpose::Window { lane } => {
                 let lane = &mut self.takeover.lanes[lane];

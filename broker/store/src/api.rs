@@ -280,6 +280,8 @@ pub struct Tail {
     pub messages: u64,
     /// Bytes that were read.
     pub bytes: u64,
+    /// When its end was last reached.
+    pub read_at: Nanos,
 }
 
 /// What the segments of all stores take, and what was done about it since serving began.

@@ -70,6 +70,10 @@ impl Batch {
         self.buffer.len() + record_bytes.next_multiple_of(RECORD_ALIGNMENT) <= self.capacity
     }
 
+    pub(crate) fn first_lsn(&self) -> u64 {
+        self.first_lsn
+    }
+
     pub(crate) fn last_lsn(&self) -> u64 {
         self.first_lsn + u64::from(self.record_count) - 1
     }

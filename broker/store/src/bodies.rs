@@ -396,7 +396,7 @@ mod tests {
                     DiskOp::Write { file, offset, data, .. } => {
                         let content = self.disk.entry(file).or_insert_with(|| vec![0; SEGMENT_BYTES]);
                         content[offset as usize..offset as usize + data.len()].copy_from_slice(&data);
-                        self.lane.written(request.id);
+                        self.lane.written(0, request.id);
                     }
                     DiskOp::Read { file, offset, len } => self.reads.push((request.id, file, offset, len)),
                     _ => {}

@@ -54,6 +54,9 @@ pub(crate) struct Follower {
     pass: Option<Task<Result<Following, StoreError>>>,
     began: Nanos,
     next_at: Nanos,
+    read_at: Nanos,
+    /// How far the journal was read when the pass under way began.
+    before_pass: Option<Tail>,
     is_behind: bool,
     has_loaded: bool,
 }
@@ -61,7 +64,17 @@ pub(crate) struct Follower {
 impl Follower {
     pub(crate) fn new(shared: &Rc<Shared>) -> Self {
         let shared = shared.clone();
-        Self { shared, following: None, pass: None, began: 0, next_at: 0, is_behind: false, has_loaded: false }
+        Self {
+            shared,
+            following: None,
+            pass: None,
+            began: 0,
+            next_at: 0,
+            read_at: 0,
+            before_pass: None,
+            is_behind: false,
+            has_loaded: false,
+        }
     }
 
     /// When `run` is worth calling though nothing completed.
@@ -76,12 +89,12 @@ impl Follower {
 
     /// How far the journal was read.
     pub(crate) fn tail(&self) -> Option<Tail> {
-        let following = self.following.as_ref()?;
+        let Some(following) = &self.following else { return self.before_pass.clone() };
         let lanes = following.lanes.iter().flatten();
         let messages = lanes.clone().map(|lane| lane.scanner.visitor().segments.live_count()).sum();
         let bytes = lanes.clone().map(|lane| lane.scanner.bytes_read()).sum();
         let through = lanes.map(|lane| lane.scanner.expected() - 1).collect();
-        Some(Tail { epoch: following.record.epoch, through, messages, bytes })
+        Some(Tail { epoch: following.record.epoch, through, messages, bytes, read_at: self.read_at })
     }
 
     /// Hands over what is known, for the claim.
@@ -93,6 +106,7 @@ impl Follower {
     pub(crate) fn run(&mut self, now: Nanos, newest: Option<&OwnerRecord>, is_claiming: bool) -> Vec<Event> {
         let mut events = Vec::new();
         if let Some(pass) = poll_slot(&mut self.pass) {
+            self.before_pass = None;
             self.next_at = now + self.shared.config.tail_interval;
             match pass {
                 Ok(following) => self.passed(now, following, &mut events),
@@ -106,6 +120,7 @@ impl Follower {
         }
         let is_due = self.shared.config.standby_tailing && self.pass.is_none() && now >= self.next_at && !is_claiming;
         if let Some(newest) = newest.filter(|_| is_due) {
+            self.before_pass = self.tail();
             // A newer owner that does not serve yet has nothing to follow; the old one's journal is what it takes over.
             let following = match self.following.take() {
                 Some(following) if following.record.attempt == newest.attempt => following,
@@ -121,6 +136,7 @@ impl Follower {
         events.extend(std::mem::take(&mut following.notes).into_iter().map(Event::Note));
         let is_loaded = !following.lanes.is_empty();
         self.following = Some(following);
+        self.read_at = now;
         if is_loaded && !self.has_loaded {
             self.has_loaded = true;
             self.is_behind = false;

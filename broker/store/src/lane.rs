@@ -20,6 +20,7 @@ use crate::port::{File, Purpose};
 use crate::segments::{Segment, Segments};
 use crate::shared::Shared;
 use crate::spares::Spare;
+use crate::statistics::LaneStatistics;
 use bytes::{Bytes, BytesMut};
 use disk::{BLOCK_SIZE, DiskOp, Nanos};
 use moved::Moved;
@@ -53,6 +54,8 @@ pub(crate) struct LaneIdentity {
 #[derive(Debug)]
 struct Flight {
     request: u64,
+    issued_at: Nanos,
+    first_lsn: u64,
     last_lsn: u64,
     bytes: usize,
     segment: u32,
@@ -99,6 +102,7 @@ pub(crate) struct Lane {
     in_flight_bytes: usize,
     buffer_bytes: usize,
     last_issue: Nanos,
+    pub(crate) statistics: LaneStatistics,
     destinations: BTreeMap<u32, String>,
     destination_bytes: usize,
 }
@@ -144,6 +148,7 @@ impl Lane {
             in_flight_bytes: 0,
             buffer_bytes: BATCH_BYTES_MIN,
             last_issue: 0,
+            statistics: LaneStatistics::new(),
             destinations: BTreeMap::new(),
             destination_bytes: 0,
         }
@@ -493,7 +498,8 @@ impl Lane {
 
     fn issue(&mut self, now: Nanos) {
         let Some(batch) = self.ready.pop_front() else { return };
-        let (segment, offset, capacity, last_lsn) = (batch.segment, batch.offset, batch.capacity(), batch.last_lsn());
+        let (segment, offset, capacity) = (batch.segment, batch.offset, batch.capacity());
+        let (first_lsn, last_lsn) = (batch.first_lsn(), batch.last_lsn());
         let data = batch.finish(self.durable);
         self.cache.issued(segment, offset, data.clone(), capacity);
         let file = self.segments.get(segment).and_then(|segment| segment.file.as_ref());
@@ -501,15 +507,19 @@ impl Lane {
         let bytes = data.len();
         let op = DiskOp::Write { file, offset: u64::from(offset), data, durable: true };
         let request = self.shared.port.submit(Purpose::Batch { lane: usize::from(self.identity.number) }, op);
-        self.in_flight.push_back(Flight { request, last_lsn, bytes, segment, offset, is_done: false });
+        let flight = Flight { request, issued_at: now, first_lsn, last_lsn, bytes, segment, offset, is_done: false };
+        self.in_flight.push_back(flight);
         self.in_flight_bytes += bytes;
         self.last_issue = now;
     }
 
     /// A write is on media. The durable prefix grows over it once all before it are.
-    pub(crate) fn written(&mut self, request: u64) {
+    pub(crate) fn written(&mut self, now: Nanos, request: u64) {
         let flight = self.in_flight.iter_mut().find(|flight| flight.request == request);
-        flight.expect("a write completes once").is_done = true;
+        let flight = flight.expect("a write completes once");
+        flight.is_done = true;
+        let records = flight.last_lsn + 1 - flight.first_lsn;
+        self.statistics.committed(now.saturating_sub(flight.issued_at), flight.bytes, records);
         while self.in_flight.front().is_some_and(|flight| flight.is_done) {
             let Some(flight) = self.in_flight.pop_front() else { return };
             assert!(flight.last_lsn > self.durable && flight.last_lsn < self.next_lsn);

@@ -38,6 +38,7 @@ mod shared;
 mod space;
 mod spares;
 mod standby;
+mod statistics;
 mod store;
 mod sweep;
 mod tables;
@@ -54,4 +55,5 @@ pub use inspect::{
     Damage, DestinationState, InFlight, Inspection, LaneState, Lock, OwnerState, Report, SealState, SegmentRole,
     SegmentState, Slot,
 };
+pub use statistics::{Histogram, LaneStatistics};
 pub use store::Store;

@@ -16,7 +16,8 @@ use crate::standby::Standby;
 use crate::takeover::Takeover;
 use crate::task::Task;
 use crate::{
-    Appended, Backlog, Body, Config, Event, Location, Memory, MessageKey, Refused, SpaceUse, StoreError, Tail,
+    Appended, Backlog, Body, Config, Event, LaneStatistics, Location, Memory, MessageKey, Refused, SpaceUse,
+    StoreError, Tail,
 };
 use bytes::BytesMut;
 use disk::{BLOCK_SIZE, DiskDone, DiskError, DiskRequest, Nanos, Outcome};
@@ -309,12 +310,29 @@ impl Store {
         }
     }
 
+    /// What was written: the metadata first, then each store; nothing before serving.
+    pub fn statistics(&self) -> impl Iterator<Item = &LaneStatistics> {
+        let active = match &self.phase {
+            Phase::Active(active) => Some(active.statistics()),
+            _ => None,
+        };
+        active.into_iter().flatten()
+    }
+
     /// Through here records of `store` are durable and checked.
     pub fn confirmable(&self, store: u8) -> u64 {
         match &self.phase {
             Phase::Active(active) => active.confirmable(store),
             _ => 0,
         }
+    }
+
+    /// Writes the owner's heartbeat if its time has come, so that it need not wait for other work of the turn. Returns
+    /// when that time was.
+    pub fn beat_in_time(&mut self, now: Nanos) -> Option<Nanos> {
+        let due = self.heartbeat.as_ref().map(Heartbeat::next_at).filter(|at| *at <= now)?;
+        self.now = now;
+        self.beat().then_some(due)
     }
 
     /// Once per turn of the loop: issues what accumulated where no write is in flight (group commit without a timer).
@@ -391,12 +409,12 @@ impl Store {
         }
     }
 
-    fn beat(&mut self) {
-        if let Some(heartbeat) = &mut self.heartbeat
-            && let Some(op) = heartbeat.beat(self.now, &self.shared)
-        {
-            self.shared.port.submit(Purpose::Heartbeat, op);
-        }
+    /// Whether one was due and the disk had taken the one before.
+    fn beat(&mut self) -> bool {
+        let Some(heartbeat) = &mut self.heartbeat else { return false };
+        let Some(op) = heartbeat.beat(self.now, &self.shared) else { return false };
+        self.shared.port.submit(Purpose::Heartbeat, op);
+        true
     }
 
     fn run_standby(&mut self) {

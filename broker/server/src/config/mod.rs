@@ -1,12 +1,13 @@
 //! The configuration files of EMS, read in two steps: as written (names, values, lines), then as meant.
 //!
-//! Start at [`load`]. `tables` knows every name; `written` reads files; `server_file`, `queues`, `users` and `stores`
-//! give them meaning; `help` makes docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in
+//! Start at [`load`]. `tables` knows every name; `written` reads files; `server_file`, `queues`, `users`, `stores` and
+//! `monitors` give them meaning; `help` makes docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in
 //! EMS: to the working directory). Opens no store and no socket; with DB_FILES it looks whether the
 //! store is there.
 
 mod server_file;
 
+mod monitors;
 mod queues;
 mod stores;
 mod users;

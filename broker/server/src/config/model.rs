@@ -14,6 +14,8 @@ pub struct Configuration {
     pub password: String,
     /// `listen`, at least one.
     pub listens: Vec<Listen>,
+    /// `monitor_listen` and each `health_check_listen`; `tls` is never set.
+    pub monitor_listens: Vec<Listen>,
     /// `authorization`.
     pub authorization: bool,
     /// users.conf; `admin` always exists.

@@ -27,6 +27,8 @@ pub enum Kind {
     Counts,
     /// `tcp://host:port` or `ssl://host:port`.
     Address,
+    /// `http://host:port`.
+    MonitorAddress,
     /// URLs that clients understand, with commas between.
     ClientUrls,
 }
@@ -113,6 +115,7 @@ impl Parameter {
             }
             Kind::Counts => value::list(text).into_iter().try_for_each(|number| value::count(number).map(drop)),
             Kind::Address => value::address(text).map(drop),
+            Kind::MonitorAddress => value::monitor_address(text).map(drop),
             Kind::ClientUrls => value::list(text).into_iter().try_for_each(|url| value::client_url(url).map(drop)),
         }
     }
@@ -151,6 +154,7 @@ impl Parameter {
             Kind::Choices(choices) => format!("list of {}", choices.join(", ")),
             Kind::Counts => "list of numbers".into(),
             Kind::Address => "tcp://host:port".into(),
+            Kind::MonitorAddress => "http://host:port".into(),
             Kind::ClientUrls => "list of amqp://host:port".into(),
         }
     }

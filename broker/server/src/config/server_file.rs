@@ -5,7 +5,7 @@ use super::model::{Configuration, Ft, Listen, StoreSpec, User};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
 use super::written::{Settings, lines, read};
-use super::{queues, stores, users};
+use super::{monitors, queues, stores, users};
 use std::path::{Path, PathBuf};
 
 /// Silence after which a client is closed when `server_timeout_client_connection` is not set, in nanoseconds.
@@ -65,6 +65,7 @@ impl Reader<'_> {
     fn configuration(mut self) -> Configuration {
         let settings = self.settings;
         let listens = self.listens();
+        let monitor_listens = monitors::listens(settings, self.findings);
         let ft = self.ft(&listens);
         let (stores, meta) = self.stores();
         let queues = match self.side_file("queues") {
@@ -80,6 +81,7 @@ impl Reader<'_> {
             password: settings.text("password").to_owned(),
             failover_list: self.failover_list(&listens, ft.as_ref()),
             listens,
+            monitor_listens,
             authorization,
             users,
             queues,
@@ -285,7 +287,7 @@ fn or_default(value: u64, default: u64) -> u64 {
     if value == 0 { default } else { value }
 }
 
-fn is_this_host(host: &str) -> bool {
+pub(super) fn is_this_host(host: &str) -> bool {
     ["", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"].contains(&host)
 }
 

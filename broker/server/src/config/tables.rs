@@ -18,7 +18,6 @@ const ANY_TIME: Kind = Time(0, FOREVER);
 
 const NO_TLS: &str = "this version has no TLS; only tcp:// listens";
 const QUEUES_ONLY: &str = "this version has queues only";
-const NO_MONITOR: &str = "this version has no HTTP monitor";
 const NO_STATISTICS: &str = "this version keeps no statistics";
 
 /// Words of `startup_abort_list`.
@@ -97,9 +96,16 @@ const NETWORK: &[Parameter] = &[
     ),
     row("network_thread_count", Count(1, 1024), "1", "Network threads.")
         .accepted("shards take the place of network threads"),
-    row("health_check_listen", Text, "", "HTTP address for health checks.").repeatable().accepted(NO_MONITOR),
-    row("monitor_listen", Text, "", "HTTP address for health checks and metrics.").accepted(NO_MONITOR),
-    row("secondary_monitor_listen", Text, "", "The same for the secondary server.").accepted(NO_MONITOR),
+    row(
+        "monitor_listen",
+        MonitorAddress,
+        "",
+        "HTTP address for /isLive, /isReady and /metrics; without a host, all addresses. Nobody is asked for a password there. Not set: no monitor.",
+    ),
+    row("health_check_listen", MonitorAddress, "", "The name of monitor_listen before EMS 10; may stand beside it.")
+        .repeatable(),
+    row("secondary_monitor_listen", MonitorAddress, "", "monitor_listen of the secondary server of a tibemsd.json.")
+        .accepted("a tibemsd.conf is that of one server: write monitor_listen in the file of the other one"),
     row("routing", Flag, "disabled", "Routes to other servers.").accepted("there are no routes"),
     row("multicast", Flag, "disabled", "Multicast.").accepted("there is no multicast"),
     row("tibrv_transports", Flag, "disabled", "Rendezvous transports.").accepted("there are no transports"),

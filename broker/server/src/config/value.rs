@@ -143,6 +143,23 @@ pub(crate) fn address(text: &str) -> Result<Address, ValueError> {
     Ok(Address { host: host.to_owned(), port, tls })
 }
 
+const MONITOR_FORM: &str = "http://host:port";
+
+/// A URL of `monitor_listen`; the host may be missing, the colon may not. `https` is understood, so that it can be refused
+/// with words.
+pub(crate) fn monitor_address(text: &str) -> Result<Address, ValueError> {
+    let wrong = || ValueError::Url(text.to_owned(), MONITOR_FORM);
+    let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+    let tls = match scheme {
+        "http" => false,
+        "https" => true,
+        _ => return Err(wrong()),
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = host_and_port(rest).filter(|_| rest.contains(':')).ok_or_else(wrong)?;
+    Ok(Address { host: host.to_owned(), port, tls })
+}
+
 /// `host:port`, `[v6]:port` or `port`.
 fn host_and_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':').unwrap_or(("", text));

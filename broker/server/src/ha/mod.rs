@@ -133,6 +133,16 @@ impl Ha {
         self.probe_if_due(now);
     }
 
+    /// Sends the heartbeat if its time has come, whatever else waits to be handled. Returns when that time was.
+    pub fn beat_in_time(&mut self, now: Nanos) -> Option<Nanos> {
+        if self.state == State::Fenced || self.next_heartbeat > now {
+            return None;
+        }
+        let due = self.next_heartbeat;
+        self.beat(now);
+        Some(due)
+    }
+
     fn start(&mut self, now: Nanos) {
         assert_eq!(self.state, State::Starting, "a server starts once");
         self.next_heartbeat = now + self.config.heartbeat;

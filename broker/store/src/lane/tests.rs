@@ -43,11 +43,11 @@ fn only_the_contiguous_prefix_is_durable() {
     }
     let ids: Vec<u64> = writes(&shared).iter().map(|request| request.id).collect();
     assert_eq!(ids.len(), 3);
-    lane.written(ids[2]);
+    lane.written(0, ids[2]);
     assert_eq!(lane.durable(), 0);
-    lane.written(ids[0]);
+    lane.written(0, ids[0]);
     assert_eq!(lane.durable(), 1);
-    lane.written(ids[1]);
+    lane.written(0, ids[1]);
     assert_eq!((lane.durable(), lane.is_dirty()), (3, false));
     assert!(lane.checked(2) && !lane.checked(2) && lane.confirmable() == 2);
 }
@@ -62,7 +62,7 @@ fn records_wait_for_the_write_in_flight_and_go_out_together() {
     (0..20).for_each(|_| assert!(publish(&mut lane, 100).is_ok()));
     lane.flush(0, false);
     assert_eq!((first.len(), writes(&shared).len()), (1, 0));
-    lane.written(first[0].id);
+    lane.written(0, first[0].id);
     lane.flush(0, false);
     assert_eq!(writes(&shared).len(), 1);
 }
@@ -89,7 +89,7 @@ fn fill(lane: &mut Lane, shared: &Rc<Shared>) -> Refused {
             return refused;
         }
         lane.flush(0, false);
-        writes(shared).iter().for_each(|request| lane.written(request.id));
+        writes(shared).iter().for_each(|request| lane.written(0, request.id));
     }
 }
 
@@ -116,7 +116,7 @@ fn a_batch_is_written_only_when_the_segment_after_it_stands() {
     while lane.sequence == 1 {
         lane.append_record(24, format::put_end).expect("memory");
         lane.flush(0, false);
-        writes(&shared).iter().for_each(|request| lane.written(request.id));
+        writes(&shared).iter().for_each(|request| lane.written(0, request.id));
     }
     assert_eq!(lane.sequence, 2);
     lane.append_record(24, format::put_end).expect("memory");
@@ -181,7 +181,7 @@ fn a_message_that_was_copied_counts_in_its_old_segment_until_the_copy_is_confirm
     assert_ne!(place.segment, old);
     assert_eq!(lane.body(place), Body::Ready(Bytes::from_static(b"one")));
     lane.flush(0, false);
-    writes(&shared).iter().for_each(|request| lane.written(request.id));
+    writes(&shared).iter().for_each(|request| lane.written(0, request.id));
     assert_eq!(count(&lane, old), before, "durable is not yet checked");
     lane.checked(lane.durable());
     assert_eq!(count(&lane, old), before.map(|count| count - 1));

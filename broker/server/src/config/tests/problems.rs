@@ -102,6 +102,36 @@ fn the_pair_is_checked() {
 }
 
 #[test]
+fn monitors_have_ports_of_their_own() {
+    check(
+        "listen = tcp://7222\nmonitor_listen = http://127.0.0.1:7222\n",
+        "tibemsd.conf:2: error: monitor_listen: http://127.0.0.1:7222 has the port of listen = tcp://7222 \
+         (tibemsd.conf:1) (give the monitor a port of its own)\n",
+    );
+    check(
+        "monitor_listen = http://:7000\nhealth_check_listen = http://10.0.0.1:7000\n",
+        "tibemsd.conf:2: error: health_check_listen: http://10.0.0.1:7000 has the port of monitor_listen = http://:7000 \
+         (tibemsd.conf:1) (give the monitor a port of its own)\n",
+    );
+    check("listen = tcp://10.0.0.1:7222\nmonitor_listen = http://10.0.0.2:7222\n", "");
+    check("listen = tcp://0\nmonitor_listen = http://:0\nhealth_check_listen=http://[::1]:7000/\n", "");
+}
+
+#[test]
+fn monitors_speak_plain_http() {
+    check(
+        "monitor_listen = https://:7000\n",
+        "tibemsd.conf:1: error: monitor_listen: https:// is not supported yet (write http:// and an address of this host \
+         or of a protected network)\n",
+    );
+    check(
+        "health_check_listen = http://7000\n",
+        "tibemsd.conf:1: error: health_check_listen: 'http://7000' is not a URL of the form http://host:port (correct the \
+         scheme, the host or the port)\n",
+    );
+}
+
+#[test]
 fn messages_fit_segments() {
     check(
         "max_client_msg_size = 40MB\n",

@@ -412,6 +412,21 @@ fn an_active_server_sends_heartbeats_and_looks_for_its_peer() {
 }
 
 #[test]
+fn a_heartbeat_is_sent_in_time_once_and_nothing_else_happens() {
+    let mut rig = active();
+    rig.tell(Input::LinkUp).peer(State::Standby, 0).forget();
+    let due = rig.ha.next_heartbeat;
+    assert_eq!(rig.ha.beat_in_time(due - 1), None);
+    rig.now = due + 7 * MS;
+    assert_eq!(rig.ha.beat_in_time(rig.now), Some(due));
+    assert_eq!(rig.ha.beat_in_time(rig.now), None);
+    rig.ha.handle_timeout(rig.now);
+    rig.collect();
+    let beats = rig.outputs.iter().filter(|output| matches!(output, Output::SendHeartbeat { .. })).count();
+    assert_eq!((beats, rig.outputs.len()), (1, 1), "{:?}", rig.outputs);
+}
+
+#[test]
 fn the_former_active_comes_back_as_standby() {
     let mut first = active();
     first.tell(Input::Fenced { by_epoch: 3 });
