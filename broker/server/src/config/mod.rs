@@ -1,16 +1,24 @@
 //! The configuration files of EMS, read in two steps: as written (names, values, lines), then as meant.
 //!
-//! Start at [`load`]. `tables` knows every name; `written` reads files; `server_file`, `queues`, `users` and `stores`
-//! give them meaning; `help` makes docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in
-//! EMS: to the working directory). Opens no store and no socket; with DB_FILES it looks whether the
-//! store is there.
+//! Start at [`load`]. `tables` and `kept_tables` know every name, `family` every file. As written: `source` reads the
+//! .conf files (`entry`, `written`) or one tibemsd.json (`json`), and gives the same of both. As meant: `server_file`,
+//! `queues`, `users`, `stores`, `bridges` and `kept`. `help` makes docs/PARAMETERS.md. Paths in a file are relative to the
+//! folder of the main file (in EMS: to the working directory). Opens no store and no socket; with DB_FILES it looks
+//! whether the store is there.
 
 mod server_file;
 
+mod bridges;
+mod kept;
 mod queues;
 mod stores;
 mod users;
 
+mod entry;
+mod family;
+mod json;
+mod kept_tables;
+mod source;
 mod tables;
 mod value;
 mod written;
@@ -27,7 +35,11 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use help::parameters_help;
-pub use model::{Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
+pub use kept_tables::{CHANNEL, DURABLE, FACTORY, LISTENER, ROUTE, TOPIC, TRANSPORT};
+pub use model::{
+    Bridge, BridgeTarget, Configuration, Destination, Ft, Kept, KeptFiles, Listen, Mode, QueueSpec, Role, StoreSpec,
+    User,
+};
 pub use parameter::{Kind, Parameter, Status};
 pub use tables::{QUEUE, SERVER, STORE, Section};
 pub use value::ValueError;
@@ -35,9 +47,9 @@ pub use value::ValueError;
 use findings::Findings;
 use std::path::Path;
 
-/// Reads tibemsd.conf at `path` and the files that it names. `overrides` are `--set NAME=VALUE` and beat the file; with
-/// `strict` (`--check`) unknown names and unreadable files are errors. All files are read to the end, so that one run
-/// reports everything.
+/// Reads tibemsd.conf at `path` and the files that it names, or one tibemsd.json as its primary server. `overrides` are
+/// `--set NAME=VALUE` and beat the file; with `strict` (`--check`) unknown names and unreadable files are errors, and what
+/// is not acted upon is told line by line. All files are read to the end, so that one run reports everything.
 ///
 /// # Errors
 /// All diagnostics, when at least one of them must stop the start.
@@ -46,13 +58,26 @@ pub fn load(
     overrides: &[(String, String)],
     strict: bool,
 ) -> Result<(Configuration, Vec<Diagnostic>), Vec<Diagnostic>> {
+    load_as(Role::Primary, path, overrides, strict)
+}
+
+/// [`load`], for either server of a tibemsd.json.
+///
+/// # Errors
+/// As [`load`]; also where a tibemsd.conf is asked for its secondary.
+pub fn load_as(
+    role: Role,
+    path: &Path,
+    overrides: &[(String, String)],
+    strict: bool,
+) -> Result<(Configuration, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::default();
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let loaded = server_file::load(&path, overrides, &mut findings);
+    let loaded = server_file::load(&path, role, overrides, &mut findings);
     let abort_on = loaded.as_ref().map_or(&[][..], |loaded| &loaded.abort_on);
     let diagnostics = findings.finish(strict, abort_on);
     match loaded {
-        Some(loaded) if diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning) => {
+        Some(loaded) if diagnostics.iter().all(|diagnostic| diagnostic.severity < Severity::Error) => {
             Ok((loaded.configuration, diagnostics))
         }
         _ => Err(diagnostics),

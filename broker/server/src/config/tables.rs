@@ -17,7 +17,6 @@ const ANY_SIZE: Kind = Size(0, u64::MAX);
 const ANY_TIME: Kind = Time(0, FOREVER);
 
 const NO_TLS: &str = "this version has no TLS; only tcp:// listens";
-const QUEUES_ONLY: &str = "this version has queues only";
 const NO_MONITOR: &str = "this version has no HTTP monitor";
 const NO_STATISTICS: &str = "this version keeps no statistics";
 
@@ -66,15 +65,14 @@ const IDENTITY: &[Parameter] = &[
         .accepted("groups have no effect; there are no permissions yet"),
     row("acl_list", Path, "acl.conf", "File of permissions.")
         .accepted("permissions are not checked; any known user may use any queue"),
-    row("topics", Path, "topics.conf", "File of topics.").accepted(QUEUES_ONLY),
-    row("durables", Path, "durables.conf", "File of durable subscriptions.").accepted(QUEUES_ONLY),
-    row("bridges", Path, "bridges.conf", "File of bridges.").accepted("there are no bridges"),
-    row("factories", Path, "factories.conf", "File of connection factories.")
-        .accepted("AMQP clients keep their own connection settings"),
-    row("routes", Path, "routes.conf", "File of routes.").accepted("there are no routes"),
-    row("transports", Path, "transports.conf", "File of transports.").accepted("there are no transports"),
-    row("tibrvcm", Path, "tibrvcm.conf", "File of certified listeners.").accepted("there are no transports"),
-    row("channels", Path, "channels.conf", "File of multicast channels.").accepted("there is no multicast"),
+    row("topics", Path, "topics.conf", "File of topics."),
+    row("durables", Path, "durables.conf", "File of durable subscriptions."),
+    row("bridges", Path, "bridges.conf", "File of bridges."),
+    row("factories", Path, "factories.conf", "File of connection factories."),
+    row("routes", Path, "routes.conf", "File of routes."),
+    row("transports", Path, "transports.conf", "File of transports."),
+    row("tibrvcm", Path, "tibrvcm.conf", "File of certified listeners."),
+    row("channels", Path, "channels.conf", "File of multicast channels."),
     row("module_path", Path, "", "Folders of shared libraries.").accepted("the server is one program without modules"),
 ];
 
@@ -208,8 +206,9 @@ const STORAGE: &[Parameter] = &[
         "debug_sync_delay",
         Time(0, 10_000 * MS),
         "0",
-        "Extension, for tests: time added to each sync of a store, to imitate a slow disk. Settable while running.",
-    ),
+        "Extension, for tests: time added to each sync of a store, to imitate a slow disk.",
+    )
+    .live(),
     row("store_crc", Flag, "enabled", "Checksums in the store.").accepted("checksums are always on"),
     row("store_truncate", Flag, "disabled", "Shrink store files.")
         .accepted("segments that hold no live message are removed as they die"),
@@ -253,7 +252,7 @@ const START_UP: &[Parameter] = &[row(
     "startup_abort_list",
     Choices(ABORT_WORDS),
     "",
-    "What stops the start and is a warning otherwise: CONFIG_FILES a file that cannot be read, CONFIG_ERRORS an unknown name, DB_FILES a store folder that is missing or empty (it would become a new store). SSL and TRANSPORTS stop nothing here, since what cannot be done securely never starts.",
+    "What stops the start and is a warning otherwise: CONFIG_FILES a file that is named and cannot be read, CONFIG_ERRORS an unknown name or something that is there twice, DB_FILES a store folder that is missing or empty (it would become a new store), TRANSPORTS a mistake in transports.conf or tibrvcm.conf, and tibrv_transports or tibftl_transports, since there are no transports. SSL is always in force: what cannot be done securely never starts.",
 )];
 
 const LIVENESS: &[Parameter] = &[
