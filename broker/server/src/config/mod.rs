@@ -8,6 +8,8 @@
 
 mod server_file;
 
+mod convert;
+
 mod bridges;
 mod kept;
 mod queues;
@@ -33,6 +35,7 @@ mod parameter;
 #[cfg(test)]
 mod tests;
 
+pub use convert::{Conversion, Converted, convert};
 pub use diagnostic::{Diagnostic, Severity};
 pub use help::parameters_help;
 pub use kept_tables::{CHANNEL, DURABLE, FACTORY, LISTENER, ROUTE, TOPIC, TRANSPORT};

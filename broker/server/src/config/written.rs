@@ -3,7 +3,7 @@
 use super::entry::{Entry, Property};
 use super::findings::{Findings, Spot, Weight};
 use super::nearest::nearest;
-use super::parameter::{Parameter, Status};
+use super::parameter::{Kind, Parameter, Status};
 use super::tables::{Section, find, rows};
 use super::value;
 use std::collections::BTreeMap;
@@ -154,10 +154,15 @@ impl Settings {
         self.values.get(row.name).and_then(|values| values.last()).map_or(row.default, |setting| &setting.text)
     }
 
-    /// All that was set, as written; without the defaults.
+    /// All that was set, as written, apart from the spelling of booleans; without the defaults.
     pub(super) fn written(&self) -> Vec<(String, String)> {
-        let all = self.values.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-        all.map(|(name, value)| ((*name).to_owned(), value.text.clone())).collect()
+        let all = self.values.iter().flat_map(|(name, values)| values.iter().map(move |value| (*name, value)));
+        let spelling = |name: &str, text: &str| match (self.row(name).kind, value::flag(text)) {
+            (Kind::Flag, Ok(true)) => "enabled".to_owned(),
+            (Kind::Flag, Ok(false)) => "disabled".to_owned(),
+            _ => text.to_owned(),
+        };
+        all.map(|(name, value)| (name.to_owned(), spelling(name, &value.text))).collect()
     }
 
     /// All values of a repeatable parameter, or its default.

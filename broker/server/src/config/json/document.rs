@@ -39,7 +39,7 @@ impl Document {
         };
         check_names(&root, findings);
         let server = match root.iter().find(|(name, _)| name == SERVER_OBJECT) {
-            Some((_, node)) => members(node, findings).map_or(Vec::new(), |members| server(members, role, findings)),
+            Some((_, node)) => server(node, role, findings),
             None => {
                 let remedy = "add \"tibemsd\": {...} with the parameters of tibemsd.conf";
                 findings.error(&Spot::new(path, 1), SERVER_OBJECT, "is missing", remedy);
@@ -126,10 +126,10 @@ pub(super) fn members<'n>(node: &'n Node, findings: &mut Findings) -> Option<&'n
 }
 
 /// The parameters of one of the servers.
-fn server(members: &[(String, Node)], role: Role, findings: &mut Findings) -> Vec<Property> {
+fn server(object: &Node, role: Role, findings: &mut Findings) -> Vec<Property> {
     let mut properties = Vec::new();
     let mut listens: [Vec<ListenUrl>; 2] = [Vec::new(), Vec::new()];
-    for (name, node) in members {
+    for (name, node) in members(object, findings).unwrap_or_default() {
         let (own_monitor, other_monitor) = match role {
             Role::Primary => ("monitor_listen", "secondary_monitor_listen"),
             Role::Secondary => ("secondary_monitor_listen", "monitor_listen"),
@@ -152,6 +152,10 @@ fn server(members: &[(String, Node)], role: Role, findings: &mut Findings) -> Ve
             },
         }
     }
+    if role == Role::Secondary && listens[1].is_empty() {
+        let remedy = "add \"secondary_listens\": [...], or start without --secondary";
+        findings.error(&object.spot, "", "has no secondary_listens", remedy);
+    }
     properties.extend(pair(listens, role, findings));
     properties
 }
@@ -160,7 +164,8 @@ fn server(members: &[(String, Node)], role: Role, findings: &mut Findings) -> Ve
 struct ListenUrl {
     spot: Spot,
     url: String,
-    ft_active: bool,
+    /// The URL by which the other server reaches it, if it is the one to connect to.
+    ft_active: Option<(Spot, String)>,
 }
 
 fn listen_urls(list: &Node, findings: &mut Findings) -> Vec<ListenUrl> {
@@ -170,26 +175,29 @@ fn listen_urls(list: &Node, findings: &mut Findings) -> Vec<ListenUrl> {
         return Vec::new();
     };
     let urls: Vec<ListenUrl> = elements.iter().filter_map(|element| listen_url(element, findings)).collect();
-    if let Some(second) = urls.iter().filter(|listen| listen.ft_active).nth(1) {
+    if let Some(second) = urls.iter().filter_map(|listen| listen.ft_active.as_ref()).nth(1) {
         let remedy = "leave it at the URL that the peer is to connect to";
-        findings.error(&second.spot, "ft_active", "stands at two URLs of one server", remedy);
+        findings.error(&second.0, "ft_active", "stands at two URLs of one server", remedy);
     }
     urls
 }
 
 fn listen_url(element: &Node, findings: &mut Findings) -> Option<ListenUrl> {
+    let mut listen = ListenUrl { spot: element.spot.clone(), url: String::new(), ft_active: None };
     if let Value::Scalar(url) = &element.value {
-        return Some(ListenUrl { spot: element.spot.clone(), url: url.clone(), ft_active: false });
+        listen.url.clone_from(url);
+        return Some(listen);
     }
-    let mut listen = ListenUrl { spot: element.spot.clone(), url: String::new(), ft_active: false };
+    let mut is_reached = None;
     for (name, node) in members(element, findings)? {
         match (name.as_str(), &node.value) {
-            (_, Value::Null) => {}
+            (_, Value::Null) | ("ft_active", Value::Flag(false)) => {}
             ("url", Value::Scalar(url)) => {
                 listen.spot = node.spot.clone();
                 listen.url.clone_from(url);
             }
-            ("ft_active", Value::Flag(flag)) => listen.ft_active = *flag,
+            ("ft_active", Value::Flag(true)) => is_reached = Some(&node.spot),
+            ("ft_active", Value::Scalar(url)) => listen.ft_active = Some((node.spot.clone(), url.clone())),
             ("url" | "ft_active", _) => {
                 let message = format!("is {}", node.kind());
                 findings.error(&node.spot, name, message, "write \"url\": \"tcp://host:port\", \"ft_active\": true");
@@ -201,6 +209,9 @@ fn listen_url(element: &Node, findings: &mut Findings) -> Option<ListenUrl> {
         findings.error(&element.spot, "url", "is missing", "write {\"url\": \"tcp://host:port\"}");
         return None;
     }
+    if let Some(spot) = is_reached {
+        listen.ft_active = Some((spot.clone(), listen.url.clone()));
+    }
     Some(listen)
 }
 
@@ -208,7 +219,7 @@ fn listen_url(element: &Node, findings: &mut Findings) -> Option<ListenUrl> {
 fn pair(listens: [Vec<ListenUrl>; 2], role: Role, findings: &mut Findings) -> Vec<Property> {
     let is_pair = !listens[1].is_empty();
     for (name, urls) in LISTENS.iter().zip(&listens) {
-        if let Some(first) = urls.first().filter(|_| is_pair && urls.iter().all(|listen| !listen.ft_active)) {
+        if let Some(first) = urls.first().filter(|_| is_pair && urls.iter().all(|listen| listen.ft_active.is_none())) {
             let remedy = "add \"ft_active\": true to the URL that the other server is to connect to";
             findings.error(
                 &first.spot,
@@ -226,8 +237,8 @@ fn pair(listens: [Vec<ListenUrl>; 2], role: Role, findings: &mut Findings) -> Ve
     let mut properties: Vec<Property> =
         own.into_iter().map(|listen| Property::new(listen.spot, "listen", Some(&listen.url))).collect();
     for listen in peer {
-        if listen.ft_active {
-            properties.push(Property::new(listen.spot, "ft_active", Some(&listen.url)));
+        if let Some((spot, url)) = listen.ft_active {
+            properties.push(Property::new(spot, "ft_active", Some(&url)));
         } else if let Err(error) = value::address(&listen.url) {
             findings.error(&listen.spot, "url", error.to_string(), error.remedy());
         }

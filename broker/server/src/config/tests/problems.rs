@@ -63,7 +63,8 @@ fn parameters_without_effect_say_so() {
          tibemsd.conf:3: note: client_trace: accepted, not acted upon: clients are not traced (remove it, or leave it for \
          EMS)\n"
     );
-    let many = "flow_control=on\nstatistics=on\nrouting=on\nmulticast=on\nlog_trace=x\nclient_trace=x\nconsole_trace=x\n";
+    let many =
+        "flow_control=on\nstatistics=on\nrouting=on\nmulticast=on\nlog_trace=x\nclient_trace=x\nconsole_trace=x\n";
     check(
         many,
         "tibemsd.conf: warning: accepted, not acted upon: flow_control, statistics, routing, multicast, log_trace and 2 \
