@@ -19,13 +19,14 @@ pub fn parameters_help() -> String {
 }
 
 /// What the page tells of each file: its grammar, and its table where it has names.
-const FILES: [(&str, &str, &[Section]); 14] = [
+const FILES: [(&str, &str, &[Section]); 15] = [
     ("tibemsd.conf", SERVER_NOTE, SERVER),
     ("tibemsd.json", JSON_NOTE, &[]),
     ("queues.conf", QUEUE_NOTE, QUEUE),
     ("stores.conf", STORE_NOTE, STORE),
     ("users.conf", USERS_NOTE, &[]),
-    ("groups.conf, acl.conf", "Not read by this version.\n", &[]),
+    ("groups.conf", GROUPS_NOTE, &[]),
+    ("acl.conf", ACL_NOTE, &[]),
     ("topics.conf", "`name property,property=value`, one topic or pattern a line.\n", TOPIC),
     ("durables.conf", DURABLE_NOTE, DURABLE),
     ("bridges.conf", BRIDGES_NOTE, &[]),
@@ -70,6 +71,16 @@ sync) exist also without this file. Append new stores at the end: a store's plac
 const USERS_NOTE: &str = "\
 `name:password:description`, one user a line. Passwords stand in the clear; TIBCO's mangled ones cannot be read. `admin`
 always exists. With authorization and ft_active there must be a user named like the server, with its password.
+";
+
+const GROUPS_NOTE: &str = "\
+`name:description`, one group a line; below it its members, each in a line that begins with a blank. Members of `$admin`
+are administrators. Every user is a member of `all`.
+";
+
+const ACL_NOTE: &str = "\
+`QUEUE=name USER=name PERM=send,receive,browse`, one grant a line. `TOPIC=` or `ADMIN` may stand for `QUEUE=`, `GROUP=` for
+`USER=`.
 ";
 
 const DURABLE_NOTE: &str = "\

@@ -2,15 +2,17 @@
 //!
 //! Start at [`load`]. `tables` and `kept_tables` know every name, `family` every file. As written: `source` reads the
 //! .conf files (`entry`, `written`) or one tibemsd.json (`json`), and gives the same of both. As meant: `server_file`,
-//! `queues`, `users`, `stores`, `bridges` and `kept`. `help` makes docs/PARAMETERS.md. Paths in a file are relative to the
-//! folder of the main file (in EMS: to the working directory). Opens no store and no socket; with DB_FILES it looks
-//! whether the store is there.
+//! `queues`, `users`, `groups`, `acl`, `stores`, `bridges` and `kept`. `convert` makes one form of the other, `help` makes
+//! docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in EMS: to the working directory).
+//! Opens no store and no socket; with DB_FILES it looks whether the store is there.
 
 mod server_file;
 
 mod convert;
 
+mod acl;
 mod bridges;
+mod groups;
 mod kept;
 mod queues;
 mod stores;
@@ -31,20 +33,24 @@ mod help;
 mod model;
 mod nearest;
 mod parameter;
+mod permission;
 
 #[cfg(test)]
 mod tests;
 
 pub use convert::{Conversion, Converted, convert};
 pub use diagnostic::{Diagnostic, Severity};
+pub use groups::{ADMINISTRATORS, EVERYBODY};
 pub use help::parameters_help;
 pub use kept_tables::{CHANNEL, DURABLE, FACTORY, LISTENER, ROUTE, TOPIC, TRANSPORT};
 pub use model::{
-    Bridge, BridgeTarget, Configuration, Destination, Ft, Kept, KeptFiles, Listen, Mode, QueueSpec, Role, StoreSpec,
-    User,
+    AclEntry, AclTarget, Bridge, BridgeTarget, Configuration, Destination, Ft, Group, Kept, KeptFiles, Listen, Mode,
+    Principal, QueueSpec, Role, StoreSpec, User,
 };
 pub use parameter::{Kind, Parameter, Status};
+pub use permission::{ALL, Permission, Permissions, Scope};
 pub use tables::{QUEUE, SERVER, STORE, Section};
+pub use users::ADMINISTRATOR;
 pub use value::ValueError;
 
 use findings::Findings;

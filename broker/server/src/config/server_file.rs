@@ -5,11 +5,12 @@ use super::entry::Entry;
 use super::family::{self, SideFile};
 use super::findings::{Findings, Spot, Weight};
 use super::model::{Configuration, Ft, KeptFiles, Listen, Role, StoreSpec, User};
-use super::source::Source;
+use super::source::{Source, Text};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
 use super::written::Settings;
-use super::{bridges, kept, queues, stores, users};
+use super::{acl, bridges, groups, kept, queues, stores, users};
+use crate::security::password;
 use std::path::{Path, PathBuf};
 
 /// Silence after which a client is closed when `server_timeout_client_connection` is not set, in nanoseconds.
@@ -72,6 +73,10 @@ impl Reader<'_> {
         };
         let authorization = settings.flag("authorization");
         let users = self.users(authorization, ft.is_some());
+        let groups = self.text("groups");
+        let groups = groups.parse(self.findings, |path, text, findings| groups::parse(path, text, &users, findings));
+        let acl = self.text("acl_list");
+        let acl = acl.parse(self.findings, |path, text, findings| acl::parse(path, text, &users, &groups, findings));
         let segment_bytes = settings.bytes("segment_size").next_multiple_of(4096);
         Configuration {
             file: self.source.path().to_owned(),
@@ -82,6 +87,9 @@ impl Reader<'_> {
             listens,
             authorization,
             users,
+            groups,
+            acl,
+            plain_without_tls: settings.flag("allow_plain_without_tls"),
             queues,
             kept: self.kept(&stores),
             default_store: stores::DEFAULT,
@@ -145,6 +153,11 @@ impl Reader<'_> {
             transports,
             listeners,
         }
+    }
+
+    /// The lines of a file that may be missing.
+    fn text(&mut self, name: &str) -> Text {
+        self.source.text(name, self.settings, self.findings).unwrap_or_default()
     }
 
     /// The entries of a file that may be missing.
@@ -250,8 +263,8 @@ impl Reader<'_> {
             self.findings.error(&spot, "users", "cannot be read, and authorization is enabled", remedy);
         }
         let users = text.unwrap_or_default().parse(self.findings, users::parse);
-        let (server, password) = (self.settings.text("server"), self.settings.text("password"));
-        let is_known = users.iter().any(|user| user.name == server && user.password == password);
+        let (server, own) = (self.settings.text("server"), self.settings.text("password"));
+        let is_known = users.iter().any(|user| user.name == server && password::matches(&user.password, own));
         if authorization && paired && !is_known {
             let message = format!("has no user '{server}' with the password of tibemsd.conf: the peer cannot log in");
             let remedy = format!("add a line {server}:password:the servers of the pair");

@@ -19,7 +19,9 @@ fn family() -> Folder {
          ssl_server_trusted=one.pem\nssl_server_trusted=two.pem\nssl_crl_update_interval=60\nmonitor_listen=http://:1\n",
     )
     .with("people.conf", "app:secret:\"An app\"\nPAIR:\"a, b\":the pair\n")
-    .with("queues.conf", "a.> store=mine,maxmsgs=5,maxbytes=1KB,expiration=5min,flowControl,exclusive\n>\n")
+    .with("groups.conf", "$admin:\"Administrators\"\n  app\ntraders:Desk A\n  app\n  PAIR\n")
+    .with("acl.conf", "QUEUE=a.> GROUP=traders PERM=send,receive\nADMIN USER=app PERM=view-all,shutdown\n")
+    .with("queues.conf", "a.> store=mine,maxmsgs=5,maxbytes=1KB,expiration=5min,flowControl,exclusive,secure\n>\n")
     .with("topics.conf", "t.> secure,prefetch=9\n")
     .with("stores.conf", "[mine]\n type=file\n file=mine.db\n mode=sync\n")
     .with("bridges.conf", "[topic:t.>]\n queue=q selector=\"a = 'x,y'\"\n topic=u\n[queue:q]\n queue=r\n")

@@ -112,6 +112,14 @@ fn problems_name_line_and_path() {
         "tibemsd.json:4: error: users[1]: a: is named twice; the first counts (remove this line)\n",
     );
     check(
+        "{\"tibemsd\": {}, \"queues\": [{\"name\": \">\"}],\n\"users\": [{\"name\": \"app\"}],\n\"groups\": [{\"name\": \"g\", \
+         \"members\": [\n{\"name\": \"app\"},\n\"apq\"]}],\n\"acls\": [\n{\"queue\": \"q\", \"group\": \"h\", \"permissions\": \
+         [\"send\"]},\n{\"queue\": \"q\", \"user\": \"app\", \"permissions\": [\"sent\"]}]}",
+        "tibemsd.json:5: error: groups[0].members[1]: apq: is a member of 'g', but not a user (did you mean app?)\n\
+         tibemsd.json:8: error: acls[1]: PERM: 'sent' is not a permission of a queue (did you mean send?)\n\
+         tibemsd.json:7: error: acls[0]: GROUP: there is no group 'h': the line has no effect (did you mean g?)\n",
+    );
+    check(
         "{\"tibemsd\": {\"routing\": true}, \"queues\": [{\"name\": \">\"}]}",
         "tibemsd.json:1: note: tibemsd.routing: accepted, not acted upon: there are no routes (remove it, or leave it for \
          EMS)\n",

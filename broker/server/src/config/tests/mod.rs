@@ -5,6 +5,7 @@ mod garbage;
 mod json;
 mod meaning;
 mod pages;
+mod permissions;
 mod problems;
 mod side_files;
 mod values;

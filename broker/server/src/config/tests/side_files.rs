@@ -51,10 +51,6 @@ fn queue_lines_with_problems() {
     );
     check_queues("q maxmsg=1\n", "queues.conf:1: warning: maxmsg: is not a known name (did you mean maxmsgs?)\n");
     check_queues(
-        "q secure\n",
-        "queues.conf: warning: accepted, not acted upon: secure (broker --check tells the lines and why)\n",
-    );
-    check_queues(
         "q store=$sys.failsave\n",
         "queues.conf:1: error: store: there is no store '$sys.failsave' (did you mean $sys.failsafe?)\n",
     );
