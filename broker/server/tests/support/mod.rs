@@ -65,6 +65,17 @@ impl Setup {
         self.start_with(index, &[])
     }
 
+    /// The configuration of both servers in one file.
+    pub(crate) fn json(&self) -> PathBuf {
+        self.folder.path().join("tibemsd.json")
+    }
+
+    /// Starts one server from that file, in the spelling of EMS.
+    pub(crate) fn start_json(&self, index: usize) -> Server {
+        let arguments: &[&str] = if index == 0 { &[] } else { &["-secondary"] };
+        Server::start(&self.json(), self.ports[index], arguments)
+    }
+
     /// Starts one server with further arguments.
     pub(crate) fn start_with(&self, index: usize, arguments: &[&str]) -> Server {
         Server::start(&self.config(index), self.ports[index], arguments)

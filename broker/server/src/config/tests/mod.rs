@@ -4,6 +4,7 @@ mod conversion;
 mod garbage;
 mod json;
 mod meaning;
+mod mistakes;
 mod pages;
 mod permissions;
 mod problems;
