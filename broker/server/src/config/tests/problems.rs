@@ -51,6 +51,24 @@ fn unknown_names_are_doubts() {
 }
 
 #[test]
+fn transports_matter_where_they_are_insisted_on() {
+    let severities = |list: &str| -> Vec<_> {
+        let server = format!("tibrv_transports=on\nstartup_abort_list={list}\n");
+        let folder = Folder::new(&server).with("transports.conf", "[RV]\ntype=tibrv\nexport_headers=perhaps\n");
+        let (Ok((_, remarks)) | Err(remarks)) = folder.load(false);
+        remarks.into_iter().map(|remark| (remark.parameter, remark.severity)).collect()
+    };
+    let header = |severity| ("export_headers".to_owned(), severity);
+    // What is only not acted upon is told in one line for the file, without a name of its own.
+    let summary = |file: usize| (0..file).map(|_| (String::new(), Severity::Warning));
+    let expected: Vec<_> = std::iter::once(header(Severity::Warning)).chain(summary(2)).collect();
+    assert_eq!(severities(""), expected);
+    let switch = ("tibrv_transports".to_owned(), Severity::Error);
+    let expected: Vec<_> = [switch, header(Severity::Error)].into_iter().chain(summary(1)).collect();
+    assert_eq!(severities("TRANSPORTS"), expected);
+}
+
+#[test]
 fn parameters_without_effect_say_so() {
     let folder = Folder::new("routing = enabled\nmulticast = off\nclient_trace = x\n");
     assert_eq!(
