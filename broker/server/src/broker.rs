@@ -12,10 +12,12 @@ use crate::ha::{Ha, Input, Output, Recovered, Standby, State};
 use crate::inbound::outcome_of;
 use crate::loading::Loaded;
 use crate::log::Log;
+use crate::login::Logins;
 use crate::outbound::Reading;
 use crate::pauses::Pauses;
 use crate::peer::Attempt;
-use crate::security;
+use crate::security::Channel;
+use crate::security::directory::Directory;
 use crate::stage::Stage;
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
@@ -68,14 +70,16 @@ pub(crate) enum Timer {
     PeerAttempt(ConnectionId),
     /// The patience with a connection that we have half closed.
     Linger(ConnectionId),
+    /// Logins that wait for their turn.
+    Login,
     /// More of the work at hand, at once: the turn in between sees to all the rest.
     Again,
 }
 
 impl Timer {
-    const KIND_SHIFT: u32 = 61;
+    const KIND_SHIFT: u32 = 60;
 
-    /// The timer as the reactor's token: the kind in the upper three bits.
+    /// The timer as the reactor's token: the kind in the upper four bits.
     pub(crate) fn to_token(self) -> u64 {
         let (kind, rest) = match self {
             Timer::Ha => (0, 0),
@@ -86,6 +90,7 @@ impl Timer {
             Timer::PeerAttempt(id) => (5, id.to_token()),
             Timer::Linger(id) => (6, id.to_token()),
             Timer::Again => (7, 0),
+            Timer::Login => (8, 0),
         };
         assert!(rest >> Self::KIND_SHIFT == 0, "connection names stay below the timer kinds");
         kind << Self::KIND_SHIFT | rest
@@ -101,6 +106,7 @@ impl Timer {
             4 => Timer::Connection(id),
             5 => Timer::PeerAttempt(id),
             6 => Timer::Linger(id),
+            8 => Timer::Login,
             _ => Timer::Again,
         }
     }
@@ -145,6 +151,11 @@ pub struct Broker {
     pub(crate) audience: Audience,
     pub(crate) waiting: Vec<ConnectionId>,
     pub(crate) stalled: Vec<ConnectionId>,
+    /// Users, groups and permissions as they are now.
+    pub(crate) directory: Directory,
+    pub(crate) logins: Logins,
+    /// There is something to do for logins within this turn.
+    pub(crate) logins_under_way: bool,
     pub(crate) attempt: Attempt,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
@@ -171,12 +182,16 @@ pub(crate) struct Parts {
     pub(crate) clock: WallClock,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) listeners: Vec<ListenerId>,
+    pub(crate) logins: Logins,
 }
 
 impl Broker {
     /// Joins the parts; nothing happens before [`Broker::start`].
     pub(crate) fn new(parts: Parts) -> Broker {
         Broker {
+            directory: Directory::new(&parts.configuration),
+            logins: parts.logins,
+            logins_under_way: false,
             configuration: parts.configuration,
             reactor: parts.reactor,
             exchange: parts.exchange,
@@ -280,12 +295,17 @@ impl Broker {
             Event::Disk(done) => self.exchange.store.handle_disk(now, done),
             Event::Timer(token) => self.timer(now, Timer::from_token(token)),
             Event::Signal(signal) => self.signal(now, signal),
+            Event::Woken => self.logins_under_way = true,
         }
     }
 
     fn accepted(&mut self, now: Nanos, socket: SocketId, peer: SocketAddr) {
-        let protocol = amqp::Connection::server(self.protocol_config(), now);
-        let id = self.connections.insert(Connection::new(socket, protocol, false));
+        let channel = Channel { address: Some(peer.ip()), ..Channel::default() };
+        let config = amqp::Config { sasl_mechanisms: self.sasl_offer(now, &channel), ..self.protocol_config() };
+        let protocol = amqp::Connection::server(config, now);
+        let mut connection = Connection::new(socket, protocol, false);
+        connection.channel = channel;
+        let id = self.connections.insert(connection);
         self.addresses.insert(id, peer);
     }
 
@@ -294,7 +314,6 @@ impl Broker {
         let configuration = &self.configuration;
         amqp::Config {
             container_id: configuration.server.clone(),
-            sasl_mechanisms: security::mechanisms(configuration).into_iter().map(str::to_string).collect(),
             require_sasl: configuration.authorization,
             idle_timeout_ms: u32::try_from(configuration.client_timeout_ns / 1_000_000).unwrap_or(u32::MAX),
             limits: amqp::Limits {
@@ -311,6 +330,7 @@ impl Broker {
             Timer::Ha => self.ha.handle_timeout(now),
             Timer::Store => self.exchange.store.handle_timeout(now),
             Timer::Farewell | Timer::Again => {}
+            Timer::Login => self.logins_under_way = true,
             Timer::Sweep => {
                 self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
                 self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
@@ -394,6 +414,10 @@ impl Broker {
         }
         loop {
             let mut any = self.apply_effects(now);
+            if self.logins_under_way {
+                any = true;
+                self.continue_logins(now);
+            }
             self.exchange.store.flush(now);
             while let Some(event) = self.exchange.store.poll_event() {
                 any = true;
