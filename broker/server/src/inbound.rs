@@ -140,6 +140,9 @@ impl Broker {
                 Event::Failed(error) => {
                     self.log.line(format!("Connection {} failed: {error}", self.peer_name(connection)));
                     self.leave_links(connection);
+                    if connection.outgoing {
+                        self.peer_lost(id, &error.to_string());
+                    }
                     connection.close(None);
                 }
             }
