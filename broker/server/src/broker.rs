@@ -17,6 +17,7 @@ use crate::pauses::Pauses;
 use crate::peer::Attempt;
 use crate::security;
 use crate::stage::Stage;
+use crate::tls::{Reload, Tls};
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
 use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
@@ -152,6 +153,11 @@ pub struct Broker {
     /// Clients sent away lately, by address and container-id, and when.
     pub(crate) turned_away: HashMap<(Option<IpAddr>, String), Nanos>,
     listeners: Vec<ListenerId>,
+    /// Those of `ssl://`.
+    tls_listeners: Vec<ListenerId>,
+    /// What new connections are encrypted with.
+    pub(crate) tls: Tls,
+    pub(crate) reload: Reload,
     events: VecDeque<Event>,
     pub(crate) pauses: Pauses,
     pub(crate) budget: TurnBudget,
@@ -171,6 +177,8 @@ pub(crate) struct Parts {
     pub(crate) clock: WallClock,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) listeners: Vec<ListenerId>,
+    pub(crate) tls_listeners: Vec<ListenerId>,
+    pub(crate) tls: Tls,
 }
 
 impl Broker {
@@ -194,7 +202,10 @@ impl Broker {
             peer_links: Vec::new(),
             addresses: HashMap::new(),
             turned_away: HashMap::new(),
+            tls_listeners: parts.tls_listeners,
             listeners: parts.listeners,
+            tls: parts.tls,
+            reload: Reload::default(),
             events: VecDeque::new(),
             pauses: Pauses::new(),
             budget: TurnBudget::FULL,
@@ -253,7 +264,7 @@ impl Broker {
 
     fn handle(&mut self, now: Nanos, event: Event) {
         match event {
-            Event::Accepted { socket, peer, .. } => self.accepted(now, socket, peer),
+            Event::Accepted { listener, socket, peer } => self.accepted(now, listener, socket, peer),
             Event::AcceptFailed { error, .. } => {
                 self.log.line(format!(
                     "A connection could not be accepted: {error}; raise the limit of open files if this goes on"
@@ -283,9 +294,10 @@ impl Broker {
         }
     }
 
-    fn accepted(&mut self, now: Nanos, socket: SocketId, peer: SocketAddr) {
+    fn accepted(&mut self, now: Nanos, listener: ListenerId, socket: SocketId, peer: SocketAddr) {
+        let session = if self.tls_listeners.contains(&listener) { self.tls.accept() } else { None };
         let protocol = amqp::Connection::server(self.protocol_config(), now);
-        let id = self.connections.insert(Connection::new(socket, protocol, false));
+        let id = self.connections.insert(Connection::new(socket, protocol, session, false));
         self.addresses.insert(id, peer);
     }
 
@@ -312,6 +324,7 @@ impl Broker {
             Timer::Store => self.exchange.store.handle_timeout(now),
             Timer::Farewell | Timer::Again => {}
             Timer::Sweep => {
+                self.take_certificates();
                 self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
                 self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
             }
@@ -328,7 +341,8 @@ impl Broker {
 
     fn signal(&mut self, now: Nanos, signal: i32) {
         if signal == libc::SIGHUP {
-            self.log.line("SIGHUP is ignored");
+            self.log.line("SIGHUP: reading the certificates again");
+            self.reload_certificates();
         } else {
             self.log.line(format!("Stopping on signal {signal}"));
             self.stop(now);

@@ -6,6 +6,7 @@
 //! store is there.
 
 mod server_file;
+mod tls;
 
 mod queues;
 mod stores;
@@ -27,7 +28,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use help::parameters_help;
-pub use model::{Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
+pub use model::{Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, TlsFiles, TlsSettings, User};
 pub use parameter::{Kind, Parameter, Status};
 pub use tables::{QUEUE, SERVER, STORE, Section};
 pub use value::ValueError;
