@@ -42,12 +42,12 @@ pub(crate) struct Problem {
     /// The parameter.
     pub(crate) parameter: &'static str,
     file: Option<PathBuf>,
-    cause: Cause,
+    cause: Box<Cause>,
 }
 
 impl Problem {
     pub(super) fn new(parameter: &'static str, file: Option<&PathBuf>, cause: Cause) -> Self {
-        Problem { parameter, file: file.cloned(), cause }
+        Problem { parameter, file: file.cloned(), cause: Box::new(cause) }
     }
 
     /// What is wrong, with the file.
