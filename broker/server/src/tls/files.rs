@@ -49,7 +49,7 @@ pub(super) fn key(path: &Path, password: &str) -> Result<PrivateKeyDer<'static>,
     if holds(&bytes, "-----BEGIN ") {
         if let Some(block) = encrypted_block(&bytes) {
             let (_, document) =
-                SecretDocument::from_pem(block).map_err(|error| Cause::KeyScheme(error, path.to_owned()))?;
+                SecretDocument::from_pem(block).map_err(|error| Cause::KeyScheme(error.into(), path.to_owned()))?;
             return decrypt(path, document.as_bytes(), password);
         }
         if holds(&bytes, "Proc-Type: 4,ENCRYPTED") {
@@ -69,7 +69,7 @@ pub(super) fn key(path: &Path, password: &str) -> Result<PrivateKeyDer<'static>,
 
 fn decrypt(path: &Path, der: &[u8], password: &str) -> Result<PrivateKeyDer<'static>, Cause> {
     let scheme = |error| Cause::KeyScheme(error, path.to_owned());
-    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|error| scheme(error.into()))?;
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der).map_err(scheme)?;
     if password.is_empty() {
         return Err(Cause::NoPassword);
     }
