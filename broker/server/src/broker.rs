@@ -19,6 +19,7 @@ use crate::peer::Attempt;
 use crate::security::Channel;
 use crate::security::directory::Directory;
 use crate::stage::Stage;
+use crate::tls::{Reload, Tls};
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
 use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
@@ -174,6 +175,11 @@ pub struct Broker {
     /// Clients sent away lately, by address and container-id, and when.
     pub(crate) turned_away: HashMap<(Option<IpAddr>, String), Nanos>,
     listeners: Vec<ListenerId>,
+    /// Those of `ssl://`.
+    tls_listeners: Vec<ListenerId>,
+    /// What new connections are encrypted with.
+    pub(crate) tls: Tls,
+    pub(crate) reload: Reload,
     events: VecDeque<Event>,
     pub(crate) pauses: Pauses,
     pub(crate) budget: TurnBudget,
@@ -194,6 +200,8 @@ pub(crate) struct Parts {
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) listeners: Vec<ListenerId>,
     pub(crate) logins: Logins,
+    pub(crate) tls_listeners: Vec<ListenerId>,
+    pub(crate) tls: Tls,
 }
 
 impl Broker {
@@ -222,7 +230,10 @@ impl Broker {
             peer_links: Vec::new(),
             addresses: HashMap::new(),
             turned_away: HashMap::new(),
+            tls_listeners: parts.tls_listeners,
             listeners: parts.listeners,
+            tls: parts.tls,
+            reload: Reload::default(),
             events: VecDeque::new(),
             pauses: Pauses::new(),
             budget: TurnBudget::FULL,
@@ -287,7 +298,7 @@ impl Broker {
 
     fn handle(&mut self, now: Nanos, event: Event) {
         match event {
-            Event::Accepted { socket, peer, .. } => self.accepted(now, socket, peer),
+            Event::Accepted { listener, socket, peer } => self.accepted(now, listener, socket, peer),
             Event::AcceptFailed { error, .. } => {
                 self.log.line(format!(
                     "A connection could not be accepted: {error}; raise the limit of open files if this goes on"
@@ -318,7 +329,7 @@ impl Broker {
         }
     }
 
-    fn accepted(&mut self, now: Nanos, socket: SocketId, peer: SocketAddr) {
+    fn accepted(&mut self, now: Nanos, listener: ListenerId, socket: SocketId, peer: SocketAddr) {
         if self.connections.len() >= self.connections_ceiling {
             self.reactor.close(socket);
             if self.too_many_logged_at.is_none_or(|at| now >= at + TOO_MANY_LOG_PERIOD) {
@@ -330,10 +341,11 @@ impl Broker {
             }
             return;
         }
-        let channel = Channel { address: Some(peer.ip()), ..Channel::default() };
+        let session = if self.tls_listeners.contains(&listener) { self.tls.accept() } else { None };
+        let channel = Channel { address: Some(peer.ip()), is_encrypted: session.is_some(), certificate_name: None };
         let config = amqp::Config { sasl_mechanisms: self.sasl_offer(now, &channel), ..self.protocol_config() };
         let protocol = amqp::Connection::server(config, now);
-        let mut connection = Connection::new(socket, protocol, false);
+        let mut connection = Connection::new(socket, protocol, session, false);
         connection.channel = channel;
         let id = self.connections.insert(connection);
         self.addresses.insert(id, peer);
@@ -363,6 +375,7 @@ impl Broker {
             Timer::Farewell | Timer::Again => {}
             Timer::Login => self.logins_under_way = true,
             Timer::Sweep => {
+                self.take_certificates();
                 self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
                 self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
             }
@@ -379,7 +392,8 @@ impl Broker {
 
     fn signal(&mut self, now: Nanos, signal: i32) {
         if signal == libc::SIGHUP {
-            self.log.line("SIGHUP is ignored");
+            self.log.line("SIGHUP: reading the certificates again");
+            self.reload_certificates();
         } else {
             self.log.line(format!("Stopping on signal {signal}"));
             self.stop(now);

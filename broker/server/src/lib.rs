@@ -7,6 +7,7 @@
 //! * `inbound`, `outbound`: what peers say; what consumers get
 //! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`, `loading`, `budget`
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
+//! * `tls`: certificates and keys, TLS sessions, what goes wrong with them
 //! * `login`, `security`: who a connection is, what it may do
 //! * `opening`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link
@@ -42,6 +43,7 @@ mod security;
 mod stage;
 mod start;
 mod store_check;
+mod tls;
 mod transform;
 mod volatile;
 

@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::connections::ConnectionId;
 use crate::security::authentication::{Authentication, CHECKS_MAX, Checked, Login, Verdict};
 use crate::security::{self, Channel, Identity, Target};
+use crate::tls::PeerCertificate;
 use amqp::{SaslCode, condition};
 use reactor::{Nanos, Reactor, Workers};
 use std::io;
@@ -56,6 +57,18 @@ impl Broker {
         offer.into_iter().map(str::to_string).collect()
     }
 
+    /// The TLS handshake is over. A certificate that names no user is as good as none.
+    pub(crate) fn secured(&mut self, now: Nanos, connection: &mut Connection, certificate: Option<PeerCertificate>) {
+        let name = certificate.as_ref().and_then(|certificate| certificate.common_name.clone());
+        let is_user = |name: &String| !self.configuration.authorization || self.directory.user(name).is_some();
+        connection.channel.certificate_name = name.filter(is_user);
+        connection.peer_certificate = certificate;
+        if !connection.outgoing {
+            let offer = self.sasl_offer(now, &connection.channel);
+            connection.protocol.offer_sasl(offer);
+        }
+    }
+
     fn log_no_way(&mut self, now: Nanos, channel: &Channel) {
         if self.logins.no_way_logged_at.is_some_and(|at| now < at + NO_WAY_LOG_PERIOD) {
             return;
@@ -79,8 +92,11 @@ impl Broker {
     ) {
         let identity = match mechanism {
             "ANONYMOUS" if !self.configuration.authorization => Some(Identity::default()),
-            "EXTERNAL" => security::external(&self.directory, connection.channel.certificate_name.as_deref()),
+            "EXTERNAL" => self.certified(connection),
             "PLAIN" => match amqp::sasl::plain(response) {
+                Some((user, _)) if self.is_said_by_certificate(user) && self.certified(connection).is_some() => {
+                    self.certified(connection)
+                }
                 Some((user, password)) => match self.believed(user) {
                     Some(identity) => Some(identity),
                     None => return self.begin_login(now, id, connection, user, password),
@@ -97,6 +113,21 @@ impl Broker {
                 connection.protocol.sasl_outcome(SaslCode::Auth);
             }
         }
+    }
+
+    /// The identity in the client's certificate. Without `authorization` it need not be in users.conf.
+    fn certified(&self, connection: &Connection) -> Option<Identity> {
+        let name = connection.channel.certificate_name.as_deref();
+        let unlisted = || name.map(|name| Identity { user: name.to_string(), is_proven: true });
+        security::external(&self.directory, name)
+            .or_else(|| if self.configuration.authorization { None } else { unlisted() })
+    }
+
+    /// Whether the name that a client gives stands for the one in its certificate.
+    fn is_said_by_certificate(&self, user: &str) -> bool {
+        let tls = &self.configuration.tls;
+        // The other server of the pair is one by name and password, whatever its certificate says.
+        (tls.use_cert_username && user != self.configuration.server) || user == tls.cert_user_specname
     }
 
     /// Without `authorization` a name is believed. That of an administrator with a password is checked all the same, since it

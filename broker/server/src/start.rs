@@ -12,7 +12,8 @@ use crate::log::Log;
 use crate::login::Logins;
 use crate::options::{Command, Options};
 use crate::store_check;
-use anyhow::{Context, bail};
+use crate::tls;
+use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use engine::{Engine, StoreId, Stores};
 use reactor::{ListenerId, Reactor};
@@ -157,6 +158,12 @@ pub fn assemble(
     if !configuration.authorization {
         log.line("authorization is disabled: every client is accepted, whatever its name and password");
     }
+    let tls = tls::read(&configuration).map_err(|problems| anyhow!("{}", tls::list(&problems)))?;
+    for remark in &tls.remarks {
+        log.line(remark.clone());
+    }
+    let listens = configuration.listens.iter().zip(&start.listeners);
+    let tls_listeners = listens.filter(|(listen, _)| listen.tls).map(|(_, id)| *id).collect();
     let sync: Vec<bool> = configuration.stores.iter().map(|store| store.mode == Mode::Sync).collect();
     let store_config = store_config(&configuration, start.options);
     store_config.check().context("the stores cannot be set up as tibemsd.conf and stores.conf say")?;
@@ -179,6 +186,8 @@ pub fn assemble(
         peer_address: start.peer_address,
         listeners: start.listeners,
         logins,
+        tls_listeners,
+        tls,
     }))
 }
 
@@ -241,9 +250,6 @@ fn listen(reactor: &mut Reactor, configuration: &Configuration, log: &mut Log) -
     let mut listeners = Vec::new();
     for listen in &configuration.listens {
         let url = url(listen);
-        if listen.tls {
-            bail!("listen={url}: TLS is not supported yet; use tcp://");
-        }
         let address = match listen.host.as_str() {
             "" => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), listen.port),
             host => resolve(host, listen.port).with_context(|| format!("parameter listen={url}"))?,
@@ -251,7 +257,7 @@ fn listen(reactor: &mut Reactor, configuration: &Configuration, log: &mut Log) -
         let (listener, address) = listen_patiently(reactor, address).with_context(|| {
             format!("listen={url}: cannot listen on {address}; is another server running there, or is the address not of this machine?")
         })?;
-        log.line(format!("Accepting connections on tcp://{address}"));
+        log.line(format!("Accepting connections on {}://{address}", scheme(listen)));
         listeners.push(listener);
     }
     Ok(listeners)
@@ -271,7 +277,11 @@ fn listen_patiently(reactor: &mut Reactor, address: SocketAddr) -> std::io::Resu
 }
 
 fn url(listen: &Listen) -> String {
-    format!("{}://{}:{}", if listen.tls { "ssl" } else { "tcp" }, listen.host, listen.port)
+    format!("{}://{}:{}", scheme(listen), listen.host, listen.port)
+}
+
+fn scheme(listen: &Listen) -> &'static str {
+    if listen.tls { "ssl" } else { "tcp" }
 }
 
 fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {

@@ -2,11 +2,12 @@
 
 mod support;
 
-use amqp::{Outcome, SaslCode, condition};
+use amqp::{ClientSasl, Outcome, SaslCode, condition};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use support::certificates::Authority;
 use support::{Client, PATIENCE, Seen, Setup};
 
 const QUEUES: &str = "open.>\nsecure.> secure,store=$sys.failsafe\n";
@@ -167,6 +168,41 @@ fn a_pair_with_two_passwords_says_so_on_both_sides() {
     {
         assert!(Instant::now() < until, "first:\n{}\nsecond:\n{}", first.log(), second.log());
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_certificate_is_a_login() {
+    let setup = secured(1, "");
+    let authority = Authority::new("authority", setup.folder.path());
+    authority.issue("server", &["127.0.0.1"]);
+    authority.issue("app", &["app"]);
+    authority.issue("stranger", &["stranger"]);
+    let text = std::fs::read_to_string(setup.config(0)).unwrap().replace("listen = tcp://", "listen = ssl://");
+    let tls = "ssl_server_identity = server.pem\nssl_server_key = server.key\nssl_server_trusted = authority.pem\n";
+    std::fs::write(setup.config(0), text + tls).unwrap();
+    let mut server = setup.start(0);
+    server.wait_active();
+    let connect = |certificate: Option<&str>, sasl| {
+        let mut client = Client::connect_tls_as(server.port, &authority, certificate, sasl);
+        client
+            .wait("the end of SASL", |seen| match seen {
+                Seen::Sasl(code) => Some(Err(*code)),
+                Seen::Failed(error) => Some(Ok(error.description.clone())),
+                _ => None,
+            })
+            .map_or_else(|code| if code == SaslCode::Ok { Ok(client) } else { Err(format!("{code:?}")) }, Err)
+    };
+    let plain = |user: &str, password: &str| ClientSasl::Plain { user: user.into(), password: password.into() };
+    let mut app = connect(Some("app"), ClientSasl::External).unwrap();
+    app.sender("secure.in").expect("it is the user app");
+    refused_as(app.sender("secure.out"), "user 'app' does not have the permission 'send' on queue 'secure.out'");
+    connect(Some("app"), plain("CERTIFICATE_USER", "")).unwrap().sender("secure.in").expect("it is the user app");
+    connect(None, plain("app", "secret")).unwrap().sender("secure.in").expect("a password does, too");
+    let not_offered = "the server does not offer SASL EXTERNAL but PLAIN";
+    for certificate in [None, Some("stranger")] {
+        assert_eq!(connect(certificate, ClientSasl::External).err().as_deref(), Some(not_offered));
+        assert_eq!(connect(certificate, plain("CERTIFICATE_USER", "")).err().as_deref(), Some("Auth"));
     }
 }
 

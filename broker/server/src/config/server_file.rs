@@ -5,7 +5,7 @@ use super::model::{Configuration, Ft, Listen, StoreSpec, User};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
 use super::written::{Settings, lines, read};
-use super::{acl, groups, queues, stores, users};
+use super::{acl, groups, queues, stores, tls, users};
 use crate::security::password;
 use std::path::{Path, PathBuf};
 
@@ -89,7 +89,6 @@ impl Reader<'_> {
             server: self.server_name(),
             password: settings.text("password").to_owned(),
             failover_list: self.failover_list(&listens, ft.as_ref()),
-            listens,
             authorization,
             users,
             groups,
@@ -102,6 +101,8 @@ impl Reader<'_> {
             meta,
             ft_activation_ns: settings.nanos("ft_activation"),
             ft_heartbeat_ns: settings.nanos("ft_heartbeat"),
+            tls: tls::settings(settings, self.path, &listens, ft.as_ref(), self.findings),
+            listens,
             ft,
             logfile: settings.is_set("logfile").then(|| self.resolve("logfile")),
             debug_sync_delay_ns: settings.nanos("debug_sync_delay"),
@@ -159,10 +160,6 @@ impl Reader<'_> {
         for setting in self.settings.texts("listen") {
             let Address { host, port, tls } = value::address(&setting.text).expect("checked when it was set");
             let listen = Listen { host, port, tls };
-            if tls {
-                let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
-                self.findings.error(&setting.spot, "listen", "ssl:// is not supported yet", remedy);
-            }
             if port != 0 && listens.contains(&listen) {
                 let message = format!("{} is listened on already", setting.text);
                 self.findings.error(&setting.spot, "listen", message, "remove one of the two lines");
@@ -204,10 +201,6 @@ impl Reader<'_> {
 
     fn check_peer(&mut self, peer: &Address, listens: &[Listen]) {
         let spot = self.settings.spot("ft_active");
-        if peer.tls {
-            let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
-            self.findings.error(spot, "ft_active", "ssl:// is not supported yet", remedy);
-        }
         if peer.port == 0 {
             self.findings.error(spot, "ft_active", "has no port", "name the port that the other server listens on");
         }

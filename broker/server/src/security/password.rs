@@ -174,7 +174,10 @@ mod tests {
             })
             .collect();
         times.sort_unstable();
-        println!("{MEMORY_KIB} KiB, {PASSES} passes: least {:?}, median {:?}, most {:?}", times[0], times[25], times[50]);
+        println!(
+            "{MEMORY_KIB} KiB, {PASSES} passes: least {:?}, median {:?}, most {:?}",
+            times[0], times[25], times[50]
+        );
     }
 
     #[test]

@@ -4,9 +4,14 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod certificates;
+
 use amqp::message::{Body, Header, Properties};
 use amqp::{Attach, Config, Connection, Delivery, Event, LinkId, Outcome, Role, Source, Target};
-use std::io::{BufRead, BufReader, Read, Write};
+use certificates::Authority;
+use rustls::StreamOwned;
+use rustls::pki_types::ServerName;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -196,9 +201,31 @@ pub(crate) enum Seen {
     EndOfFile,
 }
 
+/// A client's socket.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<rustls::ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+}
+
 /// A blocking client on one connection.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     connection: Connection,
     started: Instant,
     /// Seen and not yet asked for.
@@ -226,6 +253,28 @@ impl Client {
             _ => None,
         });
         if code == amqp::SaslCode::Ok { Ok(client) } else { Err(code) }
+    }
+
+    /// Connects with TLS, trusting `authority`, and with the certificate of this name that it issued.
+    pub(crate) fn connect_tls(port: u16, authority: &Authority, certificate: Option<&str>) -> Client {
+        Client::connect_tls_as(port, authority, certificate, amqp::ClientSasl::Anonymous)
+    }
+
+    /// The same, saying who it is.
+    pub(crate) fn connect_tls_as(
+        port: u16,
+        authority: &Authority,
+        certificate: Option<&str>,
+        sasl: amqp::ClientSasl,
+    ) -> Client {
+        let open = amqp::Open { container_id: "test".into(), ..amqp::Open::default() };
+        let stream = secured(port, authority, certificate).unwrap();
+        Client::on(Stream::Tls(Box::new(stream)), sasl, open)
+    }
+
+    /// Only the TLS handshake.
+    pub(crate) fn handshake(port: u16, authority: &Authority) -> io::Result<()> {
+        secured(port, authority, None).map(drop)
     }
 
     /// Connects as the administrator.
@@ -275,18 +324,12 @@ impl Client {
     }
 
     fn connect_as(port: u16, sasl: amqp::ClientSasl, open: amqp::Open) -> Client {
-        let until = Instant::now() + PATIENCE;
-        let stream = loop {
-            match TcpStream::connect(("127.0.0.1", port)) {
-                // A server that was started a moment ago may not listen yet.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused && Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                result => break result.unwrap(),
-            }
-        };
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let stream = connected(port);
+        stream.set_read_timeout(Some(READ_PATIENCE)).unwrap();
+        Client::on(Stream::Plain(stream), sasl, open)
+    }
+
+    fn on(stream: Stream, sasl: amqp::ClientSasl, open: amqp::Open) -> Client {
         let config = Config { container_id: "test".into(), ..Config::default() };
         let mut connection = Connection::client(config, Some(sasl), 0);
         connection.open(open);
@@ -507,4 +550,38 @@ impl Client {
         self.connection.grant(link, credit, drain);
         self.turn();
     }
+}
+
+/// How long a client waits for bytes in one turn.
+const READ_PATIENCE: Duration = Duration::from_millis(20);
+
+fn connected(port: u16) -> TcpStream {
+    let until = Instant::now() + PATIENCE;
+    let stream = loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            // A server that was started a moment ago may not listen yet.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => break result.unwrap(),
+        }
+    };
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+fn secured(
+    port: u16,
+    authority: &Authority,
+    certificate: Option<&str>,
+) -> io::Result<StreamOwned<rustls::ClientConnection, TcpStream>> {
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut connection = rustls::ClientConnection::new(authority.client(certificate), name).unwrap();
+    let mut stream = connected(port);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    stream.set_read_timeout(Some(READ_PATIENCE)).unwrap();
+    Ok(StreamOwned::new(connection, stream))
 }
