@@ -15,7 +15,7 @@ pub fn parameters_help() -> String {
         }
         table.iter().for_each(|section| write_section(&mut text, section));
     }
-    text
+    text + CIPHERS + &crate::tls::cipher_page() + "\n" + CERTIFICATES
 }
 
 /// What the page tells of each file: its grammar, and its table where it has names.
@@ -117,6 +117,23 @@ A file that does not exist stops the start; EMS would make one. An error names f
 
 const KEPT_NOTE: &str = "
 **Accepted, not acted upon**: read, checked and kept.
+";
+
+const CIPHERS: &str = "
+# Ciphers
+
+`ssl_server_ciphers` and `ft_ssl_ciphers` are lists with `:`, `,` or blanks between. A list is exact: a version of TLS of
+which it names no cipher is not spoken. `ALL`, `DEFAULT` and `HIGH` stand for the whole table; `!NAME` and `-NAME` take
+out, also OpenSSL's words for what is never here (`!aNULL:!MD5:!RC4`). Every other name is refused.
+
+";
+
+const CERTIFICATES: &str = "\
+# Certificates while the server runs
+
+On SIGHUP all certificates, keys, authorities and revocation lists are read again. New connections use them; existing
+ones keep theirs. If one file cannot be used everything stays as it was, and the log says so. Names are matched against
+subjectAltName, never against the common name. PKCS#12 and PKCS#7 are refused with the command that converts them.
 ";
 
 fn write_section(text: &mut String, (title, rows): &Section) {

@@ -7,6 +7,7 @@
 //! Opens no store and no socket; with DB_FILES it looks whether the store is there.
 
 mod server_file;
+mod tls;
 
 mod convert;
 
@@ -45,7 +46,7 @@ pub use help::parameters_help;
 pub use kept_tables::{CHANNEL, DURABLE, FACTORY, LISTENER, ROUTE, TOPIC, TRANSPORT};
 pub use model::{
     AclEntry, AclTarget, Bridge, BridgeTarget, Configuration, Destination, Ft, Group, Kept, KeptFiles, Listen, Mode,
-    Principal, QueueSpec, Role, StoreSpec, User,
+    Principal, QueueSpec, Role, StoreSpec, TlsFiles, TlsSettings, User,
 };
 pub use parameter::{Kind, Parameter, Status};
 pub use permission::{ALL, Permission, Permissions, Scope};

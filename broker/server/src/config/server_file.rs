@@ -9,7 +9,7 @@ use super::source::{Source, Text};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
 use super::written::Settings;
-use super::{acl, bridges, groups, kept, queues, stores, users};
+use super::{acl, bridges, groups, kept, queues, stores, tls, users};
 use crate::security::password;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +73,7 @@ impl Reader<'_> {
         };
         let authorization = settings.flag("authorization");
         let users = self.users(authorization, ft.is_some());
+        self.check_login_between(authorization, ft.as_ref());
         let groups = self.text("groups");
         let groups = groups.parse(self.findings, |path, text, findings| groups::parse(path, text, &users, findings));
         let acl = self.text("acl_list");
@@ -84,7 +85,6 @@ impl Reader<'_> {
             server: self.server_name(),
             password: settings.text("password").to_owned(),
             failover_list: self.failover_list(&listens, ft.as_ref()),
-            listens,
             authorization,
             users,
             groups,
@@ -98,6 +98,8 @@ impl Reader<'_> {
             meta,
             ft_activation_ns: settings.nanos("ft_activation"),
             ft_heartbeat_ns: settings.nanos("ft_heartbeat"),
+            tls: tls::settings(settings, self.source.path(), &listens, ft.as_ref(), self.findings),
+            listens,
             ft,
             logfile: settings.is_set("logfile").then(|| self.resolve("logfile")),
             debug_sync_delay_ns: settings.nanos("debug_sync_delay"),
@@ -179,10 +181,6 @@ impl Reader<'_> {
         for setting in self.settings.texts("listen") {
             let Address { host, port, tls } = value::address(&setting.text).expect("checked when it was set");
             let listen = Listen { host, port, tls };
-            if tls {
-                let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
-                self.findings.error(&setting.spot, "listen", "ssl:// is not supported yet", remedy);
-            }
             if port != 0 && listens.contains(&listen) {
                 let message = format!("{} is listened on already", setting.text);
                 self.findings.error(&setting.spot, "listen", message, "remove one of the two lines");
@@ -224,10 +222,6 @@ impl Reader<'_> {
 
     fn check_peer(&mut self, peer: &Address, listens: &[Listen]) {
         let spot = self.settings.spot("ft_active");
-        if peer.tls {
-            let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
-            self.findings.error(spot, "ft_active", "ssl:// is not supported yet", remedy);
-        }
         if peer.port == 0 {
             self.findings.error(spot, "ft_active", "has no port", "name the port that the other server listens on");
         }
@@ -273,6 +267,17 @@ impl Reader<'_> {
         users
     }
 
+    /// Two servers that cannot tell each other a password never become a pair.
+    fn check_login_between(&mut self, authorization: bool, ft: Option<&Ft>) {
+        let settings = self.settings;
+        let is_public = |ft: &&Ft| !ft.peer_tls && !is_this_host(&ft.peer_host);
+        if authorization && !settings.flag("allow_plain_without_tls") && ft.filter(is_public).is_some() {
+            let message = "passwords are not taken from a network connection without TLS: the servers cannot log in to each other";
+            let remedy = "write ssl://, or set allow_plain_without_tls = enabled";
+            self.findings.add(Weight::Doubt, settings.spot("ft_active"), "ft_active", message, remedy);
+        }
+    }
+
     /// A message is never split over segments, and half of one is the most that the store writes at once.
     fn message_bytes_max(&mut self, segment_bytes: u64) -> u64 {
         let room = segment_bytes / 2 - RECORD_BYTES;
@@ -311,7 +316,8 @@ fn or_default(value: u64, default: u64) -> u64 {
 }
 
 fn is_this_host(host: &str) -> bool {
-    ["", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"].contains(&host)
+    let is_loopback = |address: std::net::IpAddr| address.is_loopback();
+    ["", "localhost", "0.0.0.0", "::"].contains(&host) || host.parse().is_ok_and(is_loopback)
 }
 
 /// A URL for clients. A listen on all addresses is told by the machine's name, as EMS does.
