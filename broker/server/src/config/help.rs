@@ -69,8 +69,8 @@ sync) exist also without this file. Append new stores at the end: a store's plac
 ";
 
 const USERS_NOTE: &str = "\
-`name:password:description`, one user a line. Passwords stand in the clear; TIBCO's mangled ones cannot be read. `admin`
-always exists. With authorization and ft_active there must be a user named like the server, with its password.
+`name:password:description`, one user a line. A password is empty, stands in the clear, or is a hash (`$argon2id$...`);
+TIBCO's mangled ones cannot be read. `admin` always exists. With authorization and ft_active there must be a user named like the server, with its password.
 ";
 
 const GROUPS_NOTE: &str = "\

@@ -2,7 +2,7 @@
 //!
 //! Start at [`load`]. `tables` and `kept_tables` know every name, `family` every file. As written: `source` reads the
 //! .conf files (`entry`, `written`) or one tibemsd.json (`json`), and gives the same of both. As meant: `server_file`,
-//! `queues`, `users`, `groups`, `acl`, `stores`, `bridges` and `kept`. `convert` makes one form of the other, `help` makes
+//! `tls`, `queues`, `users`, `groups`, `acl`, `stores`, `bridges` and `kept`. `convert` makes one form of the other, `help` makes
 //! docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in EMS: to the working directory).
 //! Opens no store and no socket; with DB_FILES it looks whether the store is there.
 
