@@ -7,7 +7,9 @@
 //! * `inbound`, `outbound`: what peers say; what consumers get
 //! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`, `loading`, `budget`
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
-//! * `opening`, `security`: who is served, who is sent away
+//! * `tls`: certificates and keys, TLS sessions, what goes wrong with them
+//! * `login`, `security`: who a connection is, what it may do
+//! * `opening`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link
 //! * `admin`: request/reply administration; `monitor`: health and figures over HTTP
 //! * `store_check`: `broker store-check`, offline
@@ -31,6 +33,7 @@ pub mod ha;
 mod inbound;
 mod loading;
 mod log;
+mod login;
 mod monitor;
 mod opening;
 mod options;
@@ -42,6 +45,7 @@ mod security;
 mod stage;
 mod start;
 mod store_check;
+mod tls;
 mod transform;
 mod volatile;
 

@@ -9,12 +9,13 @@ use crate::config::{self, Configuration, Diagnostic, Listen, Mode, Severity, Sto
 use crate::exchange::{Exchange, STORES_MAX};
 use crate::ha::{Ha, HaConfig};
 use crate::log::Log;
+use crate::login::Logins;
 use crate::monitor::{Monitor, Publisher, metrics_help};
 use crate::options::{Command, Options};
 use crate::processors;
 use crate::store_check;
-use anyhow::{Context, bail};
-use clap::Parser;
+use crate::tls;
+use anyhow::{Context, anyhow, bail};
 use engine::{Engine, StoreId, Stores};
 use reactor::{ListenerId, Reactor};
 use std::ffi::OsString;
@@ -31,7 +32,7 @@ const PORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The broker as a program: `arguments` begin with the program's name. Returns the exit code of the process.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
-    let options = match Options::try_parse_from(arguments) {
+    let options = match Options::read(arguments) {
         Ok(options) => options,
         Err(error) => {
             // Nowhere to report that the terminal is gone.
@@ -50,7 +51,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
         print!("{}", metrics_help());
         return 0;
     }
-    let loaded = config::load(&options.config, &options.overrides, options.check);
+    for option in options.without_effect() {
+        eprintln!("command line: {option} is accepted, not acted upon: why a TLS handshake failed is always logged");
+    }
+    let loaded = config::load_as(options.role(), &options.config, &options.all_overrides(), options.check);
     let (configuration, remarks) = match loaded {
         Ok(loaded) => loaded,
         Err(remarks) => {
@@ -60,7 +64,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
     };
     print_remarks(&remarks);
     if options.check {
-        println!("{}: {} warnings, no errors", options.config.display(), remarks.len());
+        let notes = remarks.iter().filter(|remark| remark.severity == Severity::Note).count();
+        let warnings = remarks.len() - notes;
+        println!("{}: {notes} accepted, not acted upon; {warnings} warnings, no errors", options.config.display());
         return 0;
     }
     match serve(configuration, &options) {
@@ -78,7 +84,8 @@ fn print_remarks(remarks: &[Diagnostic]) {
     }
     let errors = remarks.iter().filter(|remark| remark.severity == Severity::Error).count();
     if errors > 0 {
-        eprintln!("{errors} errors, {} warnings", remarks.len() - errors);
+        let warnings = remarks.iter().filter(|remark| remark.severity == Severity::Warning).count();
+        eprintln!("{errors} errors, {warnings} warnings");
     }
 }
 
@@ -106,6 +113,7 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
     let start = Start { random: random()?, listeners, peer_address, options: options.into(), clock };
     let processor_ids = configuration.processor_ids.clone();
     let mut broker = assemble(configuration, reactor, log, start)?;
+    broker.share_descriptors(reactor::raise_descriptor_limit().context("the limit of open files cannot be read")?);
     let _monitor = monitor.map(|(monitor, publisher)| {
         broker.publish_to(publisher);
         monitor
@@ -152,7 +160,12 @@ impl From<&Options> for StoreOptions {
 ///
 /// # Errors
 /// The configuration asks for more than there is room for.
-pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, start: Start) -> anyhow::Result<Broker> {
+pub fn assemble(
+    configuration: Configuration,
+    mut reactor: Reactor,
+    mut log: Log,
+    start: Start,
+) -> anyhow::Result<Broker> {
     if configuration.stores.len() > STORES_MAX {
         bail!("stores.conf defines {} stores, at most {STORES_MAX} are supported", configuration.stores.len());
     }
@@ -167,6 +180,12 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
     if !configuration.authorization {
         log.line("authorization is disabled: every client is accepted, whatever its name and password");
     }
+    let tls = tls::read(&configuration).map_err(|problems| anyhow!("{}", tls::list(&problems)))?;
+    for remark in &tls.remarks {
+        log.line(remark.clone());
+    }
+    let listens = configuration.listens.iter().zip(&start.listeners);
+    let tls_listeners = listens.filter(|(listen, _)| listen.tls).map(|(_, id)| *id).collect();
     let sync: Vec<bool> = configuration.stores.iter().map(|store| store.mode == Mode::Sync).collect();
     let store_config = store_config(&configuration, start.options);
     store_config.check().context("the stores cannot be set up as tibemsd.conf and stores.conf say")?;
@@ -177,6 +196,7 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         swapout: configuration.swapout,
     };
     let exchange = Exchange::new(engine(&configuration, &sync), store, sync, budget);
+    let logins = Logins::start(&mut reactor).context("the threads that compare passwords cannot be started")?;
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
     Ok(Broker::new(Parts {
         clock: start.clock,
@@ -187,6 +207,9 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         log,
         peer_address: start.peer_address,
         listeners: start.listeners,
+        logins,
+        tls_listeners,
+        tls,
     }))
 }
 
@@ -249,12 +272,9 @@ fn listen(reactor: &mut Reactor, configuration: &Configuration, log: &mut Log) -
     let mut listeners = Vec::new();
     for listen in &configuration.listens {
         let url = url(listen);
-        if listen.tls {
-            bail!("listen={url}: TLS is not supported yet; use tcp://");
-        }
         let address = address_of(listen).with_context(|| format!("parameter listen={url}"))?;
         let (listener, address) = patiently(|| reactor.listen(address)).with_context(|| no_listen(&url, address))?;
-        log.line(format!("Accepting connections on tcp://{address}"));
+        log.line(format!("Accepting connections on {}://{address}", scheme(listen)));
         listeners.push(listener);
     }
     Ok(listeners)
@@ -303,7 +323,11 @@ fn patiently<L>(mut listen: impl FnMut() -> std::io::Result<L>) -> std::io::Resu
 }
 
 fn url(listen: &Listen) -> String {
-    format!("{}://{}:{}", if listen.tls { "ssl" } else { "tcp" }, listen.host, listen.port)
+    format!("{}://{}:{}", scheme(listen), listen.host, listen.port)
+}
+
+fn scheme(listen: &Listen) -> &'static str {
+    if listen.tls { "ssl" } else { "tcp" }
 }
 
 fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {

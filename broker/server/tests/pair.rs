@@ -3,6 +3,7 @@
 mod support;
 
 use amqp::condition;
+use broker::config::{Conversion, convert};
 use nix::sys::signal::Signal;
 use support::{Client, Seen, Setup};
 
@@ -32,6 +33,25 @@ fn the_standby_takes_over_after_sigkill_and_the_victim_comes_back_as_standby() {
         assert_eq!(body, format!("message {number}").into_bytes());
         client.accept(delivery_id, true);
     }
+}
+
+#[test]
+fn a_pair_from_one_converted_json_takes_over() {
+    let setup = Setup::new(2, QUEUES, "");
+    let (from, secondary, to) = (setup.config(0), setup.config(1), setup.json());
+    convert(&Conversion { from: &from, secondary: Some(&secondary), to: &to, overwrite: false }).unwrap();
+    let mut first = setup.start_json(0);
+    first.wait_active();
+    let mut second = setup.start_json(1);
+    second.wait_standby();
+    let mut client = Client::connect(first.port);
+    let sender = client.sender("sync.q").unwrap();
+    client.publish(sender, 0, b"kept");
+    first.kill();
+    second.wait_active();
+    let mut client = Client::connect(second.port);
+    client.receiver("sync.q", 1).unwrap();
+    assert_eq!(client.message().1, b"kept");
 }
 
 #[test]

@@ -1,17 +1,30 @@
 //! The configuration files of EMS, read in two steps: as written (names, values, lines), then as meant.
 //!
-//! Start at [`load`]. `tables` knows every name; `written` reads files; `server_file`, `queues`, `users`, `stores` and
-//! `monitors` give them meaning; `help` makes docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in
-//! EMS: to the working directory). Opens no store and no socket; with DB_FILES it looks whether the
-//! store is there.
+//! Start at [`load`]. `tables` and `kept_tables` know every name, `family` every file. As written: `source` reads the
+//! .conf files (`entry`, `written`) or one tibemsd.json (`json`), and gives the same of both. As meant: `server_file`,
+//! `tls`, `queues`, `users`, `groups`, `acl`, `stores`, `monitors`, `bridges` and `kept`. `convert` makes one form of the other, `help` makes
+//! docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in EMS: to the working directory).
+//! Opens no store and no socket; with DB_FILES it looks whether the store is there.
 
 mod server_file;
+mod tls;
 
+mod convert;
+
+mod acl;
+mod bridges;
+mod groups;
+mod kept;
 mod monitors;
 mod queues;
 mod stores;
 mod users;
 
+mod entry;
+mod family;
+mod json;
+mod kept_tables;
+mod source;
 mod tables;
 mod value;
 mod written;
@@ -22,23 +35,32 @@ mod help;
 mod model;
 mod nearest;
 mod parameter;
+mod permission;
 
 #[cfg(test)]
 mod tests;
 
+pub use convert::{Conversion, Converted, convert};
 pub use diagnostic::{Diagnostic, Severity};
+pub use groups::{ADMINISTRATORS, EVERYBODY};
 pub use help::parameters_help;
-pub use model::{Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
+pub use kept_tables::{CHANNEL, DURABLE, FACTORY, LISTENER, ROUTE, TOPIC, TRANSPORT};
+pub use model::{
+    AclEntry, AclTarget, Bridge, BridgeTarget, Configuration, Destination, Ft, Group, Kept, KeptFiles, Listen, Mode,
+    Principal, QueueSpec, Role, StoreSpec, TlsFiles, TlsSettings, User,
+};
 pub use parameter::{Kind, Parameter, Status};
+pub use permission::{ALL, Permission, Permissions, Scope};
 pub use tables::{QUEUE, SERVER, STORE, Section};
+pub use users::ADMINISTRATOR;
 pub use value::ValueError;
 
 use findings::Findings;
 use std::path::Path;
 
-/// Reads tibemsd.conf at `path` and the files that it names. `overrides` are `--set NAME=VALUE` and beat the file; with
-/// `strict` (`--check`) unknown names and unreadable files are errors. All files are read to the end, so that one run
-/// reports everything.
+/// Reads tibemsd.conf at `path` and the files that it names, or one tibemsd.json as its primary server. `overrides` are
+/// `--set NAME=VALUE` and beat the file; with `strict` (`--check`) unknown names and unreadable files are errors, and what
+/// is not acted upon is told line by line. All files are read to the end, so that one run reports everything.
 ///
 /// # Errors
 /// All diagnostics, when at least one of them must stop the start.
@@ -47,13 +69,26 @@ pub fn load(
     overrides: &[(String, String)],
     strict: bool,
 ) -> Result<(Configuration, Vec<Diagnostic>), Vec<Diagnostic>> {
+    load_as(Role::Primary, path, overrides, strict)
+}
+
+/// [`load`], for either server of a tibemsd.json.
+///
+/// # Errors
+/// As [`load`]; also where a tibemsd.conf is asked for its secondary.
+pub fn load_as(
+    role: Role,
+    path: &Path,
+    overrides: &[(String, String)],
+    strict: bool,
+) -> Result<(Configuration, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::default();
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let loaded = server_file::load(&path, overrides, &mut findings);
+    let loaded = server_file::load(&path, role, overrides, &mut findings);
     let abort_on = loaded.as_ref().map_or(&[][..], |loaded| &loaded.abort_on);
     let diagnostics = findings.finish(strict, abort_on);
     match loaded {
-        Some(loaded) if diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning) => {
+        Some(loaded) if diagnostics.iter().all(|diagnostic| diagnostic.severity < Severity::Error) => {
             Ok((loaded.configuration, diagnostics))
         }
         _ => Err(diagnostics),

@@ -1,5 +1,6 @@
 //! The configuration as meant: checked, in base units, with absolute paths. Knows no file syntax.
 
+use super::permission::{Permissions, Scope};
 use engine::QueueDefinition;
 use std::path::PathBuf;
 
@@ -8,6 +9,8 @@ use std::path::PathBuf;
 pub struct Configuration {
     /// The main file, absolute.
     pub file: PathBuf,
+    /// Which of the two servers of a tibemsd.json this is.
+    pub role: Role,
     /// `server`: the name that both servers of a pair share.
     pub server: String,
     /// `password` for the FT link.
@@ -20,8 +23,16 @@ pub struct Configuration {
     pub authorization: bool,
     /// users.conf; `admin` always exists.
     pub users: Vec<User>,
+    /// groups.conf, without the group `all`, which exists by itself.
+    pub groups: Vec<Group>,
+    /// acl.conf, in file order.
+    pub acl: Vec<AclEntry>,
+    /// `allow_plain_without_tls`: passwords are taken from connections that are neither TLS nor loopback.
+    pub plain_without_tls: bool,
     /// queues.conf, in file order. [`QueueDefinition::store`] is an index into `stores`.
     pub queues: Vec<QueueSpec>,
+    /// What is read and checked and of which nothing comes yet.
+    pub kept: KeptFiles,
     /// Index into `stores` of the store for queues without `store=`: `$sys.nonfailsafe`.
     pub default_store: u8,
     /// `store`: folder of the store files.
@@ -36,6 +47,8 @@ pub struct Configuration {
     pub ft_activation_ns: u64,
     /// `ft_heartbeat` also where there is no peer: the on-disk heartbeat; nanoseconds.
     pub ft_heartbeat_ns: u64,
+    /// `ssl_*` and `ft_ssl_*`.
+    pub tls: TlsSettings,
     /// `logfile`.
     pub logfile: Option<PathBuf>,
     /// `client_urls`: URLs that clients are told to fail over to, in order (AMQP scheme).
@@ -70,6 +83,86 @@ pub struct Configuration {
     pub client_timeout_ns: u64,
 }
 
+/// Which server of a tibemsd.json is meant; a tibemsd.conf is of one server, which is its primary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The one of `primary_listens`.
+    #[default]
+    Primary,
+    /// The one of `secondary_listens`.
+    Secondary,
+}
+
+/// The files that are read and checked and of which nothing comes yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptFiles {
+    /// topics.conf.
+    pub topics: Vec<Kept>,
+    /// durables.conf: the name is the topic's, the durable's is the property `name`.
+    pub durables: Vec<Kept>,
+    /// bridges.conf.
+    pub bridges: Vec<Bridge>,
+    /// factories.conf.
+    pub factories: Vec<Kept>,
+    /// routes.conf.
+    pub routes: Vec<Kept>,
+    /// transports.conf.
+    pub transports: Vec<Kept>,
+    /// tibrvcm.conf: the name is the transport's.
+    pub listeners: Vec<Kept>,
+    /// channels.conf.
+    pub channels: Vec<Kept>,
+}
+
+/// One entry of such a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name.
+    pub name: String,
+    /// What was set, by name, as written.
+    pub properties: Vec<(String, String)>,
+    /// Line in its file.
+    pub line: usize,
+}
+
+/// One section of bridges.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Where messages come from; may be a pattern.
+    pub source: Destination,
+    /// Where they go as well.
+    pub targets: Vec<BridgeTarget>,
+    /// Line in bridges.conf.
+    pub line: usize,
+}
+
+/// One target of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeTarget {
+    /// Where messages go.
+    pub destination: Destination,
+    /// Which messages; `None` = all.
+    pub selector: Option<String>,
+}
+
+/// A topic or a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A topic, by name.
+    Topic(String),
+    /// A queue, by name.
+    Queue(String),
+}
+
+impl Destination {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Destination::Topic(name) | Destination::Queue(name) => name,
+        }
+    }
+}
+
 /// One `listen` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
@@ -82,14 +175,79 @@ pub struct Listen {
 }
 
 /// One line of users.conf.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// Login name.
     pub name: String,
-    /// Password in the clear; empty = none.
+    /// Password, as written: empty = none, a hash (`$argon2id$...`), or in the clear.
     pub password: String,
     /// Free text.
     pub description: String,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let User { name, password, description } = self;
+        let password = if password.is_empty() { "none" } else { "set" };
+        write!(formatter, "User {{ name: {name:?}, password: {password}, description: {description:?} }}")
+    }
+}
+
+/// One group of groups.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Name; `$admin` are the administrators.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// Names of users.
+    pub members: Vec<String>,
+    /// Line of the header in groups.conf; 0 = made while running.
+    pub line: usize,
+}
+
+/// One line of acl.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AclEntry {
+    /// What it is about.
+    pub target: AclTarget,
+    /// Who is granted something.
+    pub principal: Principal,
+    /// What is granted; never nothing.
+    pub permissions: Permissions,
+    /// Line in acl.conf; 0 = made while running.
+    pub line: usize,
+}
+
+/// What a permission is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AclTarget {
+    /// A queue, or a pattern of queues.
+    Queue(String),
+    /// A topic, or a pattern of topics.
+    Topic(String),
+    /// The server.
+    Admin,
+}
+
+impl AclTarget {
+    /// Its kind.
+    pub fn scope(&self) -> Scope {
+        match self {
+            AclTarget::Queue(_) => Scope::Queue,
+            AclTarget::Topic(_) => Scope::Topic,
+            AclTarget::Admin => Scope::Admin,
+        }
+    }
+}
+
+/// Who has a permission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// One user.
+    User(String),
+    /// All members of a group.
+    Group(String),
 }
 
 /// One line of queues.conf.
@@ -142,4 +300,44 @@ pub struct Ft {
     pub activation_ns: u64,
     /// `ft_takeover=link`: silence of the link alone is enough.
     pub takeover_by_link: bool,
+}
+
+/// A certificate, its key and whom to trust: `ssl_*` of the accepting side, or `ft_ssl_*` of the connecting one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The own certificate.
+    pub identity: Option<PathBuf>,
+    /// Its key; without it the key stands in the certificate's file.
+    pub key: Option<PathBuf>,
+    /// The key's password; empty = not encrypted.
+    pub password: String,
+    /// The certificate's issuers, which are shown with it.
+    pub issuers: Vec<PathBuf>,
+    /// Authorities whose certificates are accepted.
+    pub trusted: Vec<PathBuf>,
+    /// A list of ciphers as OpenSSL writes it; empty = all.
+    pub ciphers: String,
+}
+
+/// TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// `ssl_*`: for those who connect to an `ssl://` listen.
+    pub accepting: TlsFiles,
+    /// `ssl_require_client_cert`.
+    pub require_client_cert: bool,
+    /// `ssl_use_cert_username`: a client with a certificate is the user that it names, whatever name it gives.
+    pub use_cert_username: bool,
+    /// `ssl_cert_user_specname`: the name that stands for the one in the certificate.
+    pub cert_user_specname: String,
+    /// `ssl_crl_path`: folder of revocation lists for clients' certificates.
+    pub crl_path: Option<PathBuf>,
+    /// `ft_ssl_*`: for the link to an `ssl://` peer.
+    pub connecting: TlsFiles,
+    /// `ft_ssl_verify_host`: the peer's certificate must come from a trusted authority.
+    pub verify_host: bool,
+    /// `ft_ssl_verify_hostname`: and have the peer's name.
+    pub verify_hostname: bool,
+    /// `ft_ssl_expected_hostname`: that name, where it is not the host of `ft_active`.
+    pub expected_hostname: Option<String>,
 }

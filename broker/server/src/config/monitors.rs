@@ -18,6 +18,11 @@ struct Taken {
 /// All addresses of the monitor.
 pub(super) fn listens(settings: &Settings, findings: &mut Findings) -> Vec<Listen> {
     let mut taken = read(settings, "listen", value::address);
+    // Of a tibemsd.json each server is given its own as monitor_listen.
+    if settings.is_set("secondary_monitor_listen") {
+        let (name, remedy) = ("secondary_monitor_listen", "write monitor_listen in the file of the other server");
+        findings.error(settings.spot(name), name, "is for the secondary server of a tibemsd.json", remedy);
+    }
     let names = ["monitor_listen", "health_check_listen"].into_iter().filter(|name| settings.is_set(name));
     for mut monitor in names.flat_map(|name| read(settings, name, value::monitor_address)) {
         let (name, spot) = (monitor.name, &monitor.setting.spot);

@@ -1,11 +1,16 @@
-//! tibemsd.conf: the main file, as meant. Reads the other files that it names through their own modules.
+//! The main file, as meant, and with it the others through their own modules. Does not know whether they are .conf
+//! files or one tibemsd.json.
 
+use super::entry::Entry;
+use super::family::{self, SideFile};
 use super::findings::{Findings, Spot, Weight};
-use super::model::{Configuration, Ft, Listen, StoreSpec, User};
+use super::model::{Configuration, Ft, KeptFiles, Listen, Role, StoreSpec, User};
+use super::source::{Source, Text};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
-use super::written::{Settings, lines, read};
-use super::{monitors, queues, stores, users};
+use super::written::Settings;
+use super::{acl, bridges, groups, kept, monitors, queues, stores, tls, users};
+use crate::security::password;
 use std::path::{Path, PathBuf};
 
 /// Silence after which a client is closed when `server_timeout_client_connection` is not set, in nanoseconds.
@@ -16,18 +21,13 @@ const RECORD_BYTES: u64 = 4096;
 const SERVER_NAME_MAX: usize = 64;
 
 /// Reads everything; what is wrong goes to `findings`. `None` when the main file itself cannot be read.
-pub(super) fn load(path: &Path, overrides: &[(String, String)], findings: &mut Findings) -> Option<Loaded> {
-    if path.extension().is_some_and(|extension| extension == "json") {
-        let remedy = "write a tibemsd.conf; every parameter has the same name there";
-        findings.error(&Spot::new(path, 0), "", "JSON configurations are not read", remedy);
-        return None;
-    }
-    let text = read(path, "", Weight::Error, findings)?;
-    let settings = settings(path, &text, overrides, findings);
+pub(super) fn load(path: &Path, role: Role, overrides: &[(String, String)], findings: &mut Findings) -> Option<Loaded> {
+    let source = Source::open(path, role, findings)?;
+    let settings = settings(&source, overrides, findings);
     let abort_on = value::list(settings.text("startup_abort_list"));
     let abort_on = ABORT_WORDS.iter().copied().filter(|word| abort_on.iter().any(|set| set.eq_ignore_ascii_case(word)));
     let abort_on: Vec<&'static str> = abort_on.collect();
-    let configuration = Reader { path, settings: &settings, findings }.configuration();
+    let configuration = Reader { source: &source, role, settings: &settings, findings }.configuration();
     if abort_on.contains(&"DB_FILES") {
         check_store_exists(&configuration, settings.spot("store"), findings);
     }
@@ -40,23 +40,23 @@ pub(super) struct Loaded {
     pub(super) abort_on: Vec<&'static str>,
 }
 
-fn settings(path: &Path, text: &str, overrides: &[(String, String)], findings: &mut Findings) -> Settings {
-    let mut settings = Settings::new(SERVER, Spot::new(path, 0));
-    for (spot, line) in lines(path, text, findings) {
-        match line.split_once('=') {
-            Some((name, value)) => settings.set(spot, name.trim(), value, findings),
-            None => findings.error(&spot, "", format!("'{line}' has no '='"), "write name = value"),
-        }
-    }
+/// Where `overrides` stand.
+const COMMAND_LINE: &str = "command line";
+
+/// The parameters with what beats them.
+pub(super) fn settings(source: &Source, overrides: &[(String, String)], findings: &mut Findings) -> Settings {
+    let mut settings = Settings::new(SERVER, Spot::new(source.path(), 0));
+    source.server().iter().for_each(|property| settings.take(property, findings));
     for (name, value) in overrides {
-        settings.replace(Spot::new(Path::new("--set"), 0), name, value, findings);
+        settings.replace(Spot::new(Path::new(COMMAND_LINE), 0), name, value, findings);
     }
     settings
 }
 
 /// Turns settings into meaning.
 struct Reader<'r> {
-    path: &'r Path,
+    source: &'r Source,
+    role: Role,
     settings: &'r Settings,
     findings: &'r mut Findings,
 }
@@ -68,29 +68,40 @@ impl Reader<'_> {
         let monitor_listens = monitors::listens(settings, self.findings);
         let ft = self.ft(&listens);
         let (stores, meta) = self.stores();
-        let queues = match self.side_file("queues") {
-            Some((path, text)) => queues::parse(&path, &text, &stores, self.findings),
-            None => Vec::new(),
+        let queues = match self.source.entries(family::QUEUES, settings, self.findings) {
+            Some(entries) => queues::read(&entries, &stores, self.findings),
+            None => self.no_queues(),
         };
         let authorization = settings.flag("authorization");
         let users = self.users(authorization, ft.is_some());
+        self.check_login_between(authorization, ft.as_ref());
+        let groups = self.text("groups");
+        let groups = groups.parse(self.findings, |path, text, findings| groups::parse(path, text, &users, findings));
+        let acl = self.text("acl_list");
+        let acl = acl.parse(self.findings, |path, text, findings| acl::parse(path, text, &users, &groups, findings));
         let segment_bytes = settings.bytes("segment_size").next_multiple_of(4096);
         Configuration {
-            file: self.path.to_owned(),
+            file: self.source.path().to_owned(),
+            role: self.role,
             server: self.server_name(),
             password: settings.text("password").to_owned(),
             failover_list: self.failover_list(&listens, ft.as_ref()),
-            listens,
-            monitor_listens,
             authorization,
             users,
+            groups,
+            acl,
+            plain_without_tls: settings.flag("allow_plain_without_tls"),
             queues,
+            kept: self.kept(&stores),
             default_store: stores::DEFAULT,
             store_folder: self.resolve("store"),
             stores,
             meta,
             ft_activation_ns: settings.nanos("ft_activation"),
             ft_heartbeat_ns: settings.nanos("ft_heartbeat"),
+            tls: tls::settings(settings, self.source.path(), &listens, ft.as_ref(), self.findings),
+            listens,
+            monitor_listens,
             ft,
             logfile: settings.is_set("logfile").then(|| self.resolve("logfile")),
             debug_sync_delay_ns: settings.nanos("debug_sync_delay"),
@@ -112,27 +123,51 @@ impl Reader<'_> {
 
     /// A path of the file, relative to the folder of the file.
     fn resolve(&self, name: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(self.settings.text(name))
+        self.source.resolve(name, self.settings)
     }
 
-    /// Another configuration file. One that was not named may be missing.
-    fn side_file(&mut self, name: &str) -> Option<(PathBuf, String)> {
-        let path = self.resolve(name);
-        if !self.settings.is_set(name) && !path.exists() {
-            if name == "queues" {
-                let remedy = "create it with at least one line, for example '>' to allow every queue";
-                self.findings.add(
-                    Weight::Doubt,
-                    &Spot::new(&path, 0),
-                    name,
-                    "does not exist: there are no queues",
-                    remedy,
-                );
-            }
-            return None;
+    /// There is no queues.conf.
+    fn no_queues<T>(&mut self) -> Vec<T> {
+        if !self.settings.is_set("queues") {
+            let spot = self.source.spot("queues", self.settings);
+            let remedy = "create it with at least one line, for example '>' to allow every queue";
+            self.findings.add(Weight::Doubt, &spot, "queues", "does not exist: there are no queues", remedy);
         }
-        let text = read(&path, name, Weight::MissingFile, self.findings)?;
-        Some((path, text))
+        Vec::new()
+    }
+
+    /// The files of which nothing comes yet.
+    fn kept(&mut self, stores: &[StoreSpec]) -> KeptFiles {
+        let mark = self.findings.mark();
+        let transports = self.entries(family::TRANSPORTS);
+        let transports = kept::transports(&transports, self.findings);
+        let listeners = self.entries(family::LISTENERS);
+        let listeners = kept::listeners(&listeners, &transports, self.findings);
+        self.findings.soften(mark, Weight::Transport);
+        let [topics, durables] = [family::TOPICS, family::DURABLES].map(|file| self.entries(file));
+        let [factories, routes, channels] =
+            [family::FACTORIES, family::ROUTES, family::CHANNELS].map(|file| self.entries(file));
+        let bridges = self.source.bridges(self.settings, self.findings).unwrap_or_default();
+        KeptFiles {
+            topics: kept::topics(&topics, stores, self.findings),
+            durables: kept::durables(&durables, self.findings),
+            bridges: bridges::read(&bridges, self.findings),
+            factories: kept::with_url(family::FACTORIES, &factories, self.findings),
+            routes: kept::with_url(family::ROUTES, &routes, self.findings),
+            channels: kept::channels(&channels, self.findings),
+            transports,
+            listeners,
+        }
+    }
+
+    /// The lines of a file that may be missing.
+    fn text(&mut self, name: &str) -> Text {
+        self.source.text(name, self.settings, self.findings).unwrap_or_default()
+    }
+
+    /// The entries of a file that may be missing.
+    fn entries(&mut self, file: &SideFile) -> Vec<Entry> {
+        self.source.entries(file, self.settings, self.findings).unwrap_or_default()
     }
 
     fn processor_ids(&self) -> Vec<usize> {
@@ -154,10 +189,6 @@ impl Reader<'_> {
         for setting in self.settings.texts("listen") {
             let Address { host, port, tls } = value::address(&setting.text).expect("checked when it was set");
             let listen = Listen { host, port, tls };
-            if tls {
-                let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
-                self.findings.error(&setting.spot, "listen", "ssl:// is not supported yet", remedy);
-            }
             if port != 0 && listens.contains(&listen) {
                 let message = format!("{} is listened on already", setting.text);
                 self.findings.error(&setting.spot, "listen", message, "remove one of the two lines");
@@ -199,10 +230,6 @@ impl Reader<'_> {
 
     fn check_peer(&mut self, peer: &Address, listens: &[Listen]) {
         let spot = self.settings.spot("ft_active");
-        if peer.tls {
-            let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
-            self.findings.error(spot, "ft_active", "ssl:// is not supported yet", remedy);
-        }
         if peer.port == 0 {
             self.findings.error(spot, "ft_active", "has no port", "name the port that the other server listens on");
         }
@@ -217,7 +244,7 @@ impl Reader<'_> {
     }
 
     fn stores(&mut self) -> (Vec<StoreSpec>, StoreSpec) {
-        let file = self.side_file("stores");
+        let entries = self.entries(family::STORES);
         let minimum = |name: &str| {
             let own = self.settings.bytes(name);
             or_default(own, self.settings.bytes("store_minimum"))
@@ -227,27 +254,36 @@ impl Reader<'_> {
             r#async: minimum("store_minimum_async"),
             meta: minimum("store_minimum_meta"),
         };
-        let text = file.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
-        stores::parse(text, minimums, self.findings)
+        stores::read(&entries, minimums, self.findings)
     }
 
     fn users(&mut self, authorization: bool, paired: bool) -> Vec<User> {
-        let file = self.side_file("users");
-        let spot = Spot::new(&self.resolve("users"), 0);
-        if file.is_none() && authorization {
+        let text = self.source.text("users", self.settings, self.findings);
+        let spot = self.source.spot("users", self.settings);
+        if text.is_none() && authorization {
             let remedy = "create it, or set authorization = disabled";
             self.findings.error(&spot, "users", "cannot be read, and authorization is enabled", remedy);
         }
-        let (path, text) = file.unwrap_or_default();
-        let users = users::parse(&path, &text, self.findings);
-        let (server, password) = (self.settings.text("server"), self.settings.text("password"));
-        let is_known = users.iter().any(|user| user.name == server && user.password == password);
+        let users = text.unwrap_or_default().parse(self.findings, users::parse);
+        let (server, own) = (self.settings.text("server"), self.settings.text("password"));
+        let is_known = users.iter().any(|user| user.name == server && password::matches(&user.password, own));
         if authorization && paired && !is_known {
             let message = format!("has no user '{server}' with the password of tibemsd.conf: the peer cannot log in");
             let remedy = format!("add a line {server}:password:the servers of the pair");
             self.findings.error(&spot, "users", message, remedy);
         }
         users
+    }
+
+    /// Two servers that cannot tell each other a password never become a pair.
+    fn check_login_between(&mut self, authorization: bool, ft: Option<&Ft>) {
+        let settings = self.settings;
+        let is_public = |ft: &&Ft| !ft.peer_tls && !is_this_host(&ft.peer_host);
+        if authorization && !settings.flag("allow_plain_without_tls") && ft.filter(is_public).is_some() {
+            let message = "passwords are not taken from a network connection without TLS: the servers cannot log in to each other";
+            let remedy = "write ssl://, or set allow_plain_without_tls = enabled";
+            self.findings.add(Weight::Doubt, settings.spot("ft_active"), "ft_active", message, remedy);
+        }
     }
 
     /// A message is never split over segments, and half of one is the most that the store writes at once.
@@ -288,7 +324,8 @@ fn or_default(value: u64, default: u64) -> u64 {
 }
 
 pub(super) fn is_this_host(host: &str) -> bool {
-    ["", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"].contains(&host)
+    let is_loopback = |address: std::net::IpAddr| address.is_loopback();
+    ["", "localhost", "0.0.0.0", "::"].contains(&host) || host.parse().is_ok_and(is_loopback)
 }
 
 /// A URL for clients. A listen on all addresses is told by the machine's name, as EMS does.

@@ -16,8 +16,6 @@ const ANY_COUNT: Kind = Count(0, u32::MAX as u64);
 const ANY_SIZE: Kind = Size(0, u64::MAX);
 const ANY_TIME: Kind = Time(0, FOREVER);
 
-const NO_TLS: &str = "this version has no TLS; only tcp:// listens";
-const QUEUES_ONLY: &str = "this version has queues only";
 const NO_STATISTICS: &str = "this version keeps no statistics";
 
 /// Words of `startup_abort_list`.
@@ -60,20 +58,28 @@ const IDENTITY: &[Parameter] = &[
     row("queues", Path, "queues.conf", "File of queues and patterns for queues."),
     row("stores", Path, "stores.conf", "File of stores. Without it the three stores that EMS ships exist."),
     row("store", Path, "datastore", "Folder of the store files; both servers of a pair name the same one."),
-    row("authorization", Flag, "disabled", "Check user names and passwords."),
-    row("groups", Path, "groups.conf", "File of groups.")
-        .accepted("groups have no effect; there are no permissions yet"),
-    row("acl_list", Path, "acl.conf", "File of permissions.")
-        .accepted("permissions are not checked; any known user may use any queue"),
-    row("topics", Path, "topics.conf", "File of topics.").accepted(QUEUES_ONLY),
-    row("durables", Path, "durables.conf", "File of durable subscriptions.").accepted(QUEUES_ONLY),
-    row("bridges", Path, "bridges.conf", "File of bridges.").accepted("there are no bridges"),
-    row("factories", Path, "factories.conf", "File of connection factories.")
-        .accepted("AMQP clients keep their own connection settings"),
-    row("routes", Path, "routes.conf", "File of routes.").accepted("there are no routes"),
-    row("transports", Path, "transports.conf", "File of transports.").accepted("there are no transports"),
-    row("tibrvcm", Path, "tibrvcm.conf", "File of certified listeners.").accepted("there are no transports"),
-    row("channels", Path, "channels.conf", "File of multicast channels.").accepted("there is no multicast"),
+    row(
+        "authorization",
+        Flag,
+        "disabled",
+        "Check user names and passwords, and the permissions of queues that are `secure`.",
+    ),
+    row(
+        "allow_plain_without_tls",
+        Flag,
+        "disabled",
+        "With authorization: take passwords also from connections that are neither TLS nor from this host.",
+    ),
+    row("groups", Path, "groups.conf", "File of groups."),
+    row("acl_list", Path, "acl.conf", "File of permissions."),
+    row("topics", Path, "topics.conf", "File of topics."),
+    row("durables", Path, "durables.conf", "File of durable subscriptions."),
+    row("bridges", Path, "bridges.conf", "File of bridges."),
+    row("factories", Path, "factories.conf", "File of connection factories."),
+    row("routes", Path, "routes.conf", "File of routes."),
+    row("transports", Path, "transports.conf", "File of transports."),
+    row("tibrvcm", Path, "tibrvcm.conf", "File of certified listeners."),
+    row("channels", Path, "channels.conf", "File of multicast channels."),
     row("module_path", Path, "", "Folders of shared libraries.").accepted("the server is one program without modules"),
 ];
 
@@ -104,8 +110,12 @@ const NETWORK: &[Parameter] = &[
     ),
     row("health_check_listen", MonitorAddress, "", "The name of monitor_listen before EMS 10; may stand beside it.")
         .repeatable(),
-    row("secondary_monitor_listen", MonitorAddress, "", "monitor_listen of the secondary server of a tibemsd.json.")
-        .accepted("a tibemsd.conf is that of one server: write monitor_listen in the file of the other one"),
+    row(
+        "secondary_monitor_listen",
+        MonitorAddress,
+        "",
+        "monitor_listen of the secondary server of a tibemsd.json. A tibemsd.conf is that of one server and has monitor_listen only.",
+    ),
     row("routing", Flag, "disabled", "Routes to other servers.").accepted("there are no routes"),
     row("multicast", Flag, "disabled", "Multicast.").accepted("there is no multicast"),
     row("tibrv_transports", Flag, "disabled", "Rendezvous transports.").accepted("there are no transports"),
@@ -145,37 +155,81 @@ const FAULT_TOLERANCE: &[Parameter] = &[
         "enabled",
         "Extension: while this server is standby, it reads the active server's journal, so that a takeover reads only the rest.",
     ),
-    row("ft_ssl_identity", Path, "", "Own certificate on the link to the peer.").accepted(NO_TLS),
-    row("ft_ssl_issuer", Path, "", "Its issuers.").repeatable().accepted(NO_TLS),
-    row("ft_ssl_private_key", Path, "", "Its key.").accepted(NO_TLS),
-    row("ft_ssl_password", Password, "", "Password of the key.").accepted(NO_TLS),
-    row("ft_ssl_trusted", Path, "", "Authorities trusted for the peer.").repeatable().accepted(NO_TLS),
-    row("ft_ssl_verify_host", Flag, "enabled", "Verify the peer's certificate.").accepted(NO_TLS),
-    row("ft_ssl_verify_hostname", Flag, "enabled", "Match the name in the peer's certificate.").accepted(NO_TLS),
-    row("ft_ssl_expected_hostname", Text, "", "Name to expect there.").accepted(NO_TLS),
-    row("ft_ssl_ciphers", Text, "", "Ciphers on the link.").accepted(NO_TLS),
+    row(
+        "ft_ssl_identity",
+        Path,
+        "",
+        "Certificate that is shown to the peer when ft_active is ssl://; PEM or DER. Needed where the peer has ssl_require_client_cert.",
+    ),
+    row("ft_ssl_issuer", Path, "", "Issuers of that certificate, which are shown with it.").repeatable(),
+    row(
+        "ft_ssl_private_key",
+        Path,
+        "",
+        "Its key: PKCS#8, also encrypted (PBES2), PKCS#1 or SEC1; PEM or DER. Not set: it stands in the certificate's file.",
+    ),
+    row("ft_ssl_password", Password, "", "Password of the key."),
+    row("ft_ssl_trusted", Path, "", "Authorities trusted for the peer's certificate; PEM or DER.").repeatable(),
+    row(
+        "ft_ssl_verify_host",
+        Flag,
+        "enabled",
+        "The peer's certificate must come from one of ft_ssl_trusted. Disabled: any certificate will do, and the log warns.",
+    ),
+    row(
+        "ft_ssl_verify_hostname",
+        Flag,
+        "enabled",
+        "The peer's certificate must have the expected name or address in its subjectAltName.",
+    ),
+    row("ft_ssl_expected_hostname", Text, "", "The name to expect there. Not set: the host of ft_active."),
+    row("ft_ssl_ciphers", Text, "", "Ciphers on the link to the peer; see the table of ciphers."),
 ];
 
 const TLS: &[Parameter] = &[
-    row("ssl_server_identity", Path, "", "Own certificate.").accepted(NO_TLS),
-    row("ssl_server_key", Path, "", "Its key.").accepted(NO_TLS),
-    row("ssl_password", Password, "", "Password of the key.").accepted(NO_TLS),
-    row("ssl_server_issuer", Path, "", "Its issuers.").repeatable().accepted(NO_TLS),
-    row("ssl_server_trusted", Path, "", "Authorities trusted for clients.").repeatable().accepted(NO_TLS),
-    row("ssl_server_ciphers", Text, "", "Ciphers.").accepted(NO_TLS),
+    row(
+        "ssl_server_identity",
+        Path,
+        "",
+        "Certificate of this server, for ssl:// listens; PEM or DER. Clients look for their URL's host in its subjectAltName.",
+    ),
+    row(
+        "ssl_server_key",
+        Path,
+        "",
+        "Its key: PKCS#8, also encrypted (PBES2), PKCS#1 or SEC1; PEM or DER. Not set: it stands in the certificate's file.",
+    ),
+    row("ssl_password", Password, "", "Password of the key. It is not asked for at the start."),
+    row("ssl_server_issuer", Path, "", "Issuers of the certificate, which are shown with it.").repeatable(),
+    row("ssl_server_trusted", Path, "", "Authorities trusted for clients' certificates; PEM or DER.").repeatable(),
+    row("ssl_server_ciphers", Text, "", "Ciphers, as OpenSSL names them; see the table of ciphers."),
     row("ssl_dh_size", Choice(&["512", "768", "1024", "2048"]), "1024", "Size of the Diffie-Hellman group, in bits.")
-        .accepted(NO_TLS),
-    row("ssl_require_client_cert", Flag, "disabled", "Refuse clients without a certificate.")
-        .refused("this version has no TLS and cannot demand certificates; remove the line"),
+        .accepted("keys are agreed on by elliptic curves only"),
+    row("ssl_require_client_cert", Flag, "disabled", "Refuse clients without a certificate of ssl_server_trusted."),
     row("ssl_require_route_cert_only", Flag, "disabled", "Demand certificates of routes only.")
         .accepted("there are no routes"),
-    row("ssl_use_cert_username", Flag, "disabled", "Take the user name from the certificate.")
-        .refused("this version has no TLS and cannot read names from certificates; remove the line"),
-    row("ssl_cert_user_specname", Text, "CERTIFICATE_USER", "User name that stands for the one in the certificate.")
-        .accepted(NO_TLS),
-    row("ssl_crl_path", Path, "", "Folder of revocation lists.").accepted(NO_TLS),
-    row("ssl_crl_update_interval", ANY_TIME, "0", "How often to read them again.").accepted(NO_TLS),
-    row("ssl_auth_only", Flag, "disabled", "TLS for the login only.").accepted(NO_TLS),
+    row(
+        "ssl_use_cert_username",
+        Flag,
+        "disabled",
+        "A client with a certificate is the user of its common name, whatever name it gives, and needs no password.",
+    ),
+    row(
+        "ssl_cert_user_specname",
+        Text,
+        "CERTIFICATE_USER",
+        "A client that gives this name is the user of its certificate's common name, and needs no password.",
+    ),
+    row(
+        "ssl_crl_path",
+        Path,
+        "",
+        "Folder of revocation lists for clients' certificates; PEM or DER. Every authority in a client's chain must have one there that is up to date.",
+    ),
+    row("ssl_crl_update_interval", ANY_TIME, "0", "How often to read them again.")
+        .accepted("revocation lists are read again with the certificates, on SIGHUP"),
+    row("ssl_auth_only", Flag, "disabled", "TLS for the login only.")
+        .accepted("a connection that begins with TLS is encrypted to its end"),
     row("fips140-2", Flag, "disabled", "Validated cryptography only.")
         .refused("this version has no validated cryptography; remove the line"),
 ];
@@ -218,8 +272,9 @@ const STORAGE: &[Parameter] = &[
         "debug_sync_delay",
         Time(0, 10_000 * MS),
         "0",
-        "Extension, for tests: time added to each sync of a store, to imitate a slow disk. Settable while running.",
-    ),
+        "Extension, for tests: time added to each sync of a store, to imitate a slow disk.",
+    )
+    .live(),
     row("store_crc", Flag, "enabled", "Checksums in the store.").accepted("checksums are always on"),
     row("store_truncate", Flag, "disabled", "Shrink store files.")
         .accepted("segments that hold no live message are removed as they die"),
@@ -263,7 +318,7 @@ const START_UP: &[Parameter] = &[row(
     "startup_abort_list",
     Choices(ABORT_WORDS),
     "",
-    "What stops the start and is a warning otherwise: CONFIG_FILES a file that cannot be read, CONFIG_ERRORS an unknown name, DB_FILES a store folder that is missing or empty (it would become a new store). SSL and TRANSPORTS stop nothing here, since what cannot be done securely never starts.",
+    "What stops the start and is a warning otherwise: CONFIG_FILES a file that is named and cannot be read, CONFIG_ERRORS an unknown name or something that is there twice, DB_FILES a store folder that is missing or empty (it would become a new store), TRANSPORTS a mistake in transports.conf or tibrvcm.conf, and tibrv_transports or tibftl_transports, since there are no transports. SSL is always in force: what cannot be done securely never starts.",
 )];
 
 const LIVENESS: &[Parameter] = &[
@@ -379,8 +434,7 @@ const QUEUE_PROPERTIES: &[Parameter] = &[
         "",
         "Replaces the sender's time to live; 0 = never expires. Seconds, or with msec, sec, min, hour, day.",
     ),
-    row("secure", Flag, "disabled", "Check permissions.")
-        .accepted("permissions are not checked; any known user may use any queue"),
+    row("secure", Flag, "disabled", "With `authorization`: only who has the permission in acl.conf may use it."),
     row("global", Flag, "disabled", "Routable.").accepted("there are no routes"),
     row("flowControl", ANY_SIZE, "0", "Backlog at which senders are slowed down; without a value 256KB.")
         .accepted("link credit bounds senders"),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 13] = [
     (
         "tibemsd.conf",
         "server=PAIR\npassword=secret\nlisten=tcp://127.0.0.1:7222\nft_active=tcp://other:7224\nft_heartbeat=0.1\nft_activation=250ms\n\
@@ -13,11 +13,32 @@ const FILES: [(&str, &str); 4] = [
         "a.> store=$sys.failsafe,maxmsgs=5,prefetch=none\nb.*.c exclusive,expiration=5min,maxbytes=1GB\n>\n",
     ),
     ("users.conf", "admin::Administrator\nPAIR:secret:\"the pair\"\n"),
+    ("groups.conf", "$admin:\"all: of them\"\n  admin\nothers:\n PAIR\n"),
+    (
+        "acl.conf",
+        "QUEUE=a.> GROUP=others PERM=send,all\nADMIN USER=PAIR PERM=view-all\nTOPIC=\"t\" USER=admin PERM=durable\n",
+    ),
+    ("topics.conf", "t.> secure,prefetch=9,flowControl\n"),
+    ("bridges.conf", "[topic:t.a]\nqueue=q selector=\"a = 1\"\ntopic=u\n"),
+    ("durables.conf", "t.a d clientid=c,nolocal,selector=\"a, b\"\n"),
+    ("factories.conf", "[F]\ntype=generic\nurl=tcp://a:1+tcp://b:2\nssl_trusted=x\n"),
+    ("routes.conf", "[R]\nurl=tcp://a:1\nzone_type=1hop\n[S]\nurl=tcp://b:1\n"),
+    ("transports.conf", "[RV]\ntype=tibrvcm\nexport_headers=true\n"),
+    ("tibrvcm.conf", "[RV] listener a.b\n"),
     ("stores.conf", "[$sys.failsafe]\ntype=file\nmode=sync\n[mine]\nfile=mine.db\nfile_minimum=16MB\n"),
 ];
 
 /// Letters that mean something somewhere, so that damage gets past the first check.
-const TELLING: &[u8] = b"=,:;#[]\"$.*> \n\r\t\0/-0159eKMx\xff\xc3\xa9";
+const TELLING: &[u8] = b"=,:;#[]{}\"$.*> \n\r\t\0/-0159eKMx\xff\xc3\xa9";
+
+fn hurt(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
+    let at = random.usize(..bytes.len());
+    match random.u8(..3) {
+        0 => bytes[at] = TELLING[random.usize(..TELLING.len())],
+        1 => bytes.insert(at, TELLING[random.usize(..TELLING.len())]),
+        _ => drop(bytes.drain(at..(at + random.usize(..9)).min(bytes.len()))),
+    }
+}
 
 #[test]
 fn damaged_files_never_panic() {
@@ -30,12 +51,7 @@ fn damaged_files_never_panic() {
             let mut bytes = text.as_bytes().to_vec();
             let damage = if index == damaged { random.usize(1..4) } else { 0 };
             for _ in 0..damage {
-                let at = random.usize(..bytes.len());
-                match random.u8(..3) {
-                    0 => bytes[at] = TELLING[random.usize(..TELLING.len())],
-                    1 => bytes.insert(at, TELLING[random.usize(..TELLING.len())]),
-                    _ => drop(bytes.drain(at..(at + random.usize(..9)).min(bytes.len()))),
-                }
+                hurt(&mut bytes, &mut random);
                 bytes.push(b'\n');
             }
             std::fs::write(folder.path(name), &bytes).unwrap();
@@ -49,4 +65,34 @@ fn damaged_files_never_panic() {
         }
     }
     assert!(refused > 100 && taken > 100, "the damage is worth the test: {refused} refused, {taken} taken");
+}
+
+const JSON: &str = r#"{"tibemsd": {"server": "PAIR", "max_connections": 5, "ssl": {"ssl_trusted_list": ["a"]},
+"primary_listens": [{"url": "tcp://a:1", "ft_active": true}], "secondary_listens": [{"url": "tcp://b:1", "ft_active": true}]},
+"users": [{"name": "a", "password": "b"}], "groups": [{"name": "g", "members": [{"name": "a"}]}],
+"acls": [{"queue": "q", "user": "a", "permissions": ["send"]}, {"admin": true, "group": "g", "permissions": ["all"]}],
+"queues": [{"name": ">", "exclusive": true, "maxbytes": "1KB"}], "topics": [{"name": "t"}],
+"bridges": [{"type": "topic", "name": "t", "targets": [{"type": "queue", "name": "q", "selector": "a"}]}],
+"durables": [{"topic": "t", "name": "d"}], "factories": [{"name": "F", "url": "tcp://a:1", "jndinames": ["x"]}]}"#;
+
+#[test]
+fn a_damaged_json_never_panics() {
+    let folder = Folder::new("").with("tibemsd.json", JSON);
+    load(&folder.path("tibemsd.json"), &[], true).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let mut random = fastrand::Rng::with_seed(21);
+    let (mut refused, mut taken) = (0, 0);
+    for _ in 0..1500 {
+        let mut bytes = JSON.as_bytes().to_vec();
+        (0..random.usize(1..3)).for_each(|_| hurt(&mut bytes, &mut random));
+        std::fs::write(folder.path("tibemsd.json"), &bytes).unwrap();
+        let role = if random.bool() { Role::Primary } else { Role::Secondary };
+        match load_as(role, &folder.path("tibemsd.json"), &[], random.bool()) {
+            Ok(_) => taken += 1,
+            Err(remarks) => {
+                assert!(remarks.iter().all(|remark| !remark.message.is_empty() && !remark.remedy.is_empty()));
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 100 && taken > 50, "the damage is worth the test: {refused} refused, {taken} taken");
 }

@@ -127,3 +127,26 @@ fn the_shipped_example_is_a_pair() {
         .collect();
     assert_eq!(stores, [("sync.>", Some(Mode::Sync)), ("async.>", Some(Mode::Async)), (">", None)]);
 }
+
+#[test]
+fn the_shipped_json_is_the_shipped_pair() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    for (role, name) in [(Role::Primary, "tibemsd-1.conf"), (Role::Secondary, "tibemsd-2.conf")] {
+        let load = |path: &str| {
+            let (configuration, remarks) = load_as(role, &examples.join(path), &[], true)
+                .or_else(|_| load(&examples.join(path), &[], true))
+                .unwrap_or_else(|errors| panic!("{errors:#?}"));
+            assert_eq!(remarks, []);
+            configuration
+        };
+        let (json, conf) = (load("json/tibemsd.json"), load(&format!("pair/{name}")));
+        assert_eq!((json.role, &json.server, &json.password), (role, &conf.server, &conf.password));
+        assert_eq!((&json.listens, &json.ft, &json.failover_list), (&conf.listens, &conf.ft, &conf.failover_list));
+        assert_eq!((&json.users, &json.stores), (&conf.users, &conf.stores));
+        let definitions = |configuration: &Configuration| -> Vec<_> {
+            configuration.queues.iter().map(|queue| queue.definition.clone()).collect()
+        };
+        assert_eq!(definitions(&json), definitions(&conf));
+        assert!(json.store_folder.ends_with("json/store"));
+    }
+}

@@ -1,8 +1,12 @@
 //! Tests of the configuration, by example: a file, and what comes of it.
 
+mod conversion;
 mod garbage;
+mod json;
 mod meaning;
+mod mistakes;
 mod pages;
+mod permissions;
 mod problems;
 mod side_files;
 mod values;

@@ -26,7 +26,7 @@ const EMS_NAMES: &str = "
 
 const EXTENSIONS: &str =
     "client_urls debug_sync_delay segment_size async_flush_interval async_unflushed_max ft_takeover standby_tailing
-    max_message_size store_defrag_rate";
+    max_message_size store_defrag_rate allow_plain_without_tls";
 
 #[test]
 fn every_name_is_known() {
@@ -35,9 +35,48 @@ fn every_name_is_known() {
     }
 }
 
+/// Every property that the EMS documentation that we follow names for the other files.
+const SIDE_NAMES: [(&[Section], &str); 8] = [
+    (
+        QUEUE,
+        "store failsafe secure global maxbytes maxmsgs overflowPolicy prefetch exclusive maxRedelivery redeliveryDelay
+        expiration flowControl sender_name sender_name_enforced trace import",
+    ),
+    (
+        TOPIC,
+        "store failsafe secure global maxbytes maxmsgs overflowPolicy prefetch expiration flowControl sender_name
+        sender_name_enforced trace import export channel",
+    ),
+    (STORE, "type file mode file_crc file_minimum file_truncate file_destination_defrag processor_id"),
+    (
+        FACTORY,
+        "type url clientID metric connect_attempt_count connect_attempt_delay connect_attempt_timeout
+        reconnect_attempt_count reconnect_attempt_delay reconnect_attempt_timeout jndinames",
+    ),
+    (ROUTE, "url zone_name zone_type topic_prefetch"),
+    (DURABLE, "clientid nolocal selector route"),
+    (TRANSPORT, "type topic_import_dm queue_import_dm export_headers export_properties"),
+    (CHANNEL, "address interface ttl priority maxrate maxtime"),
+];
+
+#[test]
+fn every_property_is_known() {
+    for (table, names) in SIDE_NAMES {
+        for name in names.split_whitespace() {
+            assert!(find(table, name).is_some(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_shipped_file_with_all_names_and_no_values_means_the_defaults() {
+    let text: String = EMS_NAMES.split_whitespace().map(|name| format!("{name} =\n")).collect();
+    Folder::new(&text).clean();
+}
+
 #[test]
 fn rows_are_sound() {
-    for table in [SERVER, QUEUE, STORE] {
+    for table in [SERVER, QUEUE, STORE, TOPIC, DURABLE, FACTORY, ROUTE, TRANSPORT, LISTENER, CHANNEL] {
         let mut names = std::collections::BTreeSet::new();
         for row in rows(table) {
             for name in std::iter::once(&row.name).chain(row.aliases) {

@@ -51,20 +51,80 @@ fn unknown_names_are_doubts() {
 }
 
 #[test]
+fn transports_matter_where_they_are_insisted_on() {
+    let severities = |list: &str| -> Vec<_> {
+        let server = format!("tibrv_transports=on\nstartup_abort_list={list}\n");
+        let folder = Folder::new(&server).with("transports.conf", "[RV]\ntype=tibrv\nexport_headers=perhaps\n");
+        let (Ok((_, remarks)) | Err(remarks)) = folder.load(false);
+        remarks.into_iter().map(|remark| (remark.parameter, remark.severity)).collect()
+    };
+    let header = |severity| ("export_headers".to_owned(), severity);
+    // What is only not acted upon is told in one line for the file, without a name of its own.
+    let summary = |file: usize| (0..file).map(|_| (String::new(), Severity::Warning));
+    let expected: Vec<_> = std::iter::once(header(Severity::Warning)).chain(summary(2)).collect();
+    assert_eq!(severities(""), expected);
+    let switch = ("tibrv_transports".to_owned(), Severity::Error);
+    let expected: Vec<_> = [switch, header(Severity::Error)].into_iter().chain(summary(1)).collect();
+    assert_eq!(severities("TRANSPORTS"), expected);
+}
+
+#[test]
 fn parameters_without_effect_say_so() {
+    let folder = Folder::new("routing = enabled\nmulticast = off\nclient_trace = x\n");
+    assert_eq!(
+        folder.remarks(false),
+        "tibemsd.conf: warning: accepted, not acted upon: routing, client_trace (broker --check tells the lines and why)\n"
+    );
+    assert_eq!(
+        folder.remarks(true),
+        "tibemsd.conf:1: note: routing: accepted, not acted upon: there are no routes (remove it, or leave it for EMS)\n\
+         tibemsd.conf:3: note: client_trace: accepted, not acted upon: clients are not traced (remove it, or leave it for \
+         EMS)\n"
+    );
+    let many =
+        "flow_control=on\nstatistics=on\nrouting=on\nmulticast=on\nlog_trace=x\nclient_trace=x\nconsole_trace=x\n";
     check(
-        "routing = enabled\nmulticast = off\n",
-        "tibemsd.conf:1: warning: routing: has no effect here: there are no routes (remove the line)\n",
+        many,
+        "tibemsd.conf: warning: accepted, not acted upon: flow_control, statistics, routing, multicast, log_trace and 2 \
+         more (broker --check tells the lines and why)\n",
     );
     check(
         "ssl_require_client_cert = yes\n",
-        "tibemsd.conf:1: error: ssl_require_client_cert: 'yes' is not supported (this version has no TLS and cannot \
-         demand certificates; remove the line)\n",
+        "tibemsd.conf:1: warning: ssl_require_client_cert: has no effect: listen has no ssl:// URL (write ssl:// there, or \
+         remove the line)\n",
     );
     check(
-        "listen = ssl://7243\n",
-        "tibemsd.conf:1: error: listen: ssl:// is not supported yet (write tcp://; until TLS exists put a TLS proxy in \
-         front)\n",
+        "fips140-2 = yes\n",
+        "tibemsd.conf:1: error: fips140-2: 'yes' is not supported (this version has no validated cryptography; remove the \
+         line)\n",
+    );
+}
+
+#[test]
+fn what_tls_needs_is_missed_at_once() {
+    check(
+        "listen = ssl://7243\nft_active = ssl://other:7243\n",
+        "tibemsd.conf: error: ssl_server_identity: is not set: an ssl:// listen needs a certificate (set \
+         ssl_server_identity)\n\
+         tibemsd.conf: error: ft_ssl_trusted: is not set: ft_ssl_verify_host is enabled, and no authority is trusted (set \
+         ft_ssl_trusted)\n",
+    );
+    check(
+        "listen = ssl://7243\nssl_server_identity = nowhere.pem\n",
+        "tibemsd.conf:2: error: ssl_server_identity: nowhere.pem: cannot be read: No such file or directory (os error 2) \
+         (correct the path, or let the server's user read it)\n",
+    );
+    check(
+        "ft_active = ssl://other:7243\nft_ssl_private_key = key.pem\n",
+        "tibemsd.conf:2: error: ft_ssl_private_key: key.pem: has no certificate: ft_ssl_identity is not set (set \
+         ft_ssl_identity, or remove ft_ssl_private_key)\n",
+    );
+    check(
+        "ft_active = ssl://other:7243\nft_ssl_ciphers = RC4-MD5\nft_ssl_verify_host = off\n",
+        &format!(
+            "tibemsd.conf:2: error: ft_ssl_ciphers: 'RC4-MD5' is not a cipher of this server ({})\n",
+            crate::tls::CipherError::Unknown(String::new()).remedy()
+        ),
     );
 }
 
@@ -92,13 +152,26 @@ fn the_pair_is_checked() {
         "listen = tcp://7222\nft_active = tcp://localhost:7222\n",
         "tibemsd.conf:2: error: ft_active: names this server itself (name the URL of the other server of the pair)\n",
     );
-    let folder = Folder::new("authorization=enabled\nft_active=tcp://x:1\npassword=p\n")
+    let folder = Folder::new("authorization=enabled\nft_active=tcp://localhost:1\npassword=p\n")
         .with("users.conf", "EMS-SERVER:q:the pair\n");
     assert_eq!(
         folder.remarks(false),
         "users.conf: error: users: has no user 'EMS-SERVER' with the password of tibemsd.conf: the peer cannot log in \
          (add a line EMS-SERVER:password:the servers of the pair)\n"
     );
+    check_pair_over_a_network();
+}
+
+fn check_pair_over_a_network() {
+    let server = "authorization=enabled\nft_active=tcp://x:1\npassword=p\n";
+    let with = |server: &str| Folder::new(server).with("users.conf", "EMS-SERVER:p:the pair\n").remarks(false);
+    assert_eq!(
+        with(server),
+        "tibemsd.conf:2: warning: ft_active: passwords are not taken from a network connection without TLS: the servers \
+         cannot log in to each other (write ssl://, or set allow_plain_without_tls = enabled)\n"
+    );
+    assert_eq!(with(&format!("{server}allow_plain_without_tls=yes\n")), "");
+    assert_eq!(with(&server.replace("//x", "//127.0.0.9")), "");
 }
 
 #[test]
@@ -112,6 +185,11 @@ fn monitors_have_ports_of_their_own() {
         "monitor_listen = http://:7000\nhealth_check_listen = http://10.0.0.1:7000\n",
         "tibemsd.conf:2: error: health_check_listen: http://10.0.0.1:7000 has the port of monitor_listen = http://:7000 \
          (tibemsd.conf:1) (give the monitor a port of its own)\n",
+    );
+    check(
+        "secondary_monitor_listen = http://:7001\n",
+        "tibemsd.conf:1: error: secondary_monitor_listen: is for the secondary server of a tibemsd.json \
+         (write monitor_listen in the file of the other server)\n",
     );
     check("listen = tcp://10.0.0.1:7222\nmonitor_listen = http://10.0.0.2:7222\n", "");
     check("listen = tcp://0\nmonitor_listen = http://:0\nhealth_check_listen=http://[::1]:7000/\n", "");
@@ -160,8 +238,6 @@ fn files_that_cannot_be_read() {
     assert_eq!(folder.remarks(false), warning.replace("warning", "error"));
     let errors = load(&folder.path("missing.conf"), &[], false).unwrap_err();
     assert_eq!(errors.len(), 1);
-    let errors = load(&folder.path("tibemsd.json"), &[], false).unwrap_err();
-    assert_eq!(errors[0].message, "JSON configurations are not read");
 }
 
 #[test]
