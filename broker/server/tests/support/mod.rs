@@ -243,13 +243,15 @@ impl Client {
         Client::connect_as(port, amqp::ClientSasl::Anonymous, open)
     }
 
-    /// Connects with a name and a password, and waits for the server's answer to them.
+    /// Connects with a name and a password, and waits for the server's answer to them. The end without an answer, as after
+    /// the handshake's time-out, is told as `SysTemp`.
     pub(crate) fn log_in(port: u16, user: &str, password: &str) -> Result<Client, amqp::SaslCode> {
         let open = amqp::Open { container_id: user.into(), ..amqp::Open::default() };
         let sasl = amqp::ClientSasl::Plain { user: user.into(), password: password.into() };
         let mut client = Client::connect_as(port, sasl, open);
         let code = client.wait("the outcome of SASL", |seen| match seen {
             Seen::Sasl(code) => Some(*code),
+            Seen::EndOfFile => Some(amqp::SaslCode::SysTemp),
             _ => None,
         });
         if code == amqp::SaslCode::Ok { Ok(client) } else { Err(code) }
