@@ -11,7 +11,8 @@
 //! * `timer`: the heap of timers that both backends use
 //! * `slots`: generational slots; a late completion never meets a reused one
 //! * `sync_delay`: `debug_sync_delay`
-//! * `uring`: the kernel backend; with `keeper` the only `unsafe` of the workspace
+//! * `waker`, `workers`: other threads, and how they are heard
+//! * `uring`: the kernel backend; with `keeper` and one call of `workers` the only `unsafe` of the workspace
 //! * `keeper`: a killed process closes its sockets and locks before its memory is freed
 //! * `sim`: the double
 //!
@@ -26,6 +27,8 @@ mod slots;
 mod sync_delay;
 mod timer;
 mod uring;
+mod waker;
+mod workers;
 
 pub use buffer::RecvBuffer;
 pub use disk::{BLOCK_SIZE, Nanos};
@@ -33,3 +36,5 @@ pub use event::{Event, ListenerId, SocketId};
 pub use facade::Reactor;
 pub use keeper::{Keeper, keep_memory};
 pub use uring::{Config, SetupError};
+pub use waker::Waker;
+pub use workers::{Full, Workers};

@@ -12,12 +12,14 @@ use crate::ha::{Ha, Input, Output, Recovered, Standby, State};
 use crate::inbound::outcome_of;
 use crate::loading::Loaded;
 use crate::log::Log;
+use crate::login::Logins;
 use crate::outbound::Reading;
 use crate::pauses::Pauses;
 use crate::peer::Attempt;
-use crate::security;
+use crate::security::Channel;
+use crate::security::directory::Directory;
 use crate::stage::Stage;
-use crate::tls::{Reload, Tls};
+use crate::tls::{Complaints, Reload, Tls};
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
 use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
@@ -69,14 +71,16 @@ pub(crate) enum Timer {
     PeerAttempt(ConnectionId),
     /// The patience with a connection that we have half closed.
     Linger(ConnectionId),
+    /// Logins that wait for their turn.
+    Login,
     /// More of the work at hand, at once: the turn in between sees to all the rest.
     Again,
 }
 
 impl Timer {
-    const KIND_SHIFT: u32 = 61;
+    const KIND_SHIFT: u32 = 60;
 
-    /// The timer as the reactor's token: the kind in the upper three bits.
+    /// The timer as the reactor's token: the kind in the upper four bits.
     pub(crate) fn to_token(self) -> u64 {
         let (kind, rest) = match self {
             Timer::Ha => (0, 0),
@@ -87,6 +91,7 @@ impl Timer {
             Timer::PeerAttempt(id) => (5, id.to_token()),
             Timer::Linger(id) => (6, id.to_token()),
             Timer::Again => (7, 0),
+            Timer::Login => (8, 0),
         };
         assert!(rest >> Self::KIND_SHIFT == 0, "connection names stay below the timer kinds");
         kind << Self::KIND_SHIFT | rest
@@ -102,6 +107,7 @@ impl Timer {
             4 => Timer::Connection(id),
             5 => Timer::PeerAttempt(id),
             6 => Timer::Linger(id),
+            8 => Timer::Login,
             _ => Timer::Again,
         }
     }
@@ -146,6 +152,11 @@ pub struct Broker {
     pub(crate) audience: Audience,
     pub(crate) waiting: Vec<ConnectionId>,
     pub(crate) stalled: Vec<ConnectionId>,
+    /// Users, groups and permissions as they are now.
+    pub(crate) directory: Directory,
+    pub(crate) logins: Logins,
+    /// There is something to do for logins within this turn.
+    pub(crate) logins_under_way: bool,
     pub(crate) attempt: Attempt,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
@@ -158,6 +169,7 @@ pub struct Broker {
     /// What new connections are encrypted with.
     pub(crate) tls: Tls,
     pub(crate) reload: Reload,
+    pub(crate) complaints: Complaints,
     events: VecDeque<Event>,
     pub(crate) pauses: Pauses,
     pub(crate) budget: TurnBudget,
@@ -179,12 +191,16 @@ pub(crate) struct Parts {
     pub(crate) listeners: Vec<ListenerId>,
     pub(crate) tls_listeners: Vec<ListenerId>,
     pub(crate) tls: Tls,
+    pub(crate) logins: Logins,
 }
 
 impl Broker {
     /// Joins the parts; nothing happens before [`Broker::start`].
     pub(crate) fn new(parts: Parts) -> Broker {
         Broker {
+            directory: Directory::new(&parts.configuration),
+            logins: parts.logins,
+            logins_under_way: false,
             configuration: parts.configuration,
             reactor: parts.reactor,
             exchange: parts.exchange,
@@ -206,6 +222,7 @@ impl Broker {
             listeners: parts.listeners,
             tls: parts.tls,
             reload: Reload::default(),
+            complaints: Complaints::default(),
             events: VecDeque::new(),
             pauses: Pauses::new(),
             budget: TurnBudget::FULL,
@@ -291,14 +308,24 @@ impl Broker {
             Event::Disk(done) => self.exchange.store.handle_disk(now, done),
             Event::Timer(token) => self.timer(now, Timer::from_token(token)),
             Event::Signal(signal) => self.signal(now, signal),
+            Event::Woken => self.logins_under_way = true,
         }
     }
 
     fn accepted(&mut self, now: Nanos, listener: ListenerId, socket: SocketId, peer: SocketAddr) {
         let session = if self.tls_listeners.contains(&listener) { self.tls.accept() } else { None };
-        let protocol = amqp::Connection::server(self.protocol_config(), now);
-        let id = self.connections.insert(Connection::new(socket, protocol, session, false));
+        let channel = Channel { address: Some(peer.ip()), is_encrypted: session.is_some(), certificate_name: None };
+        let protocol = self.accepting_protocol(now, now, &channel);
+        let mut connection = Connection::new(socket, protocol, session, false);
+        (connection.channel, connection.accepted_at) = (channel, now);
+        let id = self.connections.insert(connection);
         self.addresses.insert(id, peer);
+    }
+
+    /// The protocol of a connection from outside; `accepted_at` begins its handshake_timeout.
+    pub(crate) fn accepting_protocol(&mut self, now: Nanos, accepted_at: Nanos, channel: &Channel) -> amqp::Connection {
+        let config = amqp::Config { sasl_mechanisms: self.sasl_offer(now, channel), ..self.protocol_config() };
+        amqp::Connection::server(config, accepted_at)
     }
 
     /// How connections are made, on either side.
@@ -306,7 +333,6 @@ impl Broker {
         let configuration = &self.configuration;
         amqp::Config {
             container_id: configuration.server.clone(),
-            sasl_mechanisms: security::mechanisms(configuration).into_iter().map(str::to_string).collect(),
             require_sasl: configuration.authorization,
             idle_timeout_ms: u32::try_from(configuration.client_timeout_ns / 1_000_000).unwrap_or(u32::MAX),
             limits: amqp::Limits {
@@ -323,6 +349,7 @@ impl Broker {
             Timer::Ha => self.ha.handle_timeout(now),
             Timer::Store => self.exchange.store.handle_timeout(now),
             Timer::Farewell | Timer::Again => {}
+            Timer::Login => self.logins_under_way = true,
             Timer::Sweep => {
                 self.take_certificates();
                 self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
@@ -408,6 +435,10 @@ impl Broker {
         }
         loop {
             let mut any = self.apply_effects(now);
+            if self.logins_under_way {
+                any = true;
+                self.continue_logins(now);
+            }
             self.exchange.store.flush(now);
             while let Some(event) = self.exchange.store.poll_event() {
                 any = true;

@@ -3,7 +3,7 @@
 //! Owns the bytes on the way in and out and the tables of producers and consumers. What a message does is decided in
 //! `messages` (inward) and `deliveries` (outward).
 
-use crate::security::Identity;
+use crate::security::{Channel, Identity};
 use crate::stage::Stage;
 use crate::tls::{PeerCertificate, Session, Side};
 use crate::transform::Transform;
@@ -64,6 +64,8 @@ pub(crate) struct Connection {
     pub(crate) socket: SocketId,
     /// The protocol.
     pub(crate) protocol: amqp::Connection,
+    /// What it comes through.
+    pub(crate) channel: Channel,
     /// Who it is.
     pub(crate) identity: Identity,
     stage: Stage,
@@ -71,6 +73,8 @@ pub(crate) struct Connection {
     pub(crate) transform: Transform,
     /// The other side's certificate, once it has shown one and that was verified.
     pub(crate) peer_certificate: Option<PeerCertificate>,
+    /// When it came in, or 0.
+    pub(crate) accepted_at: Nanos,
     /// Links towards us.
     pub(crate) producers: HashMap<LinkId, Producer>,
     /// Links away from us.
@@ -126,10 +130,12 @@ impl Connection {
         Connection {
             socket,
             protocol,
+            channel: Channel::default(),
             identity: Identity::default(),
             stage: Stage::Handshake,
             transform: Transform::of(session),
             peer_certificate: None,
+            accepted_at: 0,
             producers: HashMap::new(),
             consumers: HashMap::new(),
             reply_links: HashMap::new(),

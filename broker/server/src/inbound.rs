@@ -3,12 +3,12 @@
 //! Owns the dispatch of protocol events and the attaching of links. What goes out to consumers is in `outbound`.
 
 use crate::broker::Broker;
+use crate::config::Permission;
 use crate::connection::{Connection, Consumer, Producer, ReceivedDelivery, SentDelivery};
 use crate::connections::ConnectionId;
 use crate::exchange::Published;
-use crate::security;
 use crate::stage::Stage;
-use crate::tls::{Heard, Trouble};
+use crate::tls::{Heard, PeerCertificate, Trouble};
 use amqp::{Attach, Event, LinkId, Outcome, Role, SaslCode, SenderSettleMode, SessionId, condition};
 use bytes::Bytes;
 use engine::{ConsumerSpec, DeliveryToken, Settle};
@@ -35,22 +35,34 @@ impl Broker {
         let result = transform.inbound(network, |heard| match heard {
             Heard::Bytes(input) if connection.stalled => connection.unread.extend_from_slice(input),
             Heard::Bytes(input) => self.feed(now, id, &mut connection, input),
-            Heard::Secured(certificate) => connection.peer_certificate = certificate,
+            Heard::Secured(certificate) => self.secured(now, &mut connection, certificate),
         });
         connection.transform = transform;
         if let Err(trouble) = result {
-            self.not_understood(id, &mut connection, &trouble);
+            self.not_understood(now, id, &mut connection, &trouble);
         }
         self.connections.put_back(id, connection);
     }
 
+    /// The TLS handshake is complete. Only now it is known what can be offered to a client.
+    fn secured(&mut self, now: Nanos, connection: &mut Connection, certificate: Option<PeerCertificate>) {
+        if !connection.outgoing && connection.stage() == Stage::Handshake {
+            connection.channel.certificate_name =
+                certificate.as_ref().and_then(|certificate| certificate.common_name.clone());
+            connection.protocol = self.accepting_protocol(now, connection.accepted_at, &connection.channel);
+        }
+        connection.peer_certificate = certificate;
+    }
+
     /// What a peer sends is not what this end of the connection expects, or not acceptable to TLS.
-    fn not_understood(&mut self, id: ConnectionId, connection: &mut Connection, trouble: &Trouble) {
+    fn not_understood(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, trouble: &Trouble) {
         if connection.stage() == Stage::Closing {
             return;
         }
         let reason = trouble.tell(connection.side());
-        self.log.line(format!("Connection {} failed: {reason}", self.peer_name(connection)));
+        if self.complaints.is_news(now, connection.channel.address, &reason) {
+            self.log.line(format!("Connection {} failed: {reason}", self.peer_name(connection)));
+        }
         self.leave_links(connection);
         if connection.stage() == Stage::Peer || connection.outgoing {
             self.peer_lost(id, &reason);
@@ -143,9 +155,8 @@ impl Broker {
                     }
                 }
                 Event::SaslInit { mechanism, response, .. } => {
-                    let identity = security::authenticate(&self.configuration, mechanism, response);
-                    let mechanism = mechanism.to_string();
-                    self.authenticated(connection, &mechanism, identity);
+                    let (mechanism, response) = (mechanism.to_string(), Bytes::copy_from_slice(response));
+                    self.sasl_init(now, id, connection, &mechanism, &response);
                 }
                 Event::SaslOutcome(SaslCode::Ok) | Event::Begin(_) | Event::Begun(_) | Event::Drained { .. } => {}
                 Event::SaslOutcome(code) => self.peer_refused_us(connection, code),
@@ -167,20 +178,6 @@ impl Broker {
                     self.leave_links(connection);
                     connection.close(None);
                 }
-            }
-        }
-    }
-
-    fn authenticated(&mut self, connection: &mut Connection, mechanism: &str, identity: Option<security::Identity>) {
-        match identity {
-            Some(identity) => {
-                connection.identity = identity;
-                connection.protocol.sasl_outcome(SaslCode::Ok);
-            }
-            None => {
-                let name = self.peer_name(connection);
-                self.log.line(format!("Authentication of {name} failed (mechanism {mechanism})"));
-                connection.protocol.sasl_outcome(SaslCode::Auth);
             }
         }
     }
@@ -253,6 +250,7 @@ impl Broker {
             return Err(amqp::Error::new(condition::NOT_IMPLEMENTED, "transactions are not supported yet"));
         }
         let address = node_name(target.address.as_deref(), target.dynamic, "target")?;
+        self.check_queue(connection, Permission::Send, address)?;
         let producer = self.exchange.producer(address)?;
         connection.stores_used |= 1 << producer.store;
         connection.producers.insert(link, producer);
@@ -277,8 +275,10 @@ impl Broker {
     ) -> Result<(), amqp::Error> {
         let source = attach.source.as_ref().ok_or_else(|| null_terminus("source"))?;
         let address = node_name(source.address.as_deref(), source.dynamic, "source")?;
-        let queue = self.exchange.queue(address)?;
         let browse = source.distribution_mode.as_deref() == Some("copy");
+        let permission = if browse { Permission::Browse } else { Permission::Receive };
+        self.check_queue(connection, permission, address)?;
+        let queue = self.exchange.queue(address)?;
         let spec = ConsumerSpec { browse, window_max: CONSUMER_WINDOW_MAX };
         let consumer = self.exchange.engine.add_consumer(queue, spec);
         self.consumers.insert(consumer, (id, link));

@@ -9,6 +9,7 @@ use crate::config::{self, Configuration, Diagnostic, Listen, Mode, Severity, Sto
 use crate::exchange::{Exchange, STORES_MAX};
 use crate::ha::{Ha, HaConfig};
 use crate::log::Log;
+use crate::login::Logins;
 use crate::options::{Command, Options};
 use crate::store_check;
 use crate::tls;
@@ -136,7 +137,12 @@ impl From<&Options> for StoreOptions {
 ///
 /// # Errors
 /// The configuration asks for more than there is room for.
-pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, start: Start) -> anyhow::Result<Broker> {
+pub fn assemble(
+    configuration: Configuration,
+    mut reactor: Reactor,
+    mut log: Log,
+    start: Start,
+) -> anyhow::Result<Broker> {
     if configuration.stores.len() > STORES_MAX {
         bail!("stores.conf defines {} stores, at most {STORES_MAX} are supported", configuration.stores.len());
     }
@@ -167,6 +173,7 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         swapout: configuration.swapout,
     };
     let exchange = Exchange::new(engine(&configuration, &sync), store, sync, budget);
+    let logins = Logins::start(&mut reactor).context("the threads that compare passwords cannot be started")?;
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
     Ok(Broker::new(Parts {
         clock: start.clock,
@@ -179,6 +186,7 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         listeners: start.listeners,
         tls_listeners,
         tls,
+        logins,
     }))
 }
 

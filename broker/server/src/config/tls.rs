@@ -11,6 +11,7 @@ use std::time::SystemTime;
 const UNUSED: &[(&str, &str)] = &[
     ("ssl_server_identity", "listen"),
     ("ssl_require_client_cert", "listen"),
+    ("ssl_use_cert_username", "listen"),
     ("ft_ssl_identity", "ft_active"),
     ("ft_ssl_trusted", "ft_active"),
 ];
@@ -34,6 +35,8 @@ pub(super) fn settings(
             ciphers: settings.text("ssl_server_ciphers").to_owned(),
         },
         require_client_cert: settings.flag("ssl_require_client_cert"),
+        use_cert_username: settings.flag("ssl_use_cert_username"),
+        cert_user_specname: settings.text("ssl_cert_user_specname").to_owned(),
         crl_path: reader.path("ssl_crl_path"),
         connecting: TlsFiles {
             identity: reader.path("ft_ssl_identity"),

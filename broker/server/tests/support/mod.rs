@@ -244,9 +244,19 @@ impl Client {
 
     /// Connects with TLS, trusting `authority`, and with the certificate of this name that it issued.
     pub(crate) fn connect_tls(port: u16, authority: &Authority, certificate: Option<&str>) -> Client {
+        Client::log_in(port, authority, certificate, amqp::ClientSasl::Anonymous)
+    }
+
+    /// The same with a login.
+    pub(crate) fn log_in(
+        port: u16,
+        authority: &Authority,
+        certificate: Option<&str>,
+        sasl: amqp::ClientSasl,
+    ) -> Client {
         let open = amqp::Open { container_id: "test".into(), ..amqp::Open::default() };
         let stream = secured(port, authority, certificate).unwrap();
-        Client::on(Stream::Tls(Box::new(stream)), amqp::ClientSasl::Anonymous, open)
+        Client::on(Stream::Tls(Box::new(stream)), sasl, open)
     }
 
     /// Only the TLS handshake.
