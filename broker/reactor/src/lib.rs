@@ -11,6 +11,7 @@
 //! * `timer`: the heap of timers that both backends use
 //! * `slots`: generational slots; a late completion never meets a reused one
 //! * `sync_delay`: `debug_sync_delay`
+//! * `descriptors`: the limit of open files
 //! * `waker`, `workers`: other threads, and how they are heard
 //! * `uring`: the kernel backend; with `keeper` and one call of `workers` the only `unsafe` of the workspace
 //! * `keeper`: a killed process closes its sockets and locks before its memory is freed
@@ -19,6 +20,7 @@
 //! It knows no AMQP, no queue and no journal.
 
 pub mod buffer;
+mod descriptors;
 mod event;
 mod facade;
 mod keeper;
@@ -31,6 +33,7 @@ mod waker;
 mod workers;
 
 pub use buffer::RecvBuffer;
+pub use descriptors::raise_descriptor_limit;
 pub use disk::{BLOCK_SIZE, Nanos};
 pub use event::{Event, ListenerId, SocketId};
 pub use facade::Reactor;

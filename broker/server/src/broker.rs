@@ -43,6 +43,14 @@ const SWEEP_BUDGET: usize = 10_000;
 const TURN_RECEIVED_BYTES: usize = 128 << 10;
 const TURN_DELIVERIES: usize = 128;
 
+/// What a client may send ahead before it knows whether it is served, in bytes: an open and many attaches.
+const HELD_BYTES_MAX: usize = 16 << 10;
+/// Files that connections leave to the stores: an eighth of what the process may open, within these bounds.
+const DESCRIPTORS_RESERVED_MIN: u64 = 256;
+const DESCRIPTORS_RESERVED_MAX: u64 = 4096;
+/// Connections beyond that are logged this often.
+const TOO_MANY_LOG_PERIOD: Nanos = 10_000_000_000;
+
 /// What clients that open a connection get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
@@ -157,6 +165,9 @@ pub struct Broker {
     pub(crate) logins: Logins,
     /// There is something to do for logins within this turn.
     pub(crate) logins_under_way: bool,
+    /// Connections that may exist, whatever they have said so far.
+    connections_ceiling: usize,
+    too_many_logged_at: Option<Nanos>,
     pub(crate) attempt: Attempt,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
@@ -201,6 +212,8 @@ impl Broker {
             directory: Directory::new(&parts.configuration),
             logins: parts.logins,
             logins_under_way: false,
+            connections_ceiling: usize::MAX,
+            too_many_logged_at: None,
             configuration: parts.configuration,
             reactor: parts.reactor,
             exchange: parts.exchange,
@@ -239,6 +252,12 @@ impl Broker {
         self.exchange.store.watch(now);
         self.ha.handle(now, Input::Start);
         self.finish_turn(now);
+    }
+
+    /// Lets connections take so many of the `descriptors` that this process may have open that the stores have some left.
+    pub(crate) fn share_descriptors(&mut self, descriptors: u64) {
+        let reserved = (descriptors / 8).clamp(DESCRIPTORS_RESERVED_MIN, DESCRIPTORS_RESERVED_MAX);
+        self.connections_ceiling = usize::try_from(descriptors.saturating_sub(reserved)).unwrap_or(usize::MAX);
     }
 
     /// Turns until the end; the result is the exit code of the process.
@@ -313,6 +332,17 @@ impl Broker {
     }
 
     fn accepted(&mut self, now: Nanos, listener: ListenerId, socket: SocketId, peer: SocketAddr) {
+        if self.connections.len() >= self.connections_ceiling {
+            self.reactor.close(socket);
+            if self.too_many_logged_at.is_none_or(|at| now >= at + TOO_MANY_LOG_PERIOD) {
+                self.too_many_logged_at = Some(now);
+                let limit = self.connections_ceiling;
+                self.log.line(format!(
+                    "Closed a connection from {peer}: there are {limit} already, which is what the limit of open files allows; raise it with `ulimit -n`"
+                ));
+            }
+            return;
+        }
         let session = if self.tls_listeners.contains(&listener) { self.tls.accept() } else { None };
         let channel = Channel { address: Some(peer.ip()), is_encrypted: session.is_some(), certificate_name: None };
         let protocol = self.accepting_protocol(now, now, &channel);
@@ -337,6 +367,7 @@ impl Broker {
             idle_timeout_ms: u32::try_from(configuration.client_timeout_ns / 1_000_000).unwrap_or(u32::MAX),
             limits: amqp::Limits {
                 message_size_max: configuration.message_bytes_max,
+                held_bytes_max: HELD_BYTES_MAX,
                 handshake_timeout_ms: (configuration.handshake_timeout_ns / 1_000_000) as u32,
                 ..amqp::Limits::default()
             },

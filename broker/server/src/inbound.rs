@@ -176,6 +176,9 @@ impl Broker {
                     let during = if connection.transform.is_handshaking() { "during the TLS handshake: " } else { "" };
                     self.log.line(format!("Connection {} failed: {during}{error}", self.peer_name(connection)));
                     self.leave_links(connection);
+                    if connection.outgoing {
+                        self.peer_lost(id, &error.to_string());
+                    }
                     connection.close(None);
                 }
             }

@@ -184,7 +184,15 @@ impl Broker {
                 if let Some(failures) = failures {
                     let address = self.login_address(&connection);
                     let count = if failures > 1 { format!(", {failures} times from there") } else { String::new() };
-                    self.log.line(format!("Wrong user name or password for '{user}' from {address}{count}"));
+                    let what = if user == self.configuration.server {
+                        format!(
+                            "The other server of the pair could not log in as '{user}' from {address}{count}: server and \
+                             password must be the same on both servers, and users.conf must have that user with that password"
+                        )
+                    } else {
+                        format!("Wrong user name or password for '{user}' from {address}{count}")
+                    };
+                    self.log.line(what);
                 }
                 connection.protocol.sasl_outcome(SaslCode::Auth);
             }

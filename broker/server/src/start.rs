@@ -99,6 +99,7 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
     let clock = WallClock::from_system(reactor.now());
     let start = Start { random: random()?, listeners, peer_address, options: options.into(), clock };
     let mut broker = assemble(configuration, reactor, log, start)?;
+    broker.share_descriptors(reactor::raise_descriptor_limit().context("the limit of open files cannot be read")?);
     broker.start();
     Ok(broker.run()?)
 }

@@ -232,7 +232,7 @@ fn a_certificate_is_a_login() {
     authority.issue("alice", &["alice"]);
     authority.issue("mallory", &["mallory"]);
     let log_in = |certificate, sasl| {
-        let mut client = Client::log_in(tls_port, &authority, certificate, sasl);
+        let mut client = Client::log_in_tls(tls_port, &authority, certificate, sasl);
         client.wait("an answer", |seen| match seen {
             Seen::Opened => Some(true),
             Seen::Failed(_) | Seen::EndOfFile => Some(false),

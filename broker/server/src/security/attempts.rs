@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn many_attempts_at_once_take_turns() {
         let mut attempts = Attempts::default();
-        (0..20).for_each(|_| drop(attempts.failed(0, address(1))));
+        (0..20).for_each(|_| _ = attempts.failed(0, address(1)));
         let turns: Vec<Turn> = (0..1000).map(|_| attempts.ask(0, address(1))).collect();
         let begun = turns.iter().filter(|turn| **turn != Turn::Never).count();
         assert_eq!(begun, 1, "{:?}", &turns[..4]);

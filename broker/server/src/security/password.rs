@@ -164,6 +164,23 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "a measurement"]
+    fn what_a_hash_costs() {
+        let mut times: Vec<_> = (0..51)
+            .map(|_| {
+                let started = std::time::Instant::now();
+                assert!(!verify(None, "secret"));
+                started.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        println!(
+            "{MEMORY_KIB} KiB, {PASSES} passes: least {:?}, median {:?}, most {:?}",
+            times[0], times[25], times[50]
+        );
+    }
+
+    #[test]
     fn digests_know_their_parts_apart() {
         let key = [1; 32];
         assert_ne!(Tag::of(&key, &[b"ab", b"c"]), Tag::of(&key, &[b"a", b"bc"]));
