@@ -24,7 +24,7 @@ pub enum SaslCode {
 pub enum ClientSasl {
     /// ANONYMOUS (RFC 4505).
     Anonymous,
-    /// EXTERNAL (RFC 4422): who it is says the certificate.
+    /// EXTERNAL (RFC 4422, appendix A): who the client is, the TLS certificate says.
     External,
     /// PLAIN (RFC 4616).
     Plain {

@@ -20,7 +20,7 @@ use crate::peer::Attempt;
 use crate::security::Channel;
 use crate::security::directory::Directory;
 use crate::stage::Stage;
-use crate::tls::{Reload, Tls};
+use crate::tls::{Complaints, Reload, Tls};
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
 use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
@@ -184,6 +184,7 @@ pub struct Broker {
     /// What new connections are encrypted with.
     pub(crate) tls: Tls,
     pub(crate) reload: Reload,
+    pub(crate) complaints: Complaints,
     events: VecDeque<Event>,
     pub(crate) pauses: Pauses,
     pub(crate) counters: Counters,
@@ -205,9 +206,9 @@ pub(crate) struct Parts {
     pub(crate) clock: WallClock,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) listeners: Vec<ListenerId>,
-    pub(crate) logins: Logins,
     pub(crate) tls_listeners: Vec<ListenerId>,
     pub(crate) tls: Tls,
+    pub(crate) logins: Logins,
 }
 
 impl Broker {
@@ -240,6 +241,7 @@ impl Broker {
             listeners: parts.listeners,
             tls: parts.tls,
             reload: Reload::default(),
+            complaints: Complaints::default(),
             events: VecDeque::new(),
             pauses: Pauses::new(),
             counters: Counters::new(),
@@ -391,13 +393,18 @@ impl Broker {
         }
         let session = if self.tls_listeners.contains(&listener) { self.tls.accept() } else { None };
         let channel = Channel { address: Some(peer.ip()), is_encrypted: session.is_some(), certificate_name: None };
-        let config = amqp::Config { sasl_mechanisms: self.sasl_offer(now, &channel), ..self.protocol_config() };
-        let protocol = amqp::Connection::server(config, now);
+        let protocol = self.accepting_protocol(now, now, &channel);
         let mut connection = Connection::new(socket, protocol, session, false);
-        connection.channel = channel;
+        (connection.channel, connection.accepted_at) = (channel, now);
         let id = self.connections.insert(connection);
         self.addresses.insert(id, peer);
         self.counters.accepted += 1;
+    }
+
+    /// The protocol of a connection from outside; `accepted_at` begins its handshake_timeout.
+    pub(crate) fn accepting_protocol(&mut self, now: Nanos, accepted_at: Nanos, channel: &Channel) -> amqp::Connection {
+        let config = amqp::Config { sasl_mechanisms: self.sasl_offer(now, channel), ..self.protocol_config() };
+        amqp::Connection::server(config, accepted_at)
     }
 
     /// How connections are made, on either side.

@@ -73,6 +73,8 @@ pub(crate) struct Connection {
     pub(crate) transform: Transform,
     /// The other side's certificate, once it has shown one and that was verified.
     pub(crate) peer_certificate: Option<PeerCertificate>,
+    /// When it came in, or 0.
+    pub(crate) accepted_at: Nanos,
     /// Links towards us.
     pub(crate) producers: HashMap<LinkId, Producer>,
     /// Links away from us.
@@ -133,6 +135,7 @@ impl Connection {
             stage: Stage::Handshake,
             transform: Transform::of(session),
             peer_certificate: None,
+            accepted_at: 0,
             producers: HashMap::new(),
             consumers: HashMap::new(),
             reply_links: HashMap::new(),

@@ -8,7 +8,7 @@ use crate::connection::{Connection, Consumer, Producer, ReceivedDelivery, SentDe
 use crate::connections::ConnectionId;
 use crate::exchange::Published;
 use crate::stage::Stage;
-use crate::tls::{Heard, Trouble};
+use crate::tls::{Heard, PeerCertificate, Trouble};
 use amqp::{Attach, Event, LinkId, Outcome, Role, SaslCode, SenderSettleMode, SessionId, condition};
 use bytes::Bytes;
 use engine::{ConsumerSpec, DeliveryToken, Settle};
@@ -39,18 +39,30 @@ impl Broker {
         });
         connection.transform = transform;
         if let Err(trouble) = result {
-            self.not_understood(id, &mut connection, &trouble);
+            self.not_understood(now, id, &mut connection, &trouble);
         }
         self.connections.put_back(id, connection);
     }
 
+    /// The TLS handshake is complete. Only now it is known what can be offered to a client.
+    fn secured(&mut self, now: Nanos, connection: &mut Connection, certificate: Option<PeerCertificate>) {
+        if !connection.outgoing && connection.stage() == Stage::Handshake {
+            connection.channel.certificate_name =
+                certificate.as_ref().and_then(|certificate| certificate.common_name.clone());
+            connection.protocol = self.accepting_protocol(now, connection.accepted_at, &connection.channel);
+        }
+        connection.peer_certificate = certificate;
+    }
+
     /// What a peer sends is not what this end of the connection expects, or not acceptable to TLS.
-    fn not_understood(&mut self, id: ConnectionId, connection: &mut Connection, trouble: &Trouble) {
+    fn not_understood(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, trouble: &Trouble) {
         if connection.stage() == Stage::Closing {
             return;
         }
         let reason = trouble.tell(connection.side());
-        self.log.line(format!("Connection {} failed: {reason}", self.peer_name(connection)));
+        if self.complaints.is_news(now, connection.channel.address, &reason) {
+            self.log.line(format!("Connection {} failed: {reason}", self.peer_name(connection)));
+        }
         self.leave_links(connection);
         if connection.stage() == Stage::Peer || connection.outgoing {
             self.peer_lost(id, &reason);

@@ -9,7 +9,6 @@ use crate::connection::Connection;
 use crate::connections::ConnectionId;
 use crate::security::authentication::{Authentication, CHECKS_MAX, Checked, Login, Verdict};
 use crate::security::{self, Channel, Identity, Target};
-use crate::tls::PeerCertificate;
 use amqp::{SaslCode, condition};
 use reactor::{Nanos, Reactor, Workers};
 use std::io;
@@ -57,18 +56,6 @@ impl Broker {
         offer.into_iter().map(str::to_string).collect()
     }
 
-    /// The TLS handshake is over. A certificate that names no user is as good as none.
-    pub(crate) fn secured(&mut self, now: Nanos, connection: &mut Connection, certificate: Option<PeerCertificate>) {
-        let name = certificate.as_ref().and_then(|certificate| certificate.common_name.clone());
-        let is_user = |name: &String| !self.configuration.authorization || self.directory.user(name).is_some();
-        connection.channel.certificate_name = name.filter(is_user);
-        connection.peer_certificate = certificate;
-        if !connection.outgoing {
-            let offer = self.sasl_offer(now, &connection.channel);
-            connection.protocol.offer_sasl(offer);
-        }
-    }
-
     fn log_no_way(&mut self, now: Nanos, channel: &Channel) {
         if self.logins.no_way_logged_at.is_some_and(|at| now < at + NO_WAY_LOG_PERIOD) {
             return;
@@ -91,12 +78,9 @@ impl Broker {
         response: &[u8],
     ) {
         let identity = match mechanism {
+            _ if self.is_named_by_certificate(connection, mechanism, response) => self.certified(connection),
             "ANONYMOUS" if !self.configuration.authorization => Some(Identity::default()),
-            "EXTERNAL" => self.certified(connection),
             "PLAIN" => match amqp::sasl::plain(response) {
-                Some((user, _)) if self.is_said_by_certificate(user) && self.certified(connection).is_some() => {
-                    self.certified(connection)
-                }
                 Some((user, password)) => match self.believed(user) {
                     Some(identity) => Some(identity),
                     None => return self.begin_login(now, id, connection, user, password),
@@ -109,25 +93,36 @@ impl Broker {
             Some(identity) => connection.log_in(identity),
             None => {
                 let address = self.login_address(connection);
-                self.log.line(format!("Authentication of a client at {address} failed (mechanism {mechanism})"));
+                let unknown = connection.channel.certificate_name.as_ref().filter(|_| mechanism == "EXTERNAL");
+                let why = unknown
+                    .map_or_else(String::new, |name| format!(": no user is called '{name}' as its certificate is"));
+                self.log.line(format!("Authentication of a client at {address} failed (mechanism {mechanism}){why}"));
                 connection.protocol.sasl_outcome(SaslCode::Auth);
             }
         }
     }
 
-    /// The identity in the client's certificate. Without `authorization` it need not be in users.conf.
-    fn certified(&self, connection: &Connection) -> Option<Identity> {
-        let name = connection.channel.certificate_name.as_deref();
-        let unlisted = || name.map(|name| Identity { user: name.to_string(), is_proven: true });
-        security::external(&self.directory, name)
-            .or_else(|| if self.configuration.authorization { None } else { unlisted() })
+    /// Whether a client's name is that of its certificate: it says so, or `ssl_use_cert_username` and `ssl_cert_user_specname`
+    /// do. The other server has its own name, whatever its certificate.
+    fn is_named_by_certificate(&self, connection: &Connection, mechanism: &str, response: &[u8]) -> bool {
+        if mechanism == "EXTERNAL" {
+            return true;
+        }
+        if connection.channel.certificate_name.is_none() {
+            return false;
+        }
+        let said = amqp::sasl::plain(response).filter(|_| mechanism == "PLAIN").map(|(user, _)| user);
+        let tls = &self.configuration.tls;
+        said == Some(&tls.cert_user_specname) || (tls.use_cert_username && said != Some(&self.configuration.server))
     }
 
-    /// Whether the name that a client gives stands for the one in its certificate.
-    fn is_said_by_certificate(&self, user: &str) -> bool {
-        let tls = &self.configuration.tls;
-        // The other server of the pair is one by name and password, whatever its certificate says.
-        (tls.use_cert_username && user != self.configuration.server) || user == tls.cert_user_specname
+    /// The user of a verified certificate. Without `authorization` the authority's word is enough.
+    fn certified(&self, connection: &Connection) -> Option<Identity> {
+        let name = connection.channel.certificate_name.as_deref();
+        if self.configuration.authorization {
+            return security::external(&self.directory, name);
+        }
+        name.map(|name| Identity { user: name.to_string(), is_proven: true })
     }
 
     /// Without `authorization` a name is believed. That of an administrator with a password is checked all the same, since it

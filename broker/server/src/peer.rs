@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// The node that heartbeats are sent to and received from.
 pub(crate) const ADDRESS: &str = "$sys.ft";
+/// A peer that does not let us in is logged this often.
+const REFUSAL_LOG_PERIOD: Nanos = 10_000_000_000;
 /// Heartbeats that the other side may send before it needs further credit.
 const CREDIT: u32 = 100;
 
@@ -25,6 +27,8 @@ const CREDIT: u32 = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Attempt {
     connection: Option<ConnectionId>,
+    /// When the log last said that the peer does not let us in.
+    refusal_logged_at: Option<Nanos>,
 }
 
 /// A heartbeat's body.
@@ -96,7 +100,11 @@ impl Broker {
              and users.conf of the peer must have that user",
             self.configuration.server
         );
-        self.log.line(format!("The pair has no link: {reason}"));
+        let now = self.reactor.now();
+        if self.attempt.refusal_logged_at.is_none_or(|at| now >= at + REFUSAL_LOG_PERIOD) {
+            self.attempt.refusal_logged_at = Some(now);
+            self.log.line(format!("The pair has no link: {reason}"));
+        }
         self.peer_lost(id, &reason);
         connection.close(None);
     }

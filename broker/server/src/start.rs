@@ -207,9 +207,9 @@ pub fn assemble(
         log,
         peer_address: start.peer_address,
         listeners: start.listeners,
-        logins,
         tls_listeners,
         tls,
+        logins,
     }))
 }
 

@@ -2,6 +2,10 @@
 
 mod support;
 
+use amqp::ClientSasl;
+use loadgen::options::{Ack, Limit, Options, Url};
+use loadgen::tls::{Tls, TlsFiles};
+use loadgen::verdict::{Rules, Ruling, judge};
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -156,7 +160,13 @@ fn tls_on_a_plain_listen_is_named() {
 
 /// One server with an `ssl://` and a `tcp://` listen.
 fn alone(extra: &str) -> (Setup, Authority, Server, u16) {
+    alone_as(extra, |_| {})
+}
+
+/// The same, after `prepare`.
+fn alone_as(extra: &str, prepare: impl FnOnce(&Setup)) -> (Setup, Authority, Server, u16) {
     let setup = Setup::new(1, QUEUES, extra);
+    prepare(&setup);
     let authority = Authority::new("authority", setup.folder.path());
     authority.issue("server", &["127.0.0.1"]);
     let tls_port = free_port();
@@ -211,4 +221,67 @@ fn new_certificates_are_used_after_sighup_and_bad_ones_are_not() {
     server.signal(Signal::SIGHUP);
     wait_log(&server, &["The certificates stay as they are", "ssl_server_key", "server.key"]);
     Client::connect_tls(tls_port, &successor, None).sender("sync.q").unwrap();
+}
+
+#[test]
+fn a_certificate_is_a_login() {
+    let extra = "authorization = enabled\nssl_server_trusted = authority.pem";
+    let (setup, authority, server, tls_port) = alone_as(extra, |setup| {
+        std::fs::write(setup.folder.path().join("users.conf"), "alice:secret:\n").unwrap();
+    });
+    authority.issue("alice", &["alice"]);
+    authority.issue("mallory", &["mallory"]);
+    let log_in = |certificate, sasl| {
+        let mut client = Client::log_in_tls(tls_port, &authority, certificate, sasl);
+        client.wait("an answer", |seen| match seen {
+            Seen::Opened => Some(true),
+            Seen::Failed(_) | Seen::EndOfFile => Some(false),
+            _ => None,
+        })
+    };
+    let named = |user: &str| ClientSasl::Plain { user: user.into(), password: String::new() };
+    assert!(log_in(Some("alice"), ClientSasl::External));
+    assert!(log_in(Some("alice"), named("CERTIFICATE_USER")), "ssl_cert_user_specname");
+    assert!(!log_in(None, ClientSasl::External), "not offered without a certificate");
+    assert!(!log_in(None, named("CERTIFICATE_USER")));
+    assert!(
+        !log_in(Some("alice"), named("alice")),
+        "the password counts where the name does not come from the certificate"
+    );
+    assert!(!log_in(Some("mallory"), ClientSasl::External));
+    wait_log(&server, &["mechanism EXTERNAL", "no user is called 'mallory'"]);
+    drop(setup);
+}
+
+#[test]
+fn load_over_tls_survives_a_failover_without_loss() {
+    let pair = TlsPair::new(ACCEPTING, CONNECTING);
+    let mut first = pair.setup.start(0);
+    first.wait_active();
+    let mut second = pair.setup.start(1);
+    second.wait_standby();
+    let files = TlsFiles { ca: Some(pair.setup.folder.path().join("authority.pem")), ..TlsFiles::default() };
+    let url = |server: &Server| format!("amqps://127.0.0.1:{}", server.port).parse::<Url>().unwrap();
+    let options = Options {
+        urls: vec![url(&first), url(&second)],
+        tls: Some(Tls::new(&files).unwrap()),
+        addresses: vec!["sync.load".into()],
+        rate: "1000".parse().unwrap(),
+        limit: Limit::Count(3000),
+        ack: Ack::Confirmed,
+        ..Options::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let finished = runtime.block_on(async {
+        let load = loadgen::run::start(options, None).unwrap();
+        load.started(PATIENCE).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        first.kill();
+        assert!(load.sent_all(PATIENCE).await, "{:?}", load.snapshot());
+        assert!(load.drain(Duration::from_millis(300), PATIENCE).await, "{:?}", load.snapshot());
+        load.finish().await.unwrap()
+    });
+    second.wait_active();
+    let verdict = judge(&finished.ledger, &Rules { acks_confirmed: true, one_active: true, ..Rules::default() });
+    assert!(verdict.verdict == Ruling::Pass, "{:?}", verdict.reasons);
 }

@@ -326,9 +326,9 @@ pub struct TlsSettings {
     pub accepting: TlsFiles,
     /// `ssl_require_client_cert`.
     pub require_client_cert: bool,
-    /// `ssl_use_cert_username`: a client with a certificate is the user that it names, whatever name it gives.
+    /// `ssl_use_cert_username`: a client's name is that of its certificate.
     pub use_cert_username: bool,
-    /// `ssl_cert_user_specname`: the name that stands for the one in the certificate.
+    /// `ssl_cert_user_specname`: so is the name of a client that says it is this user.
     pub cert_user_specname: String,
     /// `ssl_crl_path`: folder of revocation lists for clients' certificates.
     pub crl_path: Option<PathBuf>,

@@ -212,13 +212,13 @@ const TLS: &[Parameter] = &[
         "ssl_use_cert_username",
         Flag,
         "disabled",
-        "A client with a certificate is the user of its common name, whatever name it gives, and needs no password.",
+        "A client with a certificate is the user of the certificate's common name, whatever name it logs in with. SASL EXTERNAL means the same and needs no parameter.",
     ),
     row(
         "ssl_cert_user_specname",
         Text,
         "CERTIFICATE_USER",
-        "A client that gives this name is the user of its certificate's common name, and needs no password.",
+        "A client with a certificate that logs in with this name is the user of the certificate's common name.",
     ),
     row(
         "ssl_crl_path",

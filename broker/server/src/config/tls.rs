@@ -11,6 +11,7 @@ use std::time::SystemTime;
 const UNUSED: &[(&str, &str)] = &[
     ("ssl_server_identity", "listen"),
     ("ssl_require_client_cert", "listen"),
+    ("ssl_use_cert_username", "listen"),
     ("ft_ssl_identity", "ft_active"),
     ("ft_ssl_trusted", "ft_active"),
 ];

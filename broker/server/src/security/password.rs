@@ -8,8 +8,8 @@ use blake2::digest::{FixedOutput, KeyInit, Update, consts::U32};
 use std::sync::LazyLock;
 
 /// What a hash costs: memory in KiB and passes over it. Of the settings that OWASP holds equal (19 MiB and 2 passes, 12 and
-/// 3, 9 and 4) the one with the smallest memory, since a failover lets several run at once beside the queues' memory; 12 to
-/// 20 ms of one core of a 2-core Xeon.
+/// 3, 9 and 4) the one with the smallest memory, since a failover lets several run at once beside the queues' memory. One takes
+/// 16 ms of a core of a 2-core Xeon at least, 24 ms in the middle of 51 (dev profile, some other work beside it).
 const MEMORY_KIB: u32 = 9 << 10;
 const PASSES: u32 = 4;
 /// A hash that would cost more is not computed: one line of users.conf must not stop the rest, nor take the memory of queues.
@@ -51,7 +51,7 @@ pub(crate) fn check_hash(stored: &str) -> Result<(), HashError> {
     if params.m_cost() > MEMORY_KIB_MAX || work > WORK_MAX { Err(HashError::Cost) } else { Ok(()) }
 }
 
-/// The hash of a password, as users.conf keeps it. Costs 12 to 20 ms: not for the thread of a shard.
+/// The hash of a password, as users.conf keeps it. Costs some 20 ms: not for the thread of a shard.
 pub(crate) fn hash(clear: &str, salt: &[u8; SALT_BYTES]) -> String {
     let params = Params::new(MEMORY_KIB, PASSES, 1, None).expect("within argon2's ranges");
     let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod ciphers;
+mod complaints;
 mod files;
 mod problem;
 mod reload;
@@ -20,6 +21,7 @@ pub(crate) use certificate::PeerCertificate;
 #[cfg(test)]
 pub(crate) use ciphers::CipherError;
 pub(crate) use ciphers::page as cipher_page;
+pub(crate) use complaints::Complaints;
 pub(crate) use problem::Problem;
 pub(crate) use reload::{Reload, list, read};
 pub(crate) use session::{Heard, Session};

@@ -237,6 +237,9 @@ fn each_bad_certificate_has_its_words_on_both_sides() {
         "not in ssl_server_trusted",
         "does not trust the authority of ft_ssl_identity",
     );
+    let authoritative = authority
+        .issue("authoritative", &["localhost"], |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    check_refusal(&settings(&authoritative, &nobody), "", "marked as an authority's (CA:TRUE)");
     let mut narrow = settings(&good, &nobody);
     narrow.accepting.ciphers = "TLS_AES_256_GCM_SHA384".into();
     narrow.connecting.ciphers = "TLS_AES_128_GCM_SHA256".into();

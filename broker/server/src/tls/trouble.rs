@@ -62,8 +62,16 @@ impl Trouble {
     }
 }
 
+/// What `openssl req -x509` makes by default. Neither rustls nor its error type has a name for it.
+fn is_of_authority(error: &CertificateError) -> bool {
+    format!("{error:?}").contains("CaUsedAsEndEntity")
+}
+
+const ISSUE_ANEW: &str = "is marked as an authority's (CA:TRUE), which an own certificate must not be; issue one with basicConstraints=CA:FALSE";
+
 fn client_certificate(error: &CertificateError) -> String {
     match error {
+        error if is_of_authority(error) => format!("its certificate {ISSUE_ANEW}"),
         // A bad signature: an authority of the same name, but with another key, such as the one before.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate comes from an authority that is not in ssl_server_trusted; add the authority's certificate there".into()
@@ -87,6 +95,7 @@ fn client_certificate(error: &CertificateError) -> String {
 
 fn server_certificate(error: &CertificateError) -> String {
     match error {
+        error if is_of_authority(error) => format!("the other server's certificate {ISSUE_ANEW}"),
         // A bad signature: an authority of the same name, but with another key, such as the one before.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the other server's certificate comes from an authority that is not in ft_ssl_trusted; add the authority's certificate there"

@@ -254,25 +254,13 @@ impl Client {
         Client::connect_as(port, amqp::ClientSasl::Anonymous, open)
     }
 
-    /// Connects with a name and a password, and waits for the server's answer to them.
-    pub(crate) fn log_in(port: u16, user: &str, password: &str) -> Result<Client, amqp::SaslCode> {
-        let open = amqp::Open { container_id: user.into(), ..amqp::Open::default() };
-        let sasl = amqp::ClientSasl::Plain { user: user.into(), password: password.into() };
-        let mut client = Client::connect_as(port, sasl, open);
-        let code = client.wait("the outcome of SASL", |seen| match seen {
-            Seen::Sasl(code) => Some(*code),
-            _ => None,
-        });
-        if code == amqp::SaslCode::Ok { Ok(client) } else { Err(code) }
-    }
-
     /// Connects with TLS, trusting `authority`, and with the certificate of this name that it issued.
     pub(crate) fn connect_tls(port: u16, authority: &Authority, certificate: Option<&str>) -> Client {
-        Client::connect_tls_as(port, authority, certificate, amqp::ClientSasl::Anonymous)
+        Client::log_in_tls(port, authority, certificate, amqp::ClientSasl::Anonymous)
     }
 
-    /// The same, saying who it is.
-    pub(crate) fn connect_tls_as(
+    /// The same with a login.
+    pub(crate) fn log_in_tls(
         port: u16,
         authority: &Authority,
         certificate: Option<&str>,
@@ -286,6 +274,20 @@ impl Client {
     /// Only the TLS handshake.
     pub(crate) fn handshake(port: u16, authority: &Authority) -> io::Result<()> {
         secured(port, authority, None).map(drop)
+    }
+
+    /// Connects with a name and a password, and waits for the server's answer to them. The end without an answer, as after
+    /// the handshake's time-out, is told as `SysTemp`.
+    pub(crate) fn log_in(port: u16, user: &str, password: &str) -> Result<Client, amqp::SaslCode> {
+        let open = amqp::Open { container_id: user.into(), ..amqp::Open::default() };
+        let sasl = amqp::ClientSasl::Plain { user: user.into(), password: password.into() };
+        let mut client = Client::connect_as(port, sasl, open);
+        let code = client.wait("the outcome of SASL", |seen| match seen {
+            Seen::Sasl(code) => Some(*code),
+            Seen::EndOfFile => Some(amqp::SaslCode::SysTemp),
+            _ => None,
+        });
+        if code == amqp::SaslCode::Ok { Ok(client) } else { Err(code) }
     }
 
     /// Connects as the administrator.
