@@ -258,6 +258,10 @@ impl Active {
         self.lane(store).confirmable()
     }
 
+    pub(crate) fn owned_at(&self) -> Option<Nanos> {
+        self.check.owned_at()
+    }
+
     pub(crate) fn stop(&mut self) {
         if self.stage == Stage::Serving {
             self.become_stage(Stage::Draining);
@@ -514,8 +518,7 @@ impl Active {
     /// When `flush` or `run` is worth calling though nothing completed.
     pub(crate) fn next_timeout(&self, now: Nanos) -> Option<Nanos> {
         let flushes = self.lanes().iter().filter_map(Lane::flush_at);
-        let is_recent = self.last_async_admission.is_some_and(|at| now < at + RECENTLY);
-        let idle = (is_recent && !self.check.is_in_flight()).then(|| self.idle_check_at(now));
+        let idle = (!self.check.is_in_flight()).then(|| self.idle_check_at(now));
         let retries = self.check.retry_at().into_iter().chain(self.maker.retry_at());
         let checkpoints = (self.stage == Stage::Serving).then(|| self.checkpoints.next_timeout(now)).flatten();
         let copies = (self.stage == Stage::Serving).then(|| self.forward.next_timeout(now)).flatten();

@@ -309,6 +309,15 @@ impl Store {
         }
     }
 
+    /// The last time at which this server certainly owned the store: when the last check that passed was submitted. `None`
+    /// for one that does not serve. Who woke from a pause may have been replaced since.
+    pub fn owned_at(&self) -> Option<Nanos> {
+        match &self.phase {
+            Phase::Active(active) => active.owned_at(),
+            _ => None,
+        }
+    }
+
     /// Through here records of `store` are durable and checked.
     pub fn confirmable(&self, store: u8) -> u64 {
         match &self.phase {
