@@ -15,6 +15,7 @@ use crate::log::Log;
 use crate::outbound::Reading;
 use crate::pauses::Pauses;
 use crate::peer::Attempt;
+use crate::reread::{Rereading, Source};
 use crate::security;
 use crate::stage::Stage;
 use amqp::{LinkId, Outcome};
@@ -146,6 +147,7 @@ pub struct Broker {
     pub(crate) waiting: Vec<ConnectionId>,
     pub(crate) stalled: Vec<ConnectionId>,
     pub(crate) attempt: Attempt,
+    pub(crate) rereading: Rereading,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
     addresses: HashMap<ConnectionId, SocketAddr>,
@@ -155,6 +157,8 @@ pub struct Broker {
     events: VecDeque<Event>,
     pub(crate) pauses: Pauses,
     pub(crate) budget: TurnBudget,
+    /// Whether the store is still ours is not known: clients are told nothing.
+    pub(crate) is_unsure: bool,
     /// A clean stop is under way: nothing is taken in.
     pub(crate) stopping: bool,
     exit: Option<Exit>,
@@ -170,6 +174,7 @@ pub(crate) struct Parts {
     pub(crate) log: Log,
     pub(crate) clock: WallClock,
     pub(crate) peer_address: Option<SocketAddr>,
+    pub(crate) source: Option<Source>,
     pub(crate) listeners: Vec<ListenerId>,
 }
 
@@ -190,6 +195,7 @@ impl Broker {
             waiting: Vec::new(),
             stalled: Vec::new(),
             attempt: Attempt::default(),
+            rereading: Rereading::new(parts.source),
             peer_address: parts.peer_address,
             peer_links: Vec::new(),
             addresses: HashMap::new(),
@@ -198,6 +204,7 @@ impl Broker {
             events: VecDeque::new(),
             pauses: Pauses::new(),
             budget: TurnBudget::FULL,
+            is_unsure: false,
             stopping: false,
             exit: None,
         }
@@ -234,6 +241,7 @@ impl Broker {
         self.reactor.wait(&mut events)?;
         let now = self.reactor.now();
         self.budget = TurnBudget::FULL;
+        self.review_ownership(now);
         while self.budget.received_bytes > 0
             && let Some(event) = events.pop_front()
         {
@@ -388,6 +396,8 @@ impl Broker {
     }
 
     fn finish_turn(&mut self, now: Nanos) {
+        self.review_ownership(now);
+        self.poll_reread(now);
         self.load(now);
         if !self.stalled.is_empty() {
             self.resume_stalled(now, false);
@@ -432,7 +442,9 @@ impl Broker {
             return;
         }
         let was_finishing = connection.is_finishing();
-        connection.transmit(now, &mut self.reactor);
+        if !self.is_withheld(&connection) {
+            connection.transmit(now, &mut self.reactor);
+        }
         connection.arm_timer(&mut self.reactor, Timer::Connection(id).to_token());
         if connection.is_finishing() && !was_finishing {
             self.reactor.set_timer(now + LINGER, Timer::Linger(id).to_token());
@@ -514,8 +526,9 @@ impl Broker {
         match output {
             Output::ConnectPeer => self.connect_peer(now),
             Output::DropLink => self.drop_link(),
-            Output::SendHeartbeat { state, epoch } => self.send_heartbeat(state, epoch),
+            Output::SendHeartbeat { state, epoch, lot } => self.send_heartbeat(state, epoch, lot),
             Output::ProbeLock => self.exchange.store.probe_lock(now),
+            Output::Reread => self.reread(now),
             Output::Claim => {
                 self.audience = Audience::Wait;
                 self.exchange.store.claim(now);
@@ -552,10 +565,12 @@ impl Broker {
         for id in self.connections.ids() {
             let Some(mut connection) = self.connections.take(id) else { continue };
             self.leave_links(&mut connection);
+            // What it was about to be told may be the new owner's to say.
+            connection.abandoned |= self.is_withheld(&connection) && connection.protocol.output_bytes() > 0;
             connection.close(Some(error.clone()));
             self.connections.put_back(id, connection);
         }
-        self.stopping = false;
+        (self.stopping, self.is_unsure) = (false, false);
         self.resume_stalled(now, true);
         self.exit = Some(Exit { code, at: now + FAREWELL, when_alone: true });
         self.reactor.set_timer(now + FAREWELL, Timer::Farewell.to_token());

@@ -50,7 +50,7 @@ impl Broker {
             let Some(mut connection) = self.connections.take(id) else { continue };
             let is_deferred = connection.deferred.is_some();
             let waits = if is_deferred { !told } else { self.budget.received_bytes == 0 };
-            if self.stopping || waits || !self.exchange.has_room(connection.stores_used) {
+            if self.stopping || waits || self.is_withheld(&connection) || !self.exchange.has_room(connection.stores_used) {
                 self.stalled.push(id);
                 self.connections.restore(id, connection);
                 continue;
@@ -93,7 +93,7 @@ impl Broker {
                 connection.unread.extend_from_slice(input);
                 return;
             }
-            if self.stopping || !self.exchange.has_room(connection.stores_used) {
+            if self.stopping || self.is_withheld(connection) || !self.exchange.has_room(connection.stores_used) {
                 self.stall(id, connection, input);
                 return;
             }
@@ -121,8 +121,8 @@ impl Broker {
                 }
                 Event::SaslInit { mechanism, response, .. } => {
                     let identity = security::authenticate(&self.configuration, mechanism, response);
-                    let mechanism = mechanism.to_string();
-                    self.authenticated(connection, &mechanism, identity);
+                    let (mechanism, user) = (mechanism.to_string(), security::claimed_user(response));
+                    self.authenticated((now, id), connection, (&mechanism, &user), identity);
                 }
                 Event::SaslOutcome(SaslCode::Ok) | Event::Begin(_) | Event::Begun(_) | Event::Drained { .. } => {}
                 Event::SaslOutcome(code) => self.peer_refused_us(connection, code),
@@ -147,15 +147,23 @@ impl Broker {
         }
     }
 
-    fn authenticated(&mut self, connection: &mut Connection, mechanism: &str, identity: Option<security::Identity>) {
+    fn authenticated(
+        &mut self,
+        (now, id): (Nanos, ConnectionId),
+        connection: &mut Connection,
+        (mechanism, user): (&str, &str),
+        identity: Option<security::Identity>,
+    ) {
         match identity {
             Some(identity) => {
                 connection.identity = identity;
                 connection.protocol.sasl_outcome(SaslCode::Ok);
             }
             None => {
-                let name = self.peer_name(connection);
-                self.log.line(format!("Authentication of {name} failed (mechanism {mechanism})"));
+                if !self.peer_login_failed(now, id, user) {
+                    let name = self.peer_name(connection);
+                    self.log.line(format!("Authentication of {name} failed (mechanism {mechanism})"));
+                }
                 connection.protocol.sasl_outcome(SaslCode::Auth);
             }
         }
@@ -321,8 +329,7 @@ impl Broker {
     fn closed_by_peer(&mut self, id: ConnectionId, connection: &mut Connection, error: Option<&amqp::Error>) {
         self.leave_links(connection);
         if connection.stage() == Stage::Peer || connection.outgoing {
-            let reason = error.map_or_else(|| "closed by the peer".to_string(), ToString::to_string);
-            self.peer_lost(id, &reason);
+            self.closed_by_server(id, error);
         }
         connection.close(None);
     }

@@ -8,7 +8,8 @@
 //! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`, `loading`, `budget`
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
 //! * `opening`, `security`: who is served, who is sent away
-//! * `ha`, `peer`: which server is active; the FT link
+//! * `ha`, `peer`: which server is active; the FT link; `ownership`: what clients are told when that is in doubt;
+//!   `reread`: the object files at activation
 //! * `admin`: request/reply administration
 //! * `store_check`: `broker store-check`, offline
 //! * `config`: the files of EMS
@@ -34,8 +35,10 @@ mod log;
 mod opening;
 mod options;
 mod outbound;
+mod ownership;
 mod pauses;
 mod peer;
+mod reread;
 mod security;
 mod stage;
 mod start;
@@ -46,4 +49,5 @@ mod volatile;
 pub use broker::Broker;
 pub use clock::WallClock;
 pub use log::Log;
+pub use reread::Source;
 pub use start::{Start, StoreOptions, assemble, run};

@@ -27,7 +27,8 @@ impl Broker {
     pub(crate) fn apply_effects(&mut self, now: Nanos) -> bool {
         let now_ms = self.clock.wall_ms(now);
         let mut any = false;
-        while let Some(effect) = match self.budget.deliveries {
+        let deliveries = |broker: &Broker| if broker.is_unsure { 0 } else { broker.budget.deliveries };
+        while let Some(effect) = match deliveries(self) {
             0 => self.exchange.engine.poll_decided(),
             _ => self.exchange.engine.poll_effect(now_ms),
         } {

@@ -32,6 +32,8 @@ pub(crate) struct Attempt {
 struct Heartbeat {
     state: String,
     epoch: u64,
+    #[serde(default)]
+    lot: u64,
 }
 
 impl Broker {
@@ -80,11 +82,33 @@ impl Broker {
     /// The peer has answered our open.
     pub(crate) fn peer_opened(&mut self, id: ConnectionId, connection: &mut Connection) {
         let offered = connection.protocol.peer().is_some_and(|open| open.offers(PEER_CAPABILITY));
+        let announces_close =
+            connection.protocol.peer().is_some_and(|open| open.property(condition::CONNECTION_ESTABLISHMENT_FAILED).is_some());
         if offered {
             connection.become_stage(Stage::Peer);
-        } else {
-            self.peer_lost(id, "the server at the other end is not of a pair with this one");
+        } else if !announces_close {
+            let reason = "what answers there is no server of a pair; ft_active must name the other server".to_string();
+            self.link_refused(id, reason);
             connection.close(None);
+        }
+    }
+
+    /// The peer's close tells why it does not want us.
+    pub(crate) fn closed_by_server(&mut self, id: ConnectionId, error: Option<&amqp::Error>) {
+        match error {
+            Some(error) if error.condition == condition::UNAUTHORIZED_ACCESS => {
+                self.link_refused(id, error.description.clone());
+            }
+            Some(error) => self.peer_lost(id, &error.to_string()),
+            None => self.peer_lost(id, "closed by the peer"),
+        }
+    }
+
+    fn link_refused(&mut self, id: ConnectionId, reason: String) {
+        if self.attempt.connection == Some(id) {
+            self.attempt.connection = None;
+            let now = self.reactor.now();
+            self.ha.handle(now, Input::LinkRefused { reason });
         }
     }
 
@@ -92,30 +116,59 @@ impl Broker {
     pub(crate) fn peer_refused_us(&mut self, connection: &mut Connection, code: SaslCode) {
         let id = self.attempt.connection.expect("only our own attempts authenticate");
         let reason = format!(
-            "the peer refused the name '{}' and its password ({code:?}); server and password must be the same on both servers, \
-             and users.conf of the peer must have that user",
-            self.configuration.server
+            "it does not accept the name '{name}' and its password ({code:?}); set the same server and password on both, and give \
+             users.conf there the user '{name}' with that password",
+            name = self.configuration.server
         );
-        self.peer_lost(id, &reason);
+        self.link_refused(id, reason);
         connection.close(None);
     }
 
+    /// A login as `user` failed. True: it is that of the other server, and the operator knows.
+    pub(crate) fn peer_login_failed(&mut self, now: Nanos, id: ConnectionId, user: &str) -> bool {
+        let own = &self.configuration.server;
+        let is_peer = self.configuration.ft.is_some() && user == own;
+        if is_peer {
+            let reason = format!(
+                "at {}, its login as '{own}' failed; set the same server and password on both, and give users.conf here the user \
+                 '{own}' with that password",
+                self.host_of(id)
+            );
+            self.ha.handle(now, Input::PeerRefused { reason });
+        }
+        is_peer
+    }
+
+    /// Where a connection comes from, in the same words at each attempt.
+    fn host_of(&self, id: ConnectionId) -> String {
+        self.address_of(id).map_or_else(|| "an unknown address".to_string(), |address| address.to_string())
+    }
+
     /// The other server opened a connection to us.
-    pub(crate) fn peer_asks(&mut self, _now: Nanos, _id: ConnectionId, connection: &mut Connection) {
+    pub(crate) fn peer_asks(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection) {
         let open = connection.protocol.peer().expect("the open that was just reported");
         let name = match open.property("server") {
             Some(Value::String(name)) => name.clone(),
             _ => String::new(),
         };
         let own = &self.configuration.server;
-        if name != *own || (self.configuration.authorization && connection.identity.user != *own) {
-            let text = format!("this server is '{own}', not '{name}': both servers of a pair must have the same name");
-            self.log.line(format!(
-                "A server at {} asked to be our peer and was refused: {text}",
-                self.peer_name(connection)
-            ));
-            connection.protocol.open(Open { container_id: own.clone(), ..Open::default() });
+        let is_named_alike = name == *own;
+        if !is_named_alike || (self.configuration.authorization && connection.identity.user != *own) {
+            let text = match is_named_alike {
+                false => format!(
+                    "this server is '{own}', not '{name}'; both servers of a pair must have the same name: set the parameter server \
+                     of one as on the other and restart it"
+                ),
+                true => format!("it logged in as '{}', not as '{own}'", connection.identity.user),
+            };
+            let reason = format!("at {}: {text}", self.host_of(id));
+            connection.protocol.open(Open {
+                container_id: own.clone(),
+                properties: vec![(Value::symbol(condition::CONNECTION_ESTABLISHMENT_FAILED), Value::Bool(true))],
+                ..Open::default()
+            });
             connection.close(Some(amqp::Error::new(condition::UNAUTHORIZED_ACCESS, text)));
+            self.ha.handle(now, Input::PeerRefused { reason });
             return;
         }
         connection.become_stage(Stage::Peer);
@@ -194,17 +247,17 @@ impl Broker {
             .ok()
             .and_then(|sections| sections.data(payload))
             .and_then(|body| serde_json::from_slice::<Heartbeat>(body).ok())
-            .and_then(|heartbeat| Some((State::parse(&heartbeat.state)?, heartbeat.epoch)));
+            .and_then(|heartbeat| Some((State::parse(&heartbeat.state)?, heartbeat.epoch, heartbeat.lot)));
         match heartbeat {
-            Some((state, epoch)) => self.ha.handle(now, Input::PeerState { state, epoch }),
+            Some((state, epoch, lot)) => self.ha.handle(now, Input::PeerState { state, epoch, lot }),
             None => self.log.line("A heartbeat of the peer is not understood: are both servers of the same version?"),
         }
         connection.protocol.grant(link, CREDIT, false);
     }
 
     /// Sends a heartbeat on every FT link.
-    pub(crate) fn send_heartbeat(&mut self, state: State, epoch: u64) {
-        let heartbeat = Heartbeat { state: state.name().to_string(), epoch };
+    pub(crate) fn send_heartbeat(&mut self, state: State, epoch: u64, lot: u64) {
+        let heartbeat = Heartbeat { state: state.name().to_string(), epoch, lot };
         let json = serde_json::to_vec(&heartbeat).expect("a heartbeat is plain data");
         let payload = amqp::message::encode(Header::default(), &Properties::default(), &[], Body::Data(&json));
         for id in self.peer_links.clone() {

@@ -40,6 +40,11 @@ pub(crate) fn authenticate(configuration: &Configuration, mechanism: &str, respo
     }
 }
 
+/// The name in a PLAIN response, whatever it is worth; empty where there is none.
+pub(crate) fn claimed_user(response: &[u8]) -> String {
+    amqp::sasl::plain(response).map(|(user, _)| user.to_string()).unwrap_or_default()
+}
+
 /// Compares every user's row, and all of a password, so that the time taken tells nothing about how far a guess was right.
 fn is_known(configuration: &Configuration, user: &str, password: &str) -> bool {
     let mut known = false;

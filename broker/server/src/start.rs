@@ -10,6 +10,7 @@ use crate::exchange::{Exchange, STORES_MAX};
 use crate::ha::{Ha, HaConfig};
 use crate::log::Log;
 use crate::options::{Command, Options};
+use crate::reread::Source;
 use crate::store_check;
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -95,7 +96,8 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
         None => None,
     };
     let clock = WallClock::from_system(reactor.now());
-    let start = Start { random: random()?, listeners, peer_address, options: options.into(), clock };
+    let source = Some(Source { path: options.config.clone(), overrides: options.overrides.clone() });
+    let start = Start { random: random()?, listeners, peer_address, source, options: options.into(), clock };
     let mut broker = assemble(configuration, reactor, log, start)?;
     broker.start();
     Ok(broker.run()?)
@@ -110,6 +112,8 @@ pub struct Start {
     pub listeners: Vec<ListenerId>,
     /// The other server.
     pub peer_address: Option<SocketAddr>,
+    /// Where the configuration comes from: its object files are read again at activation.
+    pub source: Option<Source>,
     /// What the operator allows.
     pub options: StoreOptions,
     /// The time of day.
@@ -169,6 +173,7 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         ha,
         log,
         peer_address: start.peer_address,
+        source: start.source,
         listeners: start.listeners,
     }))
 }
