@@ -9,7 +9,7 @@
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
 //! * `opening`, `security`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link
-//! * `admin`: request/reply administration
+//! * `admin`: request/reply administration; `queues`: queues that change while they are in use
 //! * `store_check`: `broker store-check`, offline
 //! * `config`: the files of EMS
 //! * `log`, `clock`, `pauses`
@@ -36,6 +36,7 @@ mod options;
 mod outbound;
 mod pauses;
 mod peer;
+mod queues;
 mod security;
 mod stage;
 mod start;

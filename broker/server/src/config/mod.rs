@@ -15,6 +15,9 @@ mod tables;
 mod value;
 mod written;
 
+mod edit;
+mod replace;
+
 mod diagnostic;
 mod findings;
 mod help;
@@ -26,9 +29,11 @@ mod parameter;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use edit::{Form, Text};
 pub use help::parameters_help;
 pub use model::{Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
 pub use parameter::{Kind, Parameter, Status};
+pub use replace::{ReplaceError, replace};
 pub use tables::{QUEUE, SERVER, STORE, Section};
 pub use value::ValueError;
 
