@@ -60,6 +60,8 @@ pub(crate) struct Exchange {
     sync: Vec<bool>,
     destinations: Vec<HashMap<QueueId, u32>>,
     destinations_next: Vec<u32>,
+    /// By store: the numbers of destinations without a queue, by name, for the next queue of that name.
+    retired: Vec<HashMap<String, u32>>,
     lsn_last: Vec<u64>,
     /// Publishers that wait for their confirmation.
     pub(crate) publishes: Confirms<(ConnectionId, ReceivedDelivery)>,
@@ -85,6 +87,7 @@ impl Exchange {
             sync,
             destinations: vec![HashMap::new(); stores],
             destinations_next: vec![0; stores],
+            retired: vec![HashMap::new(); stores],
             lsn_last: vec![0; stores],
             publishes: Confirms::new(stores),
             removals: Confirms::new(stores),
@@ -106,10 +109,35 @@ impl Exchange {
         self.engine.resolve(name).map_err(|cause| amqp::Error::new(condition::NOT_FOUND, cause.to_string()))
     }
 
+    /// A queue that nothing allows any more goes, unless something came to it meanwhile. Its producers are gone.
+    pub(crate) fn remove_queue(&mut self, queue: QueueId) -> Option<String> {
+        let name = self.engine.remove_queue(queue)?;
+        for (destinations, retired) in self.destinations.iter_mut().zip(&mut self.retired) {
+            if let Some(id) = destinations.remove(&queue) {
+                retired.insert(name.clone(), id);
+            }
+        }
+        Some(name)
+    }
+
+    /// Points a producer to where its queue's messages go now, after a change of definitions.
+    pub(crate) fn redirect(&mut self, producer: &mut Producer) -> Result<(), amqp::Error> {
+        let store = self.engine.store_of(producer.queue).0;
+        if store != producer.store {
+            producer.destination = self.destination(producer.queue, store)?;
+            producer.store = store;
+        }
+        Ok(())
+    }
+
     fn destination(&mut self, queue: QueueId, store: u8) -> Result<u32, amqp::Error> {
         let index = usize::from(store);
         if let Some(id) = self.destinations[index].get(&queue) {
             return Ok(*id);
+        }
+        if let Some(id) = self.retired[index].remove(self.engine.name_of(queue)) {
+            self.destinations[index].insert(queue, id);
+            return Ok(id);
         }
         let id = self.destinations_next[index];
         self.store
@@ -234,6 +262,11 @@ impl Exchange {
         self.loading.begin(now, self.sync.len(), recovered.messages);
         for RecoveredDestination { store, id, name, has_backlog } in &recovered.destinations {
             let index = usize::from(*store);
+            self.destinations_next[index] = self.destinations_next[index].max(id + 1);
+            if !has_backlog && self.engine.resolve(name).is_err() {
+                self.retired[index].insert(name.clone(), *id);
+                continue;
+            }
             let (queue, known) = self.engine.restore(name);
             if !known {
                 remarks.push(format!(
@@ -245,7 +278,6 @@ impl Exchange {
             }
             self.loading.expect(*store, *id, queue, *has_backlog);
             self.destinations[index].insert(queue, *id);
-            self.destinations_next[index] = self.destinations_next[index].max(id + 1);
         }
         for (store, last) in self.lsn_last.iter_mut().enumerate() {
             // All that was recovered lies below.

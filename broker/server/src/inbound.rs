@@ -344,7 +344,7 @@ impl Broker {
         }
     }
 
-    fn leave_queue(&mut self, consumer: &Consumer) {
+    pub(crate) fn leave_queue(&mut self, consumer: &Consumer) {
         for pending in &consumer.pending {
             // Never sent: not an attempt.
             self.exchange.settle(pending.token, Settle::Release, None);

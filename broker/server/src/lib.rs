@@ -10,7 +10,7 @@
 //! * `opening`, `security`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link; `ownership`: what clients are told when that is in doubt;
 //!   `reread`: the object files at activation
-//! * `admin`: request/reply administration
+//! * `admin`: request/reply administration; `queues`: queues that change while they are in use; `temporary`: queues of clients
 //! * `store_check`: `broker store-check`, offline
 //! * `config`: the files of EMS
 //! * `log`, `clock`, `pauses`
@@ -38,6 +38,7 @@ mod outbound;
 mod ownership;
 mod pauses;
 mod peer;
+mod queues;
 mod reread;
 mod security;
 mod stage;

@@ -41,7 +41,10 @@ impl Broker {
                 Effect::Remove { entry, reason, .. } => {
                     let token = match reason {
                         RemoveReason::Accepted { token } | RemoveReason::Rejected { token } => Some(token),
-                        RemoveReason::Expired | RemoveReason::Discarded | RemoveReason::MaxRedelivery => None,
+                        RemoveReason::Expired
+                        | RemoveReason::Discarded
+                        | RemoveReason::MaxRedelivery
+                        | RemoveReason::Purged => None,
                     };
                     if let Some((id, sent)) = self.exchange.remove(now, entry, token)
                         && let Some(connection) = self.connections.touch(id)
@@ -50,6 +53,7 @@ impl Broker {
                     }
                 }
                 Effect::Drained { consumer, unused } => self.drained(now, consumer, unused),
+                Effect::Vacant { queue } => self.let_go(queue),
             }
         }
         any

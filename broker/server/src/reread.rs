@@ -131,9 +131,13 @@ impl Broker {
         let definitions = fresh.queues.iter().map(|queue| translate(&queue.definition)).collect();
         match definitions {
             Ok(definitions) => {
-                self.exchange.engine.redefine(definitions);
+                for name in self.redefine_queues(definitions) {
+                    self.log.line(format!("Queue '{name}' holds messages and keeps its store until the next start"));
+                }
                 self.configuration.queues.clone_from(&fresh.queues);
                 self.configuration.users.clone_from(&fresh.users);
+                self.configuration.groups.clone_from(&fresh.groups);
+                self.configuration.acl.clone_from(&fresh.acl);
                 self.log.line(format!("Configuration read again in {} us", time / 1000));
             }
             Err(error) => {

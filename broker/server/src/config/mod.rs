@@ -1,12 +1,14 @@
 //! The configuration files of EMS, read in two steps: as written (names, values, lines), then as meant.
 //!
-//! Start at [`load`]. `tables` knows every name; `written` reads files; `server_file`, `queues`, `users` and `stores`
-//! give them meaning; `help` makes docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in
+//! Start at [`load`]. `tables` knows every name; `written` reads files; `server_file`, `queues`, `users`, `groups`, `acl` and
+//! `stores` give them meaning; `help` makes docs/PARAMETERS.md. Paths in a file are relative to the folder of the main file (in
 //! EMS: to the working directory). Opens no store and no socket; with DB_FILES it looks whether the
 //! store is there.
 
 mod server_file;
 
+mod acl;
+mod groups;
 mod queues;
 mod stores;
 mod users;
@@ -15,21 +17,30 @@ mod tables;
 mod value;
 mod written;
 
+mod edit;
+mod replace;
+
 mod diagnostic;
 mod findings;
 mod help;
 mod model;
 mod nearest;
 mod parameter;
+mod permission;
 
 #[cfg(test)]
 mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use edit::{Form, Text};
+pub use groups::{ADMINISTRATORS, EVERYBODY};
 pub use help::parameters_help;
-pub use model::{Configuration, Ft, Listen, Mode, QueueSpec, StoreSpec, User};
+pub use model::{AclEntry, AclTarget, Configuration, Ft, Group, Listen, Mode, Principal, QueueSpec, StoreSpec, User};
 pub use parameter::{Kind, Parameter, Status};
+pub use replace::{ReplaceError, replace};
+pub use permission::{ALL, Permission, Permissions, Scope};
 pub use tables::{QUEUE, SERVER, STORE, Section};
+pub use users::ADMINISTRATOR;
 pub use value::ValueError;
 
 use findings::Findings;

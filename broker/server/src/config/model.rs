@@ -1,5 +1,6 @@
 //! The configuration as meant: checked, in base units, with absolute paths. Knows no file syntax.
 
+use super::permission::{Permissions, Scope};
 use engine::QueueDefinition;
 use std::path::PathBuf;
 
@@ -18,6 +19,12 @@ pub struct Configuration {
     pub authorization: bool,
     /// users.conf; `admin` always exists.
     pub users: Vec<User>,
+    /// groups.conf, without the group `all`, which exists by itself.
+    pub groups: Vec<Group>,
+    /// acl.conf, in file order.
+    pub acl: Vec<AclEntry>,
+    /// `allow_plain_without_tls`: passwords are taken from connections that are neither TLS nor loopback.
+    pub plain_without_tls: bool,
     /// queues.conf, in file order. [`QueueDefinition::store`] is an index into `stores`.
     pub queues: Vec<QueueSpec>,
     /// Index into `stores` of the store for queues without `store=`: `$sys.nonfailsafe`.
@@ -78,14 +85,79 @@ pub struct Listen {
 }
 
 /// One line of users.conf.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// Login name.
     pub name: String,
-    /// Password in the clear; empty = none.
+    /// Password, as written: empty = none, a hash (`$argon2id$...`), or in the clear.
     pub password: String,
     /// Free text.
     pub description: String,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let User { name, password, description } = self;
+        let password = if password.is_empty() { "none" } else { "set" };
+        write!(formatter, "User {{ name: {name:?}, password: {password}, description: {description:?} }}")
+    }
+}
+
+/// One group of groups.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Name; `$admin` are the administrators.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// Names of users.
+    pub members: Vec<String>,
+    /// Line of the header in groups.conf; 0 = made while running.
+    pub line: usize,
+}
+
+/// One line of acl.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AclEntry {
+    /// What it is about.
+    pub target: AclTarget,
+    /// Who is granted something.
+    pub principal: Principal,
+    /// What is granted; never nothing.
+    pub permissions: Permissions,
+    /// Line in acl.conf; 0 = made while running.
+    pub line: usize,
+}
+
+/// What a permission is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AclTarget {
+    /// A queue, or a pattern of queues.
+    Queue(String),
+    /// A topic, or a pattern of topics.
+    Topic(String),
+    /// The server.
+    Admin,
+}
+
+impl AclTarget {
+    /// Its kind.
+    pub fn scope(&self) -> Scope {
+        match self {
+            AclTarget::Queue(_) => Scope::Queue,
+            AclTarget::Topic(_) => Scope::Topic,
+            AclTarget::Admin => Scope::Admin,
+        }
+    }
+}
+
+/// Who has a permission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// One user.
+    User(String),
+    /// All members of a group.
+    Group(String),
 }
 
 /// One line of queues.conf.

@@ -5,7 +5,8 @@ use super::model::{Configuration, Ft, Listen, StoreSpec, User};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
 use super::written::{Settings, lines, read};
-use super::{queues, stores, users};
+use super::{acl, groups, queues, stores, users};
+use crate::security::password;
 use std::path::{Path, PathBuf};
 
 /// Silence after which a client is closed when `server_timeout_client_connection` is not set, in nanoseconds.
@@ -73,6 +74,14 @@ impl Reader<'_> {
         };
         let authorization = settings.flag("authorization");
         let users = self.users(authorization, ft.is_some());
+        let groups = match self.side_file("groups") {
+            Some((path, text)) => groups::parse(&path, &text, &users, self.findings),
+            None => Vec::new(),
+        };
+        let acl = match self.side_file("acl_list") {
+            Some((path, text)) => acl::parse(&path, &text, &users, &groups, self.findings),
+            None => Vec::new(),
+        };
         let segment_bytes = settings.bytes("segment_size").next_multiple_of(4096);
         Configuration {
             file: self.path.to_owned(),
@@ -82,6 +91,9 @@ impl Reader<'_> {
             listens,
             authorization,
             users,
+            groups,
+            acl,
+            plain_without_tls: settings.flag("allow_plain_without_tls"),
             queues,
             default_store: stores::DEFAULT,
             store_folder: self.resolve("store"),
@@ -232,8 +244,8 @@ impl Reader<'_> {
         }
         let (path, text) = file.unwrap_or_default();
         let users = users::parse(&path, &text, self.findings);
-        let (server, password) = (self.settings.text("server"), self.settings.text("password"));
-        let is_known = users.iter().any(|user| user.name == server && user.password == password);
+        let (server, own) = (self.settings.text("server"), self.settings.text("password"));
+        let is_known = users.iter().any(|user| user.name == server && password::matches(&user.password, own));
         if authorization && paired && !is_known {
             let message = format!("has no user '{server}' with the password of tibemsd.conf: the peer cannot log in");
             let remedy = format!("add a line {server}:password:the servers of the pair");

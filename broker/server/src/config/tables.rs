@@ -61,11 +61,20 @@ const IDENTITY: &[Parameter] = &[
     row("queues", Path, "queues.conf", "File of queues and patterns for queues."),
     row("stores", Path, "stores.conf", "File of stores. Without it the three stores that EMS ships exist."),
     row("store", Path, "datastore", "Folder of the store files; both servers of a pair name the same one."),
-    row("authorization", Flag, "disabled", "Check user names and passwords."),
-    row("groups", Path, "groups.conf", "File of groups.")
-        .accepted("groups have no effect; there are no permissions yet"),
-    row("acl_list", Path, "acl.conf", "File of permissions.")
-        .accepted("permissions are not checked; any known user may use any queue"),
+    row(
+        "authorization",
+        Flag,
+        "disabled",
+        "Check user names and passwords, and the permissions of queues that are `secure`.",
+    ),
+    row(
+        "allow_plain_without_tls",
+        Flag,
+        "disabled",
+        "With authorization: take passwords also from connections that are neither TLS nor from this host.",
+    ),
+    row("groups", Path, "groups.conf", "File of groups."),
+    row("acl_list", Path, "acl.conf", "File of permissions."),
     row("topics", Path, "topics.conf", "File of topics.").accepted(QUEUES_ONLY),
     row("durables", Path, "durables.conf", "File of durable subscriptions.").accepted(QUEUES_ONLY),
     row("bridges", Path, "bridges.conf", "File of bridges.").accepted("there are no bridges"),
@@ -369,8 +378,7 @@ const QUEUE_PROPERTIES: &[Parameter] = &[
         "",
         "Replaces the sender's time to live; 0 = never expires. Seconds, or with msec, sec, min, hour, day.",
     ),
-    row("secure", Flag, "disabled", "Check permissions.")
-        .accepted("permissions are not checked; any known user may use any queue"),
+    row("secure", Flag, "disabled", "With `authorization`: only who has the permission in acl.conf may use it."),
     row("global", Flag, "disabled", "Routable.").accepted("there are no routes"),
     row("flowControl", ANY_SIZE, "0", "Backlog at which senders are slowed down; without a value 256KB.")
         .accepted("link credit bounds senders"),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 6] = [
     (
         "tibemsd.conf",
         "server=PAIR\npassword=secret\nlisten=tcp://127.0.0.1:7222\nft_active=tcp://other:7224\nft_heartbeat=0.1\nft_activation=250ms\n\
@@ -13,6 +13,11 @@ const FILES: [(&str, &str); 4] = [
         "a.> store=$sys.failsafe,maxmsgs=5,prefetch=none\nb.*.c exclusive,expiration=5min,maxbytes=1GB\n>\n",
     ),
     ("users.conf", "admin::Administrator\nPAIR:secret:\"the pair\"\n"),
+    ("groups.conf", "$admin:\"all: of them\"\n  admin\nothers:\n PAIR\n"),
+    (
+        "acl.conf",
+        "QUEUE=a.> GROUP=others PERM=send,all\nADMIN USER=PAIR PERM=view-all\nTOPIC=\"t\" USER=admin PERM=durable\n",
+    ),
     ("stores.conf", "[$sys.failsafe]\ntype=file\nmode=sync\n[mine]\nfile=mine.db\nfile_minimum=16MB\n"),
 ];
 

@@ -3,6 +3,7 @@
 mod garbage;
 mod meaning;
 mod pages;
+mod permissions;
 mod problems;
 mod side_files;
 mod values;

@@ -26,7 +26,7 @@ const EMS_NAMES: &str = "
 
 const EXTENSIONS: &str =
     "client_urls debug_sync_delay segment_size async_flush_interval async_unflushed_max ft_takeover standby_tailing
-    max_message_size store_defrag_rate";
+    max_message_size store_defrag_rate allow_plain_without_tls";
 
 #[test]
 fn every_name_is_known() {

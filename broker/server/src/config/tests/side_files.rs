@@ -51,11 +51,6 @@ fn queue_lines_with_problems() {
     );
     check_queues("q maxmsg=1\n", "queues.conf:1: warning: maxmsg: is not a known name (did you mean maxmsgs?)\n");
     check_queues(
-        "q secure\n",
-        "queues.conf:1: warning: secure: has no effect here: permissions are not checked; any known user may use any \
-         queue (remove the line)\n",
-    );
-    check_queues(
         "q store=$sys.failsave\n",
         "queues.conf:1: error: store: there is no store '$sys.failsave' (did you mean $sys.failsafe?)\n",
     );

@@ -2,6 +2,8 @@
 //!
 //! Owns the decision whether a name and a password are good. Knows no frame and no permission of a destination.
 
+pub(crate) mod password;
+
 use crate::config::Configuration;
 
 /// The user that may administer, as in EMS.
