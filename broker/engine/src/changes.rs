@@ -6,7 +6,7 @@
 
 use crate::PRIORITIES;
 use crate::definition::QueueDefinition;
-use crate::effect::{Effect, RemoveReason, StillLoading};
+use crate::effect::{Effect, NameError, RemoveReason, StillLoading};
 use crate::engine::Engine;
 use crate::entry::{ConsumerId, QueueId};
 use crate::level::Position;
@@ -37,11 +37,26 @@ impl Engine {
         kept
     }
 
+    /// A queue of one client, which only [`Engine::delete`] ends. For it hold the patterns that spell the first element of
+    /// its name; `>` does not. One that exists is found.
+    ///
+    /// # Errors
+    /// The name is not legal, or the queue is being deleted.
+    pub fn temporary(&mut self, name: &str) -> Result<QueueId, NameError> {
+        if self.catalogue.id_of(name).is_some() {
+            return self.resolve(name);
+        }
+        let properties = self.catalogue.temporary(name)?;
+        let id = self.add_queue(name, properties);
+        self.queues[id.0 as usize].become_lifetime(Lifetime::Temporary);
+        Ok(id)
+    }
+
     /// Gives a queue what the definitions say now. True: but for the store.
     fn apply_definition(&mut self, id: QueueId) -> bool {
         let queue = &mut self.queues[id.0 as usize];
         let (mut properties, lifetime) = match self.catalogue.properties(&queue.name) {
-            _ if matches!(queue.lifetime, Lifetime::Deleting | Lifetime::Gone) => return false,
+            _ if matches!(queue.lifetime, Lifetime::Temporary | Lifetime::Deleting | Lifetime::Gone) => return false,
             Ok(properties) => (properties, Lifetime::Listed),
             Err(_) => (self.catalogue.unlisted(), Lifetime::Leaving),
         };

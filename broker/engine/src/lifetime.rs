@@ -6,10 +6,13 @@
 ///
 /// ```text
 ///   LISTED <---> LEAVING ---+
-///     |             |       |
-///     +-> DELETING <+       |
-///             |             |
-///             +--> GONE <---+
+///    |  |           |       |
+///    |  +-> DELETING <+     |
+///    |        |   ^         |
+///    |        |   +----+    |
+///    |        v        |    |
+///    |       GONE <----(----+
+///    +--> TEMPORARY ---+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
@@ -17,7 +20,9 @@ pub(crate) enum Lifetime {
     Listed,
     /// queues.conf allows it no more: it leaves when it is empty and unused.
     Leaving,
-    /// An administrator deleted it: it is emptied, then it leaves.
+    /// A client's, whatever queues.conf says: it stays until it is deleted.
+    Temporary,
+    /// Somebody deleted it: it is emptied, then it leaves.
     Deleting,
     /// Only its place is left, for another queue.
     Gone,
@@ -28,7 +33,8 @@ impl Lifetime {
     pub(crate) fn can_become(self, next: Lifetime) -> bool {
         matches!(
             (self, next),
-            (Lifetime::Listed, Lifetime::Leaving | Lifetime::Deleting)
+            (Lifetime::Listed, Lifetime::Leaving | Lifetime::Temporary | Lifetime::Deleting)
+                | (Lifetime::Temporary, Lifetime::Deleting)
                 | (Lifetime::Leaving, Lifetime::Listed | Lifetime::Deleting | Lifetime::Gone)
                 | (Lifetime::Deleting, Lifetime::Gone)
         )
@@ -42,19 +48,21 @@ impl Lifetime {
 
 #[cfg(test)]
 mod tests {
-    use super::Lifetime::{self, Deleting, Gone, Leaving, Listed};
+    use super::Lifetime::{self, Deleting, Gone, Leaving, Listed, Temporary};
 
     #[test]
     fn exactly_the_drawn_edges_exist() {
         let drawn = [
             (Listed, Leaving),
+            (Listed, Temporary),
             (Listed, Deleting),
+            (Temporary, Deleting),
             (Leaving, Listed),
             (Leaving, Deleting),
             (Leaving, Gone),
             (Deleting, Gone),
         ];
-        let all: [Lifetime; 4] = [Listed, Leaving, Deleting, Gone];
+        let all: [Lifetime; 5] = [Listed, Leaving, Temporary, Deleting, Gone];
         for from in all {
             for to in all {
                 assert_eq!(from.can_become(to), drawn.contains(&(from, to)), "{from:?} -> {to:?}");

@@ -104,6 +104,17 @@ impl Catalogue {
         Ok(inherit(own, &parents, self.default_store))
     }
 
+    /// What holds for the temporary queue `name`.
+    pub(crate) fn temporary(&self, name: &str) -> Result<Properties, NameError> {
+        check_name(name)?;
+        let first = |text: &str| text.split('.').next().unwrap_or_default().to_owned();
+        let parents = self.patterns.iter().map(|index| &self.definitions[*index]);
+        let covers =
+            |parent: &&QueueDefinition| first(&parent.pattern) == first(name) && matches(&parent.pattern, name);
+        let parents: Vec<&QueueDefinition> = parents.filter(covers).collect();
+        Ok(inherit(None, &parents, self.default_store))
+    }
+
     /// What holds for a queue that no definition covers.
     pub(crate) fn unlisted(&self) -> Properties {
         inherit(None, &[], self.default_store)

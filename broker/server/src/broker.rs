@@ -18,6 +18,7 @@ use crate::peer::Attempt;
 use crate::reread::{Rereading, Source};
 use crate::security;
 use crate::stage::Stage;
+use crate::temporary::TemporaryQueues;
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
 use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
@@ -148,6 +149,7 @@ pub struct Broker {
     pub(crate) stalled: Vec<ConnectionId>,
     pub(crate) attempt: Attempt,
     pub(crate) rereading: Rereading,
+    pub(crate) temporary: TemporaryQueues,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
     addresses: HashMap<ConnectionId, SocketAddr>,
@@ -175,6 +177,7 @@ pub(crate) struct Parts {
     pub(crate) clock: WallClock,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) source: Option<Source>,
+    pub(crate) temporary: TemporaryQueues,
     pub(crate) listeners: Vec<ListenerId>,
 }
 
@@ -196,6 +199,7 @@ impl Broker {
             stalled: Vec::new(),
             attempt: Attempt::default(),
             rereading: Rereading::new(parts.source),
+            temporary: parts.temporary,
             peer_address: parts.peer_address,
             peer_links: Vec::new(),
             addresses: HashMap::new(),
@@ -321,6 +325,7 @@ impl Broker {
             Timer::Farewell | Timer::Again => {}
             Timer::Sweep => {
                 self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
+                self.expire_temporary(now);
                 self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
             }
             Timer::Connection(id) => {
@@ -363,6 +368,8 @@ impl Broker {
     pub(crate) fn close_socket(&mut self, id: ConnectionId) {
         let Some(mut connection) = self.connections.remove(id) else { return };
         self.leave_links(&mut connection);
+        let kept_until = self.reactor.now().saturating_add(self.configuration.ft_reconnect_ns);
+        self.temporary.connection_lost(id, kept_until);
         self.reactor.close(connection.socket);
         self.addresses.remove(&id);
     }
@@ -402,6 +409,7 @@ impl Broker {
         if !self.stalled.is_empty() {
             self.resume_stalled(now, false);
         }
+        self.delete_ended();
         loop {
             let mut any = self.apply_effects(now);
             self.exchange.store.flush(now);
@@ -493,6 +501,7 @@ impl Broker {
         for remark in self.exchange.recover(now, recovered) {
             self.log.line(remark);
         }
+        self.keep_temporary(now);
         self.reactor.set_timer(now, Timer::Again.to_token());
         for note in &recovered.notes {
             self.log.line(note.clone());

@@ -8,6 +8,7 @@ use crate::connections::ConnectionId;
 use crate::exchange::Published;
 use crate::security;
 use crate::stage::Stage;
+use crate::temporary;
 use amqp::{Attach, Event, LinkId, Outcome, Role, SaslCode, SenderSettleMode, SessionId, condition};
 use bytes::Bytes;
 use engine::{ConsumerSpec, DeliveryToken, Settle};
@@ -50,7 +51,11 @@ impl Broker {
             let Some(mut connection) = self.connections.take(id) else { continue };
             let is_deferred = connection.deferred.is_some();
             let waits = if is_deferred { !told } else { self.budget.received_bytes == 0 };
-            if self.stopping || waits || self.is_withheld(&connection) || !self.exchange.has_room(connection.stores_used) {
+            if self.stopping
+                || waits
+                || self.is_withheld(&connection)
+                || !self.exchange.has_room(connection.stores_used)
+            {
                 self.stalled.push(id);
                 self.connections.restore(id, connection);
                 continue;
@@ -135,8 +140,11 @@ impl Broker {
                 }
                 // A sender that settles what we have not answered does not want the answer any more.
                 Event::SettledByPeer { .. } => {}
-                Event::Detach { link, .. } => self.detached(connection, link),
-                Event::End { session, .. } => self.ended(connection, session),
+                Event::Detach { link, closed, .. } => {
+                    self.temporary.link_ended(id, link, closed);
+                    self.detached(connection, link);
+                }
+                Event::End { session, .. } => self.ended(id, connection, session),
                 Event::Close { error } => self.closed_by_peer(id, connection, error.as_ref()),
                 Event::Failed(error) => {
                     self.log.line(format!("Connection {} failed: {error}", self.peer_name(connection)));
@@ -214,8 +222,8 @@ impl Broker {
 
     fn attach(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, link: LinkId, attach: Attach) {
         let result = match (connection.stage(), attach.role) {
-            (Stage::Client, Role::Sender) => self.attach_producer(connection, link, &attach),
-            (Stage::Client, Role::Receiver) => self.attach_consumer(id, connection, link, &attach),
+            (Stage::Client, Role::Sender) => self.attach_producer((now, id), connection, link, &attach),
+            (Stage::Client, Role::Receiver) => self.attach_consumer((now, id), connection, link, &attach),
             (Stage::Admin, _) => self.attach_admin(id, connection, link, &attach),
             (Stage::Peer, _) => self.attach_peer(now, id, connection, link, &attach),
             (Stage::Handshake | Stage::Waiting | Stage::Closing, _) => return,
@@ -228,6 +236,7 @@ impl Broker {
 
     fn attach_producer(
         &mut self,
+        (now, id): (Nanos, ConnectionId),
         connection: &mut Connection,
         link: LinkId,
         attach: &Attach,
@@ -236,14 +245,18 @@ impl Broker {
         if target.coordinator {
             return Err(amqp::Error::new(condition::NOT_IMPLEMENTED, "transactions are not supported yet"));
         }
-        let address = node_name(target.address.as_deref(), target.dynamic, "target")?;
-        let producer = self.exchange.producer(address)?;
+        let address = match target.dynamic {
+            true => self.make_temporary((id, link), connection)?,
+            false => node_name(target.address.as_deref(), "target")?.to_string(),
+        };
+        self.attach_temporary(now, (id, link), connection, &address, Role::Sender)?;
+        let producer = self.exchange.producer(&address)?;
         connection.stores_used |= 1 << producer.store;
         connection.producers.insert(link, producer);
         let answer = Attach {
             snd_settle_mode: attach.snd_settle_mode,
             source: attach.source.clone(),
-            target: attach.target.clone(),
+            target: Some(temporary::target_granted(target, address)),
             max_message_size: Some(self.configuration.message_bytes_max),
             ..Attach::default()
         };
@@ -254,14 +267,18 @@ impl Broker {
 
     fn attach_consumer(
         &mut self,
-        id: ConnectionId,
+        (now, id): (Nanos, ConnectionId),
         connection: &mut Connection,
         link: LinkId,
         attach: &Attach,
     ) -> Result<(), amqp::Error> {
         let source = attach.source.as_ref().ok_or_else(|| null_terminus("source"))?;
-        let address = node_name(source.address.as_deref(), source.dynamic, "source")?;
-        let queue = self.exchange.queue(address)?;
+        let address = match source.dynamic {
+            true => self.make_temporary((id, link), connection)?,
+            false => node_name(source.address.as_deref(), "source")?.to_string(),
+        };
+        self.attach_temporary(now, (id, link), connection, &address, Role::Receiver)?;
+        let queue = self.exchange.queue(&address)?;
         let browse = source.distribution_mode.as_deref() == Some("copy");
         let spec = ConsumerSpec { browse, window_max: CONSUMER_WINDOW_MAX };
         let consumer = self.exchange.engine.add_consumer(queue, spec);
@@ -271,7 +288,7 @@ impl Broker {
             .consumers
             .insert(link, Consumer { id: consumer, settled, pending: VecDeque::new(), draining: false, drained: None });
         // What the answer leaves out was not granted: no filter is supported yet.
-        let granted = amqp::Source { filter: Vec::new(), ..source.clone() };
+        let granted = amqp::Source { filter: Vec::new(), ..temporary::source_granted(source, address) };
         let answer = Attach {
             snd_settle_mode: attach.snd_settle_mode,
             source: Some(granted),
@@ -319,15 +336,17 @@ impl Broker {
         connection.request_links.retain(|request| *request != link);
     }
 
-    fn ended(&mut self, connection: &mut Connection, session: SessionId) {
+    fn ended(&mut self, id: ConnectionId, connection: &mut Connection, session: SessionId) {
         let links = connection.links_of(session);
         for link in links {
+            self.temporary.link_ended(id, link, true);
             self.detached(connection, link);
         }
     }
 
     fn closed_by_peer(&mut self, id: ConnectionId, connection: &mut Connection, error: Option<&amqp::Error>) {
         self.leave_links(connection);
+        self.temporary.connection_closed(id);
         if connection.stage() == Stage::Peer || connection.outgoing {
             self.closed_by_server(id, error);
         }
@@ -394,10 +413,7 @@ fn null_terminus(which: &str) -> amqp::Error {
     amqp::Error::new(condition::INVALID_FIELD, format!("the {which} of the link is null"))
 }
 
-fn node_name<'a>(address: Option<&'a str>, dynamic: bool, which: &str) -> Result<&'a str, amqp::Error> {
-    if dynamic {
-        return Err(amqp::Error::new(condition::NOT_IMPLEMENTED, "temporary queues are not supported yet"));
-    }
+fn node_name<'a>(address: Option<&'a str>, which: &str) -> Result<&'a str, amqp::Error> {
     let address = address.ok_or_else(|| {
         amqp::Error::new(condition::INVALID_FIELD, format!("the {which} has no address: name a queue"))
     })?;

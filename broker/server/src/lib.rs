@@ -44,6 +44,7 @@ mod security;
 mod stage;
 mod start;
 mod store_check;
+mod temporary;
 mod transform;
 mod volatile;
 

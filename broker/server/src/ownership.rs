@@ -10,10 +10,13 @@ use crate::stage::Stage;
 use reactor::Nanos;
 
 impl Broker {
-    /// Looks at the age of the last check. Nobody takes a store whose owner was heard less than `ft_activation` ago; who was not
-    /// certain of it for longer than that may have been replaced, and waits for the next check, which begins at once.
+    /// Looks at the age of the last check. Nobody takes a store before its owner has been silent for `ft_activation`, and what was
+    /// heard last may be a heartbeat older than the check. Who was not certain for longer than the rest may have been replaced, and
+    /// waits for the next check, which begins at once.
     pub(crate) fn review_ownership(&mut self, now: Nanos) {
-        let limit = self.configuration.ft_activation_ns;
+        let (heartbeat, activation) = (self.configuration.ft_heartbeat_ns, self.configuration.ft_activation_ns);
+        // An idle owner looks once in a heartbeat.
+        let limit = (activation - heartbeat).max(heartbeat + heartbeat / 2);
         let is_old = |at: Nanos| now.saturating_sub(at) >= limit;
         let is_unsure = self.ha.state() == State::Active && self.exchange.store.owned_at().is_none_or(is_old);
         if std::mem::replace(&mut self.is_unsure, is_unsure) && !is_unsure {

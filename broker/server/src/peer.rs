@@ -82,8 +82,10 @@ impl Broker {
     /// The peer has answered our open.
     pub(crate) fn peer_opened(&mut self, id: ConnectionId, connection: &mut Connection) {
         let offered = connection.protocol.peer().is_some_and(|open| open.offers(PEER_CAPABILITY));
-        let announces_close =
-            connection.protocol.peer().is_some_and(|open| open.property(condition::CONNECTION_ESTABLISHMENT_FAILED).is_some());
+        let announces_close = connection
+            .protocol
+            .peer()
+            .is_some_and(|open| open.property(condition::CONNECTION_ESTABLISHMENT_FAILED).is_some());
         if offered {
             connection.become_stage(Stage::Peer);
         } else if !announces_close {

@@ -5,6 +5,7 @@
 
 use crate::broker::{Broker, Timer};
 use crate::connection::Connection;
+use crate::temporary::is_temporary;
 use amqp::{LinkId, condition};
 use engine::{QueueDefinition, QueueId};
 
@@ -47,7 +48,10 @@ impl Broker {
     /// Nothing allows the queue any more, and it is empty: who still sends to it is told, and it goes.
     pub(crate) fn let_go(&mut self, queue: QueueId) {
         self.detach_all(queue, "no line of queues.conf allows this queue any more");
-        if let Some(name) = self.exchange.remove_queue(queue) {
+        let Some(name) = self.exchange.remove_queue(queue) else { return };
+        if is_temporary(&name) {
+            self.temporary.forget(queue);
+        } else {
             self.log.line(format!("Queue '{name}' is gone"));
         }
     }

@@ -91,7 +91,9 @@ impl Broker {
                 self.look_again(now);
             }
             Ok(false) => {}
-            Err(error) => self.log.line(format!("The configuration is not read again, no thread can be started: {error}")),
+            Err(error) => {
+                self.log.line(format!("The configuration is not read again, no thread can be started: {error}"))
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::log::Log;
 use crate::options::{Command, Options};
 use crate::reread::Source;
 use crate::store_check;
+use crate::temporary::TemporaryQueues;
 use anyhow::{Context, bail};
 use clap::Parser;
 use engine::{Engine, StoreId, Stores};
@@ -165,6 +166,7 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
     };
     let exchange = Exchange::new(engine(&configuration, &sync), store, sync, budget);
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
+    let server = configuration.server.clone();
     Ok(Broker::new(Parts {
         clock: start.clock,
         configuration,
@@ -174,6 +176,7 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         log,
         peer_address: start.peer_address,
         source: start.source,
+        temporary: TemporaryQueues::new(&server, (start.random >> 64) as u64),
         listeners: start.listeners,
     }))
 }

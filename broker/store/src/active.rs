@@ -180,6 +180,10 @@ impl Active {
         self.lane_mut(store)?.define(id, name)
     }
 
+    pub(crate) fn rename(&mut self, store: u8, id: u32, name: &str) -> Result<(), Refused> {
+        self.lane_mut(store)?.rename(id, name)
+    }
+
     pub(crate) fn publish(
         &mut self,
         now: Nanos,

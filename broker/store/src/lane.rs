@@ -452,6 +452,21 @@ impl Lane {
         Ok(())
     }
 
+    /// Gives a destination another name. Nothing of what lies before may be live: it would come back under this name.
+    pub(crate) fn rename(&mut self, id: u32, name: &str) -> Result<(), Refused> {
+        let size = |name: &str| (RECORD_HEADER_BYTES + 4 + name.len()).next_multiple_of(RECORD_ALIGNMENT);
+        let known = self.destinations.get(&id).expect("a destination that was defined");
+        let bytes = self.destination_bytes - size(known) + size(name);
+        if bytes as u64 > self.segment_bytes / DEFINITIONS_SHARE {
+            return Err(Refused::Full);
+        }
+        self.make_room(size(name), Claim::Message)?;
+        self.put_destination(id, name);
+        self.destinations.insert(id, name.to_owned());
+        self.destination_bytes = bytes;
+        Ok(())
+    }
+
     // --- writing -----------------------------------------------------------------------------------------------
 
     /// Whether something was admitted that is not yet durable.

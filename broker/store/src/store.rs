@@ -227,6 +227,14 @@ impl Store {
         self.active()?.define(store, id, name)
     }
 
+    /// Gives a defined destination another name: its queue is gone, and the removals of its messages are confirmable.
+    ///
+    /// # Errors
+    /// As for [`Store::define_destination`].
+    pub fn rename_destination(&mut self, store: u8, id: u32, name: &str) -> Result<(), Refused> {
+        self.active()?.rename(store, id, name)
+    }
+
     /// Admits a message for `destinations`; the parts of `payload` are copied once, into the batch. Answer it when
     /// `Event::Confirmable` reaches its number (sync), or at once (async).
     pub fn publish(

@@ -41,6 +41,8 @@ pub struct Configuration {
     pub ft_activation_ns: u64,
     /// `ft_heartbeat` also where there is no peer: the on-disk heartbeat; nanoseconds.
     pub ft_heartbeat_ns: u64,
+    /// `ft_reconnect_timeout`: how long the temporary queues of a lost client are kept, nanoseconds.
+    pub ft_reconnect_ns: u64,
     /// `logfile`.
     pub logfile: Option<PathBuf>,
     /// `client_urls`: URLs that clients are told to fail over to, in order (AMQP scheme).

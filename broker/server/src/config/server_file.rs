@@ -101,6 +101,7 @@ impl Reader<'_> {
             meta,
             ft_activation_ns: settings.nanos("ft_activation"),
             ft_heartbeat_ns: settings.nanos("ft_heartbeat"),
+            ft_reconnect_ns: settings.nanos("ft_reconnect_timeout"),
             ft,
             logfile: settings.is_set("logfile").then(|| self.resolve("logfile")),
             debug_sync_delay_ns: settings.nanos("debug_sync_delay"),

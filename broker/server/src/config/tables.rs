@@ -129,9 +129,8 @@ const FAULT_TOLERANCE: &[Parameter] = &[
         "ft_reconnect_timeout",
         ANY_TIME,
         "60",
-        "How long after its recovery a new active server keeps the state of clients that have not come back.",
-    )
-    .accepted("clients leave no state behind that would have to be kept"),
+        "How long a new active server keeps the state of clients that have not come back, from the end of its recovery on, and how long it keeps that of a client whose connection was lost: temporary queues. What is durable stays.",
+    ),
     row(
         "ft_takeover",
         Choice(TAKEOVER_WORDS),

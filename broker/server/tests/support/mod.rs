@@ -206,6 +206,8 @@ pub(crate) struct Client {
     /// An administrator's link for requests, and where the replies go.
     requests: Option<LinkId>,
     reply_to: Option<String>,
+    /// The sources that were granted.
+    sources: std::collections::HashMap<LinkId, String>,
 }
 
 impl Client {
@@ -269,7 +271,8 @@ impl Client {
         connection.open(open);
         let session = connection.begin();
         let (started, seen, requests, reply_to) = (Instant::now(), Vec::new(), None, None);
-        let mut client = Client { stream, connection, started, seen, session, requests, reply_to };
+        let sources = std::collections::HashMap::new();
+        let mut client = Client { stream, connection, started, seen, session, requests, reply_to, sources };
         client.turn();
         client
     }
@@ -309,6 +312,7 @@ impl Client {
                 Event::Failed(error) => Seen::Failed(error),
                 Event::Attached { link, attach } => {
                     let address = attach.source.as_ref().and_then(|source| source.address.clone());
+                    self.sources.extend(address.clone().map(|address| (link, address)));
                     self.reply_to =
                         address.filter(|address| address.starts_with("$sys.reply.")).or(self.reply_to.take());
                     let refused = match attach.role {
@@ -383,6 +387,39 @@ impl Client {
         let link = self.connection.attach(self.session, attach);
         self.connection.grant(link, credit, false);
         self.attached(link)
+    }
+
+    /// Connects with a container-id of its own.
+    pub(crate) fn connect_named(port: u16, container_id: &str) -> Client {
+        let open = amqp::Open { container_id: container_id.into(), ..amqp::Open::default() };
+        Client::connect_as(port, amqp::ClientSasl::Anonymous, open)
+    }
+
+    /// A link that receives from a node of its own, and that node's address.
+    pub(crate) fn temporary(&mut self, credit: u32) -> (LinkId, String) {
+        let attach = Attach {
+            name: "temporary".into(),
+            role: Role::Receiver,
+            source: Some(Source { dynamic: true, ..Source::default() }),
+            target: Some(Target::default()),
+            ..Attach::default()
+        };
+        let link = self.connection.attach(self.session, attach);
+        self.connection.grant(link, credit, false);
+        self.attached(link).unwrap();
+        (link, self.sources[&link].clone())
+    }
+
+    /// Closes a link for good.
+    pub(crate) fn detach(&mut self, link: LinkId) {
+        self.connection.detach(link, true, None);
+        self.turn();
+    }
+
+    /// Closes the connection as a client should.
+    pub(crate) fn close(&mut self) {
+        self.connection.close(None);
+        self.turn();
     }
 
     fn attached(&mut self, link: LinkId) -> Result<LinkId, amqp::Error> {
