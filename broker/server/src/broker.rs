@@ -19,6 +19,7 @@ use crate::reread::{Rereading, Source};
 use crate::security;
 use crate::stage::Stage;
 use crate::temporary::TemporaryQueues;
+use crate::unshared::Unshared;
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
 use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
@@ -149,6 +150,7 @@ pub struct Broker {
     pub(crate) stalled: Vec<ConnectionId>,
     pub(crate) attempt: Attempt,
     pub(crate) rereading: Rereading,
+    pub(crate) unshared: Unshared,
     pub(crate) temporary: TemporaryQueues,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
@@ -177,6 +179,7 @@ pub(crate) struct Parts {
     pub(crate) clock: WallClock,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) source: Option<Source>,
+    pub(crate) unshared: Unshared,
     pub(crate) temporary: TemporaryQueues,
     pub(crate) listeners: Vec<ListenerId>,
 }
@@ -199,6 +202,7 @@ impl Broker {
             stalled: Vec::new(),
             attempt: Attempt::default(),
             rereading: Rereading::new(parts.source),
+            unshared: parts.unshared,
             temporary: parts.temporary,
             peer_address: parts.peer_address,
             peer_links: Vec::new(),
@@ -326,6 +330,7 @@ impl Broker {
             Timer::Sweep => {
                 self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
                 self.expire_temporary(now);
+                self.compare_unshared(now);
                 self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
             }
             Timer::Connection(id) => {
@@ -360,6 +365,9 @@ impl Broker {
         self.close_socket(id);
         if was_peer {
             let reason = error.map_or_else(|| "connection closed by the peer".to_string(), |error| error.to_string());
+            if self.unshared.is_own(id) {
+                self.unshared_failed(&reason);
+            }
             self.peer_lost(id, &reason);
         }
     }

@@ -130,11 +130,14 @@ impl Broker {
                     self.authenticated((now, id), connection, (&mechanism, &user), identity);
                 }
                 Event::SaslOutcome(SaslCode::Ok) | Event::Begin(_) | Event::Begun(_) | Event::Drained { .. } => {}
-                Event::SaslOutcome(code) => self.peer_refused_us(connection, code),
+                Event::SaslOutcome(code) => self.peer_refused_us(id, connection, code),
                 Event::Open => self.opened(now, id, connection),
                 Event::Attach { link, attach } => self.attach(now, id, connection, link, *attach),
                 Event::Attached { link, attach } => self.attached(now, id, connection, link, &attach),
-                Event::Flow { link, credit, drain } => self.flow(connection, link, credit, drain),
+                Event::Flow { link, credit, drain } => {
+                    self.describe_on(connection, link, credit);
+                    self.flow(connection, link, credit, drain);
+                }
                 Event::Outcome { link, delivery_id, token, outcome, settled } => {
                     self.outcome(id, connection, (link.session, delivery_id), token, outcome, settled);
                 }

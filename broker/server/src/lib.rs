@@ -9,7 +9,7 @@
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
 //! * `opening`, `security`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link; `ownership`: what clients are told when that is in doubt;
-//!   `reread`: the object files at activation
+//!   `reread`: the object files at activation; `unshared`: two servers with a store each
 //! * `admin`: request/reply administration; `queues`: queues that change while they are in use; `temporary`: queues of clients
 //! * `store_check`: `broker store-check`, offline
 //! * `config`: the files of EMS
@@ -46,6 +46,7 @@ mod start;
 mod store_check;
 mod temporary;
 mod transform;
+mod unshared;
 mod volatile;
 
 pub use broker::Broker;

@@ -9,6 +9,7 @@ use crate::connections::ConnectionId;
 use crate::ha::{Input, State};
 use crate::opening::PEER_CAPABILITY;
 use crate::stage::Stage;
+use crate::unshared;
 use amqp::message::{Body, Header, Properties};
 use amqp::{
     Attach, ClientSasl, Delivery, LinkId, Open, Role, SaslCode, SenderSettleMode, Source, Target, Value, condition,
@@ -81,6 +82,9 @@ impl Broker {
 
     /// The peer has answered our open.
     pub(crate) fn peer_opened(&mut self, id: ConnectionId, connection: &mut Connection) {
+        if self.unshared.is_own(id) {
+            return self.unshared_opened(connection);
+        }
         let offered = connection.protocol.peer().is_some_and(|open| open.offers(PEER_CAPABILITY));
         let announces_close = connection
             .protocol
@@ -97,6 +101,10 @@ impl Broker {
 
     /// The peer's close tells why it does not want us.
     pub(crate) fn closed_by_server(&mut self, id: ConnectionId, error: Option<&amqp::Error>) {
+        if self.unshared.is_own(id) {
+            return self
+                .unshared_failed(&error.map_or_else(|| "closed by the other server".to_string(), ToString::to_string));
+        }
         match error {
             Some(error) if error.condition == condition::UNAUTHORIZED_ACCESS => {
                 self.link_refused(id, error.description.clone());
@@ -115,13 +123,15 @@ impl Broker {
     }
 
     /// Our name or password was not accepted.
-    pub(crate) fn peer_refused_us(&mut self, connection: &mut Connection, code: SaslCode) {
-        let id = self.attempt.connection.expect("only our own attempts authenticate");
+    pub(crate) fn peer_refused_us(&mut self, id: ConnectionId, connection: &mut Connection, code: SaslCode) {
         let reason = format!(
             "it does not accept the name '{name}' and its password ({code:?}); set the same server and password on both, and give \
              users.conf there the user '{name}' with that password",
             name = self.configuration.server
         );
+        if self.unshared.is_own(id) {
+            self.unshared_failed(&reason);
+        }
         self.link_refused(id, reason);
         connection.close(None);
     }
@@ -176,7 +186,7 @@ impl Broker {
         connection.become_stage(Stage::Peer);
         connection.protocol.open(Open {
             container_id: own.clone(),
-            offered_capabilities: vec![PEER_CAPABILITY.to_string()],
+            offered_capabilities: vec![PEER_CAPABILITY.to_string(), unshared::CAPABILITY.to_string()],
             properties: vec![(Value::symbol("server"), Value::from(own.as_str()))],
             ..Open::default()
         });
@@ -195,7 +205,8 @@ impl Broker {
             Role::Sender => attach.target.as_ref().and_then(|target| target.address.as_deref()),
             Role::Receiver => attach.source.as_ref().and_then(|source| source.address.as_deref()),
         };
-        if node != Some(ADDRESS) {
+        let is_description = node == Some(unshared::ADDRESS) && attach.role == Role::Receiver;
+        if node != Some(ADDRESS) && !is_description {
             return Err(amqp::Error::new(condition::NOT_ALLOWED, format!("a peer may attach to {ADDRESS} only")));
         }
         let answer = Attach {
@@ -211,7 +222,7 @@ impl Broker {
                 connection.request_links.push(link);
             }
             Role::Receiver => {
-                connection.reply_links.insert(ADDRESS.to_string(), link);
+                connection.reply_links.insert(node.unwrap_or_default().to_string(), link);
             }
         }
         self.link_up_if_complete(now, id, connection);
@@ -236,7 +247,10 @@ impl Broker {
     }
 
     fn link_up_if_complete(&mut self, now: Nanos, id: ConnectionId, connection: &Connection) {
-        if connection.reply_links.is_empty() || connection.request_links.is_empty() || self.peer_links.contains(&id) {
+        if !connection.reply_links.contains_key(ADDRESS)
+            || connection.request_links.is_empty()
+            || self.peer_links.contains(&id)
+        {
             return;
         }
         self.peer_links.push(id);

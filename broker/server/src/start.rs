@@ -13,6 +13,7 @@ use crate::options::{Command, Options};
 use crate::reread::Source;
 use crate::store_check;
 use crate::temporary::TemporaryQueues;
+use crate::unshared::Unshared;
 use anyhow::{Context, bail};
 use clap::Parser;
 use engine::{Engine, StoreId, Stores};
@@ -96,9 +97,14 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
         Some(ft) => Some(resolve(&ft.peer_host, ft.peer_port).context("parameter ft_active")?),
         None => None,
     };
+    let unshared_address = match &configuration.unshared_peer {
+        Some(other) => Some(resolve(&other.host, other.port).context("parameter unshared_peer")?),
+        None => None,
+    };
     let clock = WallClock::from_system(reactor.now());
     let source = Some(Source { path: options.config.clone(), overrides: options.overrides.clone() });
-    let start = Start { random: random()?, listeners, peer_address, source, options: options.into(), clock };
+    let start =
+        Start { random: random()?, listeners, peer_address, unshared_address, source, options: options.into(), clock };
     let mut broker = assemble(configuration, reactor, log, start)?;
     broker.start();
     Ok(broker.run()?)
@@ -113,6 +119,8 @@ pub struct Start {
     pub listeners: Vec<ListenerId>,
     /// The other server.
     pub peer_address: Option<SocketAddr>,
+    /// The server beside this one that has a store of its own.
+    pub unshared_address: Option<SocketAddr>,
     /// Where the configuration comes from: its object files are read again at activation.
     pub source: Option<Source>,
     /// What the operator allows.
@@ -176,6 +184,7 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         log,
         peer_address: start.peer_address,
         source: start.source,
+        unshared: Unshared::new(start.unshared_address),
         temporary: TemporaryQueues::new(&server, (start.random >> 64) as u64),
         listeners: start.listeners,
     }))

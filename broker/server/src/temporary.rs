@@ -138,7 +138,7 @@ impl TemporaryQueues {
         let known = engine.find(name).filter(|queue| self.places.contains_key(queue));
         let queue = match known {
             Some(queue) => queue,
-            None if now < self.believed_until && owner_in(name, &self.server).is_some() => {
+            None if now < self.believed_until && self.is_of_another_start(name) => {
                 let queue = self.add(engine, name)?;
                 self.places.insert(queue, Place::Lost(self.believed_until));
                 queue
@@ -153,6 +153,12 @@ impl TemporaryQueues {
             self.connect(queue, place);
         }
         Ok(())
+    }
+
+    /// Whether an earlier server gave out that name: our own are all known.
+    fn is_of_another_start(&self, name: &str) -> bool {
+        let own = format!(".{:016x}.", self.start);
+        owner_in(name, &self.server).is_some() && !name.contains(&own)
     }
 
     /// A link ended by its client's will; with `closed`, what it made ends too.
@@ -403,6 +409,14 @@ mod tests {
         assert_eq!(rig.attach(1, &name(2), Role::Receiver, &other, 1), Err(condition::UNAUTHORIZED_ACCESS.to_string()));
         assert_eq!(rig.attach(1, &name(2), Role::Sender, &other, 1), Ok(()), "who replies may be the first to come");
         assert_eq!(rig.attach(2, &name(2), Role::Receiver, &owner, 2), Ok(()));
+        let own = rig.make(&owner, 2);
+        rig.queues.connection_closed(ConnectionId::from_token(2));
+        assert_eq!(
+            rig.attach(3, &own, Role::Sender, &owner, 3),
+            Err(condition::NOT_FOUND.to_string()),
+            "it was deleted"
+        );
+        assert_eq!(rig.ended(), 2);
         assert_eq!(rig.attach(TIMEOUT, &name(3), Role::Receiver, &owner, 2), Err(condition::NOT_FOUND.to_string()));
         assert_eq!(rig.queues.expire(TIMEOUT), 1, "nobody came for the stored one");
         assert_eq!(rig.queues.ended, [stored]);

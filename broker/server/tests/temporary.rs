@@ -35,6 +35,7 @@ fn anybody_replies_and_only_the_owner_receives() {
     let sender = answering.sender(&address).unwrap();
     answering.publish(sender, 1, b"stored reply");
     answering.send_as(sender, 2, b"reply", Header::default());
+    assert_eq!(answering.outcome(2), Some(amqp::Outcome::Accepted));
     assert_eq!(asking.message().1, b"stored reply");
     assert_eq!(asking.message().1, b"reply");
     let error = answering.receiver(&address, 1).unwrap_err();
@@ -120,13 +121,13 @@ fn after_a_takeover_owners_find_their_queues_and_those_of_others_go() {
 
 #[test]
 fn numbers_in_the_store_are_used_again() {
-    // Each definition of a destination is repeated in every segment: without reuse 65,536 names would not fit.
+    // Every segment repeats the names of all numbers, so that there is not room for many.
+    const QUEUES_MADE: u64 = 200;
     let setup = Setup::new(1, QUEUES, "");
     let mut server = setup.start(0);
     server.wait_active();
     let mut client = Client::connect_named(server.port, "asking");
-    let mut addresses = Vec::new();
-    for token in 0..3000 {
+    for token in 0..QUEUES_MADE {
         let (link, address) = client.temporary(1);
         let sender = client.sender(&address).unwrap();
         client.publish(sender, token, &token.to_be_bytes());
@@ -134,14 +135,20 @@ fn numbers_in_the_store_are_used_again() {
         assert_eq!(body, token.to_be_bytes());
         client.accept(delivery_id, true);
         client.detach(link);
-        client.seen.clear();
-        addresses.push(address);
+        wait_gone(&server, &address);
     }
-    wait_gone(&server, addresses.last().unwrap());
     let sender = client.sender("kept").unwrap();
-    client.publish(sender, 1, b"kept");
+    client.publish(sender, QUEUES_MADE, b"kept");
     std::thread::sleep(Duration::from_millis(100));
     server.kill();
+    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_broker"))
+        .args(["store-check", setup.store().to_str().unwrap()])
+        .output()
+        .unwrap();
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    let numbers = checked.lines().filter(|line| line.contains("destination ") && line.contains("$TMP$.")).count();
+    assert!((1..QUEUES_MADE as usize / 4).contains(&numbers), "{numbers} numbers:\n{checked}");
+
     let mut server = setup.start(0);
     server.wait_active();
     assert!(names(&server).iter().all(|name| !name.starts_with("$TMP$.")), "none held a message");

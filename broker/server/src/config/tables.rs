@@ -132,6 +132,12 @@ const FAULT_TOLERANCE: &[Parameter] = &[
         "How long a new active server keeps the state of clients that have not come back, from the end of its recovery on, and how long it keeps that of a client whose connection was lost: temporary queues. What is durable stays.",
     ),
     row(
+        "unshared_peer",
+        Address,
+        "",
+        "Extension, unshared state: URL of another server that serves beside this one from a store of its own. Set on both, instead of ft_active, with the same server and password. Clients are told of it to fail over to, and differences of queues and permissions are warned of.",
+    ),
+    row(
         "ft_takeover",
         Choice(TAKEOVER_WORDS),
         "both",

@@ -5,7 +5,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use amqp::message::{Body, Header, Properties};
-use amqp::{Attach, Config, Connection, Delivery, Event, LinkId, Outcome, Role, Source, Target};
+use amqp::{Attach, Config, Connection, Delivery, Event, LinkId, Outcome, Role, Source, Target, Value};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -81,7 +81,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(config: &Path, port: u16, arguments: &[&str]) -> Server {
+    /// Starts the program with that configuration, which listens on `port`.
+    pub(crate) fn start(config: &Path, port: u16, arguments: &[&str]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_broker"))
             .arg("--config")
             .arg(config)
@@ -153,6 +154,11 @@ impl Server {
             assert!(Instant::now() < until, "the server does not end:\n{}", self.report());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Its exit code, if it has ended by itself.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().and_then(|status| status.code())
     }
 
     /// SIGKILL.
@@ -395,6 +401,20 @@ impl Client {
         Client::connect_as(port, amqp::ClientSasl::Anonymous, open)
     }
 
+    /// The ports of the servers that the server tells its clients to fail over to.
+    pub(crate) fn failover_ports(&mut self) -> Vec<u16> {
+        let open = self.connection.peer().expect("the server has answered");
+        let Some(Value::List(servers)) = open.property("failover-server-list") else { panic!("no list: {open:?}") };
+        let port = |server: &Value| match server {
+            Value::Map(fields) => fields.iter().find_map(|(name, value)| match value {
+                Value::Uint(port) if *name == Value::symbol("port") => Some(*port as u16),
+                _ => None,
+            }),
+            _ => None,
+        };
+        servers.iter().filter_map(port).collect()
+    }
+
     /// A link that receives from a node of its own, and that node's address.
     pub(crate) fn temporary(&mut self, credit: u32) -> (LinkId, String) {
         let attach = Attach {
@@ -413,7 +433,10 @@ impl Client {
     /// Closes a link for good.
     pub(crate) fn detach(&mut self, link: LinkId) {
         self.connection.detach(link, true, None);
-        self.turn();
+        self.wait("the answer to detach", |seen| match seen {
+            Seen::Detached { link: detached, .. } => (*detached == link).then_some(()),
+            _ => None,
+        });
     }
 
     /// Closes the connection as a client should.
