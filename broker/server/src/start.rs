@@ -223,6 +223,7 @@ fn store_config(configuration: &Configuration, options: StoreOptions) -> store::
         store::Config::new(configuration.store_folder.clone(), configuration.stores.iter().map(one).collect());
     store::Config {
         meta_file: configuration.meta.file.clone(),
+        meta_minimum_bytes: configuration.meta.minimum_bytes,
         segment_bytes: configuration.segment_bytes,
         meta_segment_bytes: defaults.meta_segment_bytes.min(configuration.segment_bytes),
         batch_bytes_max: defaults

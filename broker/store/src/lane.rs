@@ -550,7 +550,8 @@ impl Lane {
     /// Whether another spare should be made, given how many bytes are to stand ready.
     pub(crate) fn wants_spare(&self) -> bool {
         let store = self.identity.number.checked_sub(1).map(|index| &self.shared.config.stores[usize::from(index)]);
-        let minimum = store.map_or(0, |store| store.minimum_bytes.div_ceil(self.segment_bytes));
+        let minimum = store.map_or(self.shared.config.meta_minimum_bytes, |store| store.minimum_bytes);
+        let minimum = minimum.div_ceil(self.segment_bytes);
         let standing = self.standing.len() as u64;
         (self.spares.len() as u64) < minimum.saturating_sub(standing).max(1)
     }

@@ -515,3 +515,40 @@ fn a_standby_reads_its_files_again_before_it_claims_and_a_fresh_server_does_not(
     rig.tell(Input::Start).tell(Input::LinkDown { reason: "refused".into() }).lock(true);
     assert!(rig.take(&Output::Claim) && !rig.outputs.contains(&Output::Reread), "it has read them a moment ago");
 }
+
+/// As EMS documents them: ft_heartbeat 3 s, ft_activation 10 s.
+fn standby_with_defaults() -> Rig {
+    let mut rig = Rig::new(HaConfig { heartbeat: 3 * SECOND, activation: 10 * SECOND, ..config(true) });
+    rig.tell(Input::Start).tell(Input::LinkUp).peer(State::Active, 1);
+    rig.tell(Input::OwnerHeartbeat { epoch: 1, counter: 1 });
+    rig.forget();
+    rig
+}
+
+const SECOND: Nanos = 1000 * MS;
+
+#[test]
+fn with_the_defaults_of_ems_silence_counts_after_ten_seconds() {
+    let mut rig = standby_with_defaults();
+    let beats = |rig: &Rig| rig.outputs.iter().filter(|said| matches!(said, Output::SendHeartbeat { .. })).count();
+    rig.pass(9 * SECOND);
+    assert_eq!(beats(&rig), 3, "one in three seconds");
+    rig.pass(990 * MS);
+    assert_eq!(rig.ha.state(), State::Standby);
+    assert!(!rig.logged("Missing heartbeats") && !rig.outputs.contains(&Output::ProbeLock));
+    rig.pass(10 * MS).lock(false);
+    assert!(rig.logged("Missing heartbeats from primary server 'tcp://other:7222'"));
+    assert_eq!(rig.ha.state(), State::Claiming, "both are silent: a lock that is still held does not matter");
+}
+
+#[test]
+fn with_the_defaults_of_ems_two_late_heartbeats_are_borne_and_a_broken_link_is_followed_at_once() {
+    let mut rig = standby_with_defaults();
+    for counter in 2..5 {
+        rig.pass(9500 * MS).peer(State::Active, 1).tell(Input::OwnerHeartbeat { epoch: 1, counter });
+        assert_eq!(rig.ha.state(), State::Standby);
+    }
+    assert!(!rig.logged("Missing heartbeats"));
+    rig.tell(Input::LinkDown { reason: "reset".into() }).lock(true);
+    assert_eq!(rig.ha.state(), State::Claiming, "a killed server is replaced without waiting");
+}
