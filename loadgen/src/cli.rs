@@ -403,3 +403,20 @@ impl RunArguments {
 fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     std::fs::write(path, content).with_context(|| format!("writing {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Servers;
+
+    #[test]
+    fn servers_with_and_without_shared_state_are_one_list() {
+        let ports = |text: &str| {
+            let servers: Servers = text.parse().unwrap();
+            servers.0.iter().map(|url| url.port).collect::<Vec<_>>()
+        };
+        assert_eq!(ports("amqp://a:1,amqp://a:2"), [1, 2]);
+        assert_eq!(ports("amqp://a:1+amqp://b:2"), [1, 2]);
+        assert_eq!(ports("amqp://a:1,amqp://a:2+amqp://b:3,amqp://b:4"), [1, 2, 3, 4]);
+        assert_eq!(ports("amqp://u:p+q@a:1"), [1], "a plus sign in a password");
+    }
+}
