@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use amqp::message::{self, Body, Header, Properties};
 use amqp::{Attach, Config, Connection, Delivery, Event, LinkId, Message, Open, Outcome, Role, Source, Target, Value};
-use tokio::net::TcpStream;
 
-use crate::client::login;
+use crate::client::{dial, login};
 use crate::clock::now_ns;
 use crate::options::Url;
 use crate::timer::Timer;
+use crate::tls::Tls;
 use crate::wire::{Lost, Wire};
 
 /// The address that takes requests.
@@ -57,7 +57,21 @@ pub async fn request(
     body: &serde_json::Value,
     limit: Duration,
 ) -> Result<serde_json::Value, AdminError> {
-    let exchange = Exchange::run(url, user, password, body.to_string().into_bytes());
+    request_over(None, url, (user, password), body, limit).await
+}
+
+/// The same, also to `amqps://`.
+///
+/// # Errors
+/// As [`request`]; and `amqps://` without `tls`.
+pub async fn request_over(
+    tls: Option<&Tls>,
+    url: &Url,
+    (user, password): (&str, &str),
+    body: &serde_json::Value,
+    limit: Duration,
+) -> Result<serde_json::Value, AdminError> {
+    let exchange = Exchange::run(tls, url, (user, password), body.to_string().into_bytes());
     match tokio::time::timeout(limit, exchange).await {
         Err(_elapsed) => Err(AdminError::TimedOut { url: url.to_string(), limit }),
         Ok(Err(Lost(reason))) => Err(AdminError::Connection { url: url.to_string(), reason }),
@@ -80,9 +94,8 @@ struct Exchange {
 }
 
 impl Exchange {
-    async fn run(url: &Url, user: &str, password: &str, body: Vec<u8>) -> Result<Vec<u8>, Lost> {
-        let stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
-        stream.set_nodelay(true)?;
+    async fn run(tls: Option<&Tls>, url: &Url, (user, password): (&str, &str), body: Vec<u8>) -> Result<Vec<u8>, Lost> {
+        let socket = dial(url, tls).await?;
         let sasl = login(url, (!user.is_empty()).then_some(user), password);
         let config = Config {
             container_id: format!("loadgen-admin-{:016x}", fastrand::u64(..)),
@@ -93,7 +106,7 @@ impl Exchange {
         let mut connection = Connection::client(config, Some(sasl), now_ns());
         connection.open(open);
         let mut exchange = Self::attach(&mut connection);
-        let mut wire = Wire::new(stream, connection);
+        let mut wire = Wire::new(socket, connection);
         let timer = Timer::new()?;
         loop {
             let now = now_ns();

@@ -17,6 +17,7 @@ use crate::report::Report;
 use crate::run::{Finished, Handle, RunError, start};
 use crate::schedule::Rate;
 use crate::threshold::Threshold;
+use crate::tls::{Tls, TlsError, TlsFiles};
 use crate::units::{parse_bytes, parse_duration};
 use crate::verdict::{AsyncBound, Rules, Ruling, StorePromise, Verdict, judge};
 
@@ -72,7 +73,7 @@ Examples:
 
 Exit codes: 0 pass, 1 violated, 2 unknown, 254 usage, 255 internal.")]
 struct RunArguments {
-    /// The servers, tried in this order: `amqp://[user[:password]@]host[:port],...`; `+` instead of `,` between servers that
+    /// The servers, tried in this order: `amqp[s]://[user[:password]@]host[:port],...`; `+` instead of `,` between servers that
     /// do not share their state
     #[arg(long = "url", value_name = "URLS", required = true, help_heading = "Where")]
     urls: Vec<Servers>,
@@ -85,6 +86,19 @@ struct RunArguments {
     /// Password of the login
     #[arg(long, default_value = "", hide_default_value = true, help_heading = "Where")]
     password: String,
+
+    /// Authorities that are trusted for amqps://, in PEM
+    #[arg(long, value_name = "FILE", help_heading = "Where")]
+    tls_ca: Option<PathBuf>,
+    /// Certificate to show, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Where")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "Where")]
+    tls_key: Option<PathBuf>,
+    /// Take any certificate for amqps://
+    #[arg(long, conflicts_with = "tls_ca", help_heading = "Where")]
+    tls_insecure: bool,
 
     /// Messages a second of all producers together, such as 20000, 20k, 1.5M; or max (closed loop)
     #[arg(long, default_value = "max", help_heading = "Load")]
@@ -198,9 +212,10 @@ struct RunArguments {
 
 impl RunArguments {
     /// As written to as meant.
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> Result<Options, TlsError> {
+        Ok(Options {
             urls: self.urls.iter().flat_map(|servers| servers.0.clone()).collect(),
+            tls: self.tls()?,
             addresses: self.addresses.clone(),
             user: self.user.clone(),
             password: self.password.clone(),
@@ -227,7 +242,15 @@ impl RunArguments {
             reconnect_max: self.reconnect_max,
             idle_timeout: self.idle_timeout,
             warmup: self.warmup,
+        })
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, TlsError> {
+        if self.tls_ca.is_none() && !self.tls_insecure {
+            return Ok(None);
         }
+        let identity = self.tls_cert.clone().zip(self.tls_key.clone());
+        Tls::new(&TlsFiles { ca: self.tls_ca.clone(), identity, insecure: self.tls_insecure }).map(Some)
     }
 }
 
@@ -248,6 +271,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
         Ok(ruling) => ruling.exit_code(),
         Err(error) => {
             eprintln!("loadgen: {error:#}");
+            if error.is::<TlsError>() {
+                return EXIT_USAGE;
+            }
             match error.downcast_ref::<RunError>() {
                 Some(RunError::Options(_)) => EXIT_USAGE,
                 // Nothing was measured, but not for a fault of ours.
@@ -300,7 +326,7 @@ struct Seen {
 
 impl RunArguments {
     async fn run(&self) -> anyhow::Result<Ruling> {
-        let options = self.options();
+        let options = self.options()?;
         let handle = start(options.clone(), self.hlog.as_deref())?;
         let mut watch = Watch::new(self.quiet).context("watching for signals")?;
         let seen = self.conduct(&handle, &options, &mut watch).await?;

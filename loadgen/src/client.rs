@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use amqp::{Attach, ClientSasl, Config, Connection, Error, Event, LinkId, Open, Role, SaslCode, condition};
+use rustls::ClientConnection;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -15,6 +16,7 @@ use crate::meter::{Gauges, Meter};
 use crate::options::{Options, Url};
 use crate::run::RunError;
 use crate::timer::Timer;
+use crate::tls::Tls;
 use crate::wire::{Lost, Wire};
 
 /// How long a closing connection may wait for the server's answer.
@@ -194,11 +196,11 @@ impl Client {
 
     /// One connection, from its first packet to its end.
     async fn connect(&mut self, url: &Url, workload: &mut impl Workload, timer: &Timer) -> Ending {
-        let stream = match self.dial(url).await {
-            Ok(stream) => stream,
+        let socket = match self.dial(url).await {
+            Ok(socket) => socket,
             Err(ending) => return ending,
         };
-        let mut era = Era::new(self, workload, url, stream);
+        let mut era = Era::new(self, workload, url, socket);
         let ending = loop {
             let next_ns = match era.turn() {
                 Ok(next_ns) => next_ns,
@@ -214,18 +216,16 @@ impl Client {
         ending
     }
 
-    async fn dial(&mut self, url: &Url) -> Result<TcpStream, Ending> {
+    async fn dial(&mut self, url: &Url) -> Result<Dialled, Ending> {
         let limit = self.shared.options.connect_timeout;
-        let connecting = TcpStream::connect((url.host.as_str(), url.port));
-        let stream = tokio::select! {
+        let connecting = dial(url, self.shared.options.tls.as_ref());
+        tokio::select! {
             connected = tokio::time::timeout(limit, connecting) => match connected {
-                Ok(connected) => connected.map_err(Lost::from)?,
-                Err(_elapsed) => return Err(Lost(format!("no TCP connection within {limit:?}")).into()),
+                Ok(connected) => Ok(connected?),
+                Err(_elapsed) => Err(Lost(format!("no connection within {limit:?}")).into()),
             },
-            () = quit(&mut self.control) => return Err(Ending::Closed),
-        };
-        stream.set_nodelay(true).map_err(Lost::from)?;
-        Ok(stream)
+            () = quit(&mut self.control) => Err(Ending::Closed),
+        }
     }
 
     fn config(&self, url: &Url) -> Config {
@@ -244,6 +244,21 @@ impl Client {
 async fn quit(control: &mut watch::Receiver<Command>) {
     // An error means that the run was dropped, which is its end, too.
     let _last = control.wait_for(|command| command.phase == Phase::Quit).await.is_ok();
+}
+
+/// A socket, and the session on it for `amqps://`.
+pub(crate) type Dialled = (TcpStream, Option<ClientConnection>);
+
+/// Connects to a server.
+pub(crate) async fn dial(url: &Url, tls: Option<&Tls>) -> Result<Dialled, Lost> {
+    let stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
+    stream.set_nodelay(true)?;
+    if !url.tls {
+        return Ok((stream, None));
+    }
+    let tls = tls.ok_or_else(|| Lost("nobody is trusted for amqps://".to_owned()))?;
+    let session = tls.handshake(&stream, &url.host).await?;
+    Ok((stream, Some(session)))
 }
 
 /// The login to use at a server: its URL's, else the run's, else none.
@@ -271,7 +286,7 @@ struct Era<'a, W> {
 
 impl<'a, W: Workload> Era<'a, W> {
     /// Says all that a client has to say: header, login, open, begin and attach leave in one packet.
-    fn new(client: &'a mut Client, workload: &'a mut W, url: &Url, stream: TcpStream) -> Self {
+    fn new(client: &'a mut Client, workload: &'a mut W, url: &Url, socket: Dialled) -> Self {
         let now = now_ns();
         let options = &client.shared.options;
         let sasl = login(url, options.user.as_deref(), &options.password);
@@ -288,7 +303,7 @@ impl<'a, W: Workload> Era<'a, W> {
             client,
             workload,
             server: url.to_string(),
-            wire: Wire::new(stream, connection),
+            wire: Wire::new(socket, connection),
             link,
             progress: Progress::default(),
             begun: false,

@@ -3,7 +3,7 @@
 //! A map, in the order in which a message passes:
 //!
 //! * what is wanted: [`options`], written on a command line as `cli` says; [`schedule`] says when each message is due;
-//! * the clients: `wire` drives one connection over a socket, `client` finds the active server of a list, `producer` and
+//! * the clients: `wire` drives one connection over a socket, [`tls`] secures it, `client` finds the active server of a list, `producer` and
 //!   `consumer` own the two workloads, `payload` the bytes that prove where a message comes from;
 //! * what is kept: [`ledger`] (every send, every delivery), `meter` and `recorder` (latency and rates), [`series`] (what they give);
 //! * what follows from it: [`verdict`] judges, [`report`] and [`plots`] show;
@@ -34,6 +34,7 @@ pub mod series;
 pub mod threshold;
 pub mod timeline;
 mod timer;
+pub mod tls;
 pub mod units;
 pub mod verdict;
 mod wire;

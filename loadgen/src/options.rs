@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use crate::payload::PAYLOAD_BYTES_MIN;
 use crate::schedule::Rate;
+use crate::tls::Tls;
 
-/// A broker's address: `amqp://[user[:password]@]host[:port]`.
+/// A broker's address: `amqp[s]://[user[:password]@]host[:port]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
+    /// `amqps`: TLS from the first byte.
+    pub tls: bool,
     /// Host name or address, without brackets.
     pub host: String,
-    /// TCP port; 5672 where the text names none.
+    /// TCP port; where the text names none, 5672, and 5671 for `amqps`.
     pub port: u16,
     /// Login and password, if the URL carries them.
     pub credentials: Option<(String, String)>,
@@ -21,10 +24,11 @@ pub struct Url {
 impl fmt::Display for Url {
     /// Without the credentials, so that it can be printed.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "amqps" } else { "amqp" };
         if self.host.contains(':') {
-            write!(out, "amqp://[{}]:{}", self.host, self.port)
+            write!(out, "{scheme}://[{}]:{}", self.host, self.port)
         } else {
-            write!(out, "amqp://{}:{}", self.host, self.port)
+            write!(out, "{scheme}://{}:{}", self.host, self.port)
         }
     }
 }
@@ -32,8 +36,8 @@ impl fmt::Display for Url {
 /// Why a URL could not be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UrlError {
-    /// Another scheme than `amqp`.
-    #[error("`{0}`: only amqp:// is spoken; write amqp://host:port")]
+    /// Another scheme than `amqp` and `amqps`.
+    #[error("`{0}`: only amqp:// and amqps:// are spoken; write amqp://host:port")]
     Scheme(String),
     /// No host, or a port that is not a number from 1 to 65535.
     #[error("`{0}` names no host and port; write amqp://host:port")]
@@ -44,9 +48,10 @@ impl FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let authority = match text.split_once("://") {
-            None => text,
-            Some(("amqp" | "tcp", rest)) => rest,
+        let (tls, authority) = match text.split_once("://") {
+            None => (false, text),
+            Some(("amqp" | "tcp", rest)) => (false, rest),
+            Some(("amqps" | "ssl", rest)) => (true, rest),
             Some(_) => return Err(UrlError::Scheme(text.to_owned())),
         };
         let authority = authority.trim_end_matches('/');
@@ -59,11 +64,11 @@ impl FromStr for Url {
         };
         let wrong = || UrlError::HostPort(text.to_owned());
         let (host, port) = split_port(location).ok_or_else(wrong)?;
-        let port = port.map_or(Ok(5672), str::parse).map_err(|_| wrong())?;
+        let port = port.map_or(Ok(if tls { 5671 } else { 5672 }), str::parse).map_err(|_| wrong())?;
         if host.is_empty() || port == 0 || host.contains(['/', '?', ' ']) {
             return Err(wrong());
         }
-        Ok(Self { host: host.to_owned(), port, credentials })
+        Ok(Self { tls, host: host.to_owned(), port, credentials })
     }
 }
 
@@ -153,6 +158,8 @@ pub struct Options {
     pub urls: Vec<Url>,
     /// The queues: producer and consumer number `n` use address `n` modulo their count.
     pub addresses: Vec<String>,
+    /// How `amqps://` is secured.
+    pub tls: Option<Tls>,
     /// Login name; `None` means SASL ANONYMOUS, unless the URL names one.
     pub user: Option<String>,
     /// Its password.
@@ -210,6 +217,7 @@ impl Default for Options {
         Self {
             urls: Vec::new(),
             addresses: Vec::new(),
+            tls: None,
             user: None,
             password: String::new(),
             rate: Rate::Max,
@@ -245,6 +253,9 @@ pub enum OptionsError {
     /// Nowhere to connect to.
     #[error("no server is named: give --url amqp://host:port")]
     NoUrl,
+    /// `amqps` without anybody to trust.
+    #[error("{0}: nobody is trusted: give --tls-ca FILE, or --tls-insecure")]
+    NoTls(String),
     /// No queue.
     #[error("no queue is named: give --address NAME")]
     NoAddress,
@@ -274,6 +285,9 @@ impl Options {
         let zero = |value: usize, name| if value == 0 { Err(OptionsError::Zero(name)) } else { Ok(()) };
         if self.urls.is_empty() {
             return Err(OptionsError::NoUrl);
+        }
+        if let Some(url) = self.urls.iter().find(|url| url.tls && self.tls.is_none()) {
+            return Err(OptionsError::NoTls(url.to_string()));
         }
         if self.addresses.is_empty() {
             return Err(OptionsError::NoAddress);
@@ -318,12 +332,13 @@ mod tests {
         check("tcp://localhost:7222/", "localhost", 7222, None);
         check("127.0.0.1:1", "127.0.0.1", 1, None);
         check("amqp://broker", "broker", 5672, None);
+        check("amqps://broker", "broker", 5671, None);
         check("amqp://me:p@ss@[::1]:7222", "::1", 7222, Some("me"));
-        for wrong in
-            ["amqps://a:1", "amqp://", "amqp://:1", "amqp://a:0", "amqp://a:b", "amqp://a:70000", "amqp://[::1"]
+        for wrong in ["http://a:1", "amqp://", "amqp://:1", "amqp://a:0", "amqp://a:b", "amqp://a:70000", "amqp://[::1"]
         {
             assert!(wrong.parse::<Url>().is_err(), "{wrong}");
         }
+        assert_eq!("ssl://a:7".parse::<Url>().expect("valid").to_string(), "amqps://a:7");
         assert_eq!("amqp://me:secret@[::1]:7".parse::<Url>().expect("valid").to_string(), "amqp://[::1]:7");
     }
 
@@ -341,6 +356,7 @@ mod tests {
             assert_eq!(options.validate(), Err(expected));
         };
         check(|options| options.urls.clear(), OptionsError::NoUrl);
+        check(|options| options.urls[0].tls = true, OptionsError::NoTls("amqps://a:1".to_owned()));
         check(|options| options.addresses.clear(), OptionsError::NoAddress);
         check(|options| options.payload_bytes = 15, OptionsError::PayloadTooSmall(15));
         check(|options| options.window = 0, OptionsError::Zero("--window"));

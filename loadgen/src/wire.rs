@@ -3,10 +3,11 @@
 //! One task owns the whole of it; nothing is sent between tasks, and no message costs an allocation here.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, BufRead, IoSlice, Write};
 
 use amqp::{Connection, Event};
 use bytes::Bytes;
+use rustls::ClientConnection;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -33,6 +34,8 @@ impl From<io::Error> for Lost {
 /// A connection and its socket.
 pub(crate) struct Wire {
     stream: TcpStream,
+    /// Between the two, for `amqps://`.
+    tls: Option<Box<ClientConnection>>,
     pub(crate) connection: Connection,
     input: Box<[u8]>,
     output: VecDeque<Bytes>,
@@ -41,9 +44,10 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, connection: Connection) -> Self {
+    pub(crate) fn new((stream, tls): (TcpStream, Option<ClientConnection>), connection: Connection) -> Self {
         let input = vec![0; INPUT_BYTES].into_boxed_slice();
-        Self { stream, connection, input, output: VecDeque::new(), queued_bytes: 0, written_bytes: 0 }
+        let tls = tls.map(Box::new);
+        Self { stream, tls, connection, input, output: VecDeque::new(), queued_bytes: 0, written_bytes: 0 }
     }
 
     /// Reads what has arrived and gives every event to `on_event`, those of an expired timer too.
@@ -54,14 +58,14 @@ impl Wire {
         for _ in 0..READS_PER_TURN {
             let count = match self.stream.try_read(&mut self.input) {
                 Ok(0) => {
-                    self.report(now, 0, on_event);
+                    self.report(now, 0, on_event)?;
                     return Err(Lost("the server closed the socket".to_owned()));
                 }
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error.into()),
             };
-            self.report(now, count, on_event);
+            self.report(now, count, on_event)?;
             if count < self.input.len() {
                 break;
             }
@@ -69,11 +73,31 @@ impl Wire {
         Ok(())
     }
 
-    fn report(&mut self, now: Nanos, count: usize, on_event: &mut dyn FnMut(Event<'_>)) {
-        let mut input = &self.input[..count];
-        while let Some(event) = self.connection.next_event(now, &mut input) {
-            on_event(event);
+    fn report(&mut self, now: Nanos, count: usize, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), Lost> {
+        let Self { tls, connection, input, .. } = self;
+        let mut report = |mut bytes: &[u8]| {
+            while let Some(event) = connection.next_event(now, &mut bytes) {
+                on_event(event);
+            }
+        };
+        let Some(tls) = tls.as_mut().filter(|_| count > 0) else {
+            report(&input[..count]);
+            return Ok(());
+        };
+        let mut records = &input[..count];
+        // After the server's close_notify nothing is read.
+        while !records.is_empty() && tls.read_tls(&mut records)? > 0 {
+            tls.process_new_packets().map_err(|error| Lost(format!("TLS failed: {error}")))?;
+            let mut reader = tls.reader();
+            while let Ok(bytes) = reader.fill_buf()
+                && !bytes.is_empty()
+            {
+                report(bytes);
+                let length = bytes.len();
+                reader.consume(length);
+            }
         }
+        Ok(())
     }
 
     /// Writes as much of the output as the socket takes.
@@ -82,7 +106,10 @@ impl Wire {
             if self.output.is_empty() {
                 let Some(output) = self.connection.poll_transmit(now) else { return Ok(()) };
                 self.queued_bytes += output.bytes as u64;
-                self.output.extend(output.chunks);
+                match &mut self.tls {
+                    None => self.output.extend(output.chunks),
+                    Some(tls) => self.output.push_back(records(tls, &output.chunks)?),
+                }
             }
             while !self.output.is_empty() {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -100,7 +127,8 @@ impl Wire {
     }
 
     fn advance(&mut self, mut written: usize) {
-        self.written_bytes += written as u64;
+        // Where the bytes of a message lie within records is not known: none of it counts as kept back once some of it left.
+        self.written_bytes = if self.tls.is_some() { self.queued_bytes } else { self.written_bytes + written as u64 };
         while let Some(first) = self.output.front_mut() {
             if written < first.len() {
                 let _sent = first.split_to(written);
@@ -140,4 +168,19 @@ impl Wire {
         }
         Ok(())
     }
+}
+
+/// Chunks of the protocol as records, in one piece.
+fn records(tls: &mut ClientConnection, chunks: &[Bytes]) -> io::Result<Bytes> {
+    let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+    let mut rest = &mut slices[..];
+    let mut records = Vec::new();
+    while !rest.is_empty() {
+        let taken = tls.writer().write_vectored(rest)?;
+        IoSlice::advance_slices(&mut rest, taken);
+        while tls.wants_write() {
+            tls.write_tls(&mut records)?;
+        }
+    }
+    Ok(records.into())
 }

@@ -24,6 +24,8 @@ pub enum SaslCode {
 pub enum ClientSasl {
     /// ANONYMOUS (RFC 4505).
     Anonymous,
+    /// EXTERNAL (RFC 4422): who it is says the certificate.
+    External,
     /// PLAIN (RFC 4616).
     Plain {
         /// Whose password it is.
@@ -37,6 +39,7 @@ impl core::fmt::Debug for ClientSasl {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Anonymous => formatter.write_str("Anonymous"),
+            Self::External => formatter.write_str("External"),
             Self::Plain { user, .. } => write!(formatter, "Plain {{ user: {user:?} }}"),
         }
     }
@@ -47,6 +50,7 @@ impl ClientSasl {
     pub fn mechanism(&self) -> &'static str {
         match self {
             Self::Anonymous => "ANONYMOUS",
+            Self::External => "EXTERNAL",
             Self::Plain { .. } => "PLAIN",
         }
     }
@@ -55,6 +59,7 @@ impl ClientSasl {
     pub fn initial_response(&self) -> Vec<u8> {
         match self {
             Self::Anonymous => b"anonymous".to_vec(),
+            Self::External => Vec::new(),
             Self::Plain { user, password } => [b"\0", user.as_bytes(), b"\0", password.as_bytes()].concat(),
         }
     }

@@ -3,8 +3,9 @@
 //! Owns the bytes on the way in and out and the tables of producers and consumers. What a message does is decided in
 //! `messages` (inward) and `deliveries` (outward).
 
-use crate::security::Identity;
+use crate::security::{Channel, Identity};
 use crate::stage::Stage;
+use crate::tls::{PeerCertificate, Session, Side};
 use crate::transform::Transform;
 use amqp::{LinkId, SessionId};
 use bytes::{Bytes, BytesMut};
@@ -63,11 +64,15 @@ pub(crate) struct Connection {
     pub(crate) socket: SocketId,
     /// The protocol.
     pub(crate) protocol: amqp::Connection,
+    /// What it comes through.
+    pub(crate) channel: Channel,
     /// Who it is.
     pub(crate) identity: Identity,
     stage: Stage,
     /// Between its bytes and the network's.
     pub(crate) transform: Transform,
+    /// The other side's certificate, once it has shown one and that was verified.
+    pub(crate) peer_certificate: Option<PeerCertificate>,
     /// Links towards us.
     pub(crate) producers: HashMap<LinkId, Producer>,
     /// Links away from us.
@@ -118,14 +123,16 @@ pub(crate) struct SentDelivery {
 }
 
 impl Connection {
-    /// A connection on `socket` that speaks `protocol`.
-    pub(crate) fn new(socket: SocketId, protocol: amqp::Connection, outgoing: bool) -> Self {
+    /// A connection on `socket` that speaks `protocol`, within TLS if there is a `session`.
+    pub(crate) fn new(socket: SocketId, protocol: amqp::Connection, session: Option<Session>, outgoing: bool) -> Self {
         Connection {
             socket,
             protocol,
+            channel: Channel::default(),
             identity: Identity::default(),
             stage: Stage::Handshake,
-            transform: Transform::Plain,
+            transform: Transform::of(session),
+            peer_certificate: None,
             producers: HashMap::new(),
             consumers: HashMap::new(),
             reply_links: HashMap::new(),
@@ -168,13 +175,24 @@ impl Connection {
         if self.sending || self.finishing {
             return;
         }
-        if let Some(output) = self.protocol.poll_transmit(now) {
-            self.sending = true;
-            reactor.send(self.socket, self.transform.outbound(output.chunks));
-        } else if self.protocol.is_finished() {
+        let protocol = || self.protocol.poll_transmit(now).map(|output| output.chunks);
+        let mut chunks = self.transform.outbound(protocol);
+        if chunks.is_none() && (self.protocol.is_finished() || self.transform.has_failed()) {
+            chunks = self.transform.close();
             self.finishing = true;
+        }
+        if let Some(chunks) = chunks {
+            self.sending = true;
+            reactor.send(self.socket, chunks);
+        }
+        if self.finishing {
             reactor.finish(self.socket);
         }
+    }
+
+    /// Who began it.
+    pub(crate) fn side(&self) -> Side {
+        if self.outgoing { Side::Connecting } else { Side::Accepting }
     }
 
     /// The send in flight is complete, or the connection that we began stands.

@@ -3,12 +3,13 @@
 //! Owns the dispatch of protocol events and the attaching of links. What goes out to consumers is in `outbound`.
 
 use crate::broker::Broker;
+use crate::config::Permission;
 use crate::connection::{Connection, Consumer, Producer, ReceivedDelivery, SentDelivery};
 use crate::connections::ConnectionId;
 use crate::exchange::Published;
-use crate::security;
 use crate::stage::Stage;
 use crate::temporary;
+use crate::tls::{Heard, Trouble};
 use amqp::{Attach, Event, LinkId, Outcome, Role, SaslCode, SenderSettleMode, SessionId, condition};
 use bytes::Bytes;
 use engine::{ConsumerSpec, DeliveryToken, Settle};
@@ -18,6 +19,9 @@ use std::collections::VecDeque;
 /// Messages that a producer may have under way to us and unanswered. With group commit the window sets the batch: a
 /// smaller one makes more and smaller writes.
 const PRODUCER_WINDOW: u32 = 2048;
+/// What a step of a TLS handshake takes of a turn, as received bytes: a signature with an RSA key of 2048 bits takes as long as
+/// messages of so many bytes.
+const HANDSHAKE_COST_BYTES: usize = 32 << 10;
 /// Unsettled deliveries of one consumer, whatever its credit: bounds the memory that one link can pin.
 const CONSUMER_WINDOW_MAX: u32 = 65_536;
 
@@ -26,14 +30,33 @@ impl Broker {
     pub(crate) fn receive(&mut self, now: Nanos, id: ConnectionId, network: &[u8]) {
         let Some(mut connection) = self.connections.take(id) else { return };
         let mut transform = std::mem::take(&mut connection.transform);
-        let input = transform.inbound(network);
-        if connection.stalled {
-            connection.unread.extend_from_slice(input);
-        } else {
-            self.feed(now, id, &mut connection, input);
+        if transform.is_handshaking() {
+            self.budget.received_bytes = self.budget.received_bytes.saturating_sub(HANDSHAKE_COST_BYTES);
         }
+        let result = transform.inbound(network, |heard| match heard {
+            Heard::Bytes(input) if connection.stalled => connection.unread.extend_from_slice(input),
+            Heard::Bytes(input) => self.feed(now, id, &mut connection, input),
+            Heard::Secured(certificate) => self.secured(now, &mut connection, certificate),
+        });
         connection.transform = transform;
+        if let Err(trouble) = result {
+            self.not_understood(id, &mut connection, &trouble);
+        }
         self.connections.put_back(id, connection);
+    }
+
+    /// What a peer sends is not what this end of the connection expects, or not acceptable to TLS.
+    fn not_understood(&mut self, id: ConnectionId, connection: &mut Connection, trouble: &Trouble) {
+        if connection.stage() == Stage::Closing {
+            return;
+        }
+        let reason = trouble.tell(connection.side());
+        self.log.line(format!("Connection {} failed: {reason}", self.peer_name(connection)));
+        self.leave_links(connection);
+        if connection.stage() == Stage::Peer || connection.outgoing {
+            self.peer_lost(id, &reason);
+        }
+        connection.close(None);
     }
 
     /// Stops looking at what a connection says until [`Broker::resume_stalled`].
@@ -125,9 +148,8 @@ impl Broker {
                     }
                 }
                 Event::SaslInit { mechanism, response, .. } => {
-                    let identity = security::authenticate(&self.configuration, mechanism, response);
-                    let (mechanism, user) = (mechanism.to_string(), security::claimed_user(response));
-                    self.authenticated((now, id), connection, (&mechanism, &user), identity);
+                    let (mechanism, response) = (mechanism.to_string(), Bytes::copy_from_slice(response));
+                    self.sasl_init(now, id, connection, &mechanism, &response);
                 }
                 Event::SaslOutcome(SaslCode::Ok) | Event::Begin(_) | Event::Begun(_) | Event::Drained { .. } => {}
                 Event::SaslOutcome(code) => self.peer_refused_us(id, connection, code),
@@ -150,32 +172,14 @@ impl Broker {
                 Event::End { session, .. } => self.ended(id, connection, session),
                 Event::Close { error } => self.closed_by_peer(id, connection, error.as_ref()),
                 Event::Failed(error) => {
-                    self.log.line(format!("Connection {} failed: {error}", self.peer_name(connection)));
+                    let during = if connection.transform.is_handshaking() { "during the TLS handshake: " } else { "" };
+                    self.log.line(format!("Connection {} failed: {during}{error}", self.peer_name(connection)));
                     self.leave_links(connection);
+                    if connection.outgoing {
+                        self.peer_lost(id, &error.to_string());
+                    }
                     connection.close(None);
                 }
-            }
-        }
-    }
-
-    fn authenticated(
-        &mut self,
-        (now, id): (Nanos, ConnectionId),
-        connection: &mut Connection,
-        (mechanism, user): (&str, &str),
-        identity: Option<security::Identity>,
-    ) {
-        match identity {
-            Some(identity) => {
-                connection.identity = identity;
-                connection.protocol.sasl_outcome(SaslCode::Ok);
-            }
-            None => {
-                if !self.peer_login_failed(now, id, user) {
-                    let name = self.peer_name(connection);
-                    self.log.line(format!("Authentication of {name} failed (mechanism {mechanism})"));
-                }
-                connection.protocol.sasl_outcome(SaslCode::Auth);
             }
         }
     }
@@ -253,6 +257,7 @@ impl Broker {
             false => node_name(target.address.as_deref(), "target")?.to_string(),
         };
         self.attach_temporary(now, (id, link), connection, &address, Role::Sender)?;
+        self.check_queue(connection, Permission::Send, &address)?;
         let producer = self.exchange.producer(&address)?;
         connection.stores_used |= 1 << producer.store;
         connection.producers.insert(link, producer);
@@ -281,8 +286,10 @@ impl Broker {
             false => node_name(source.address.as_deref(), "source")?.to_string(),
         };
         self.attach_temporary(now, (id, link), connection, &address, Role::Receiver)?;
-        let queue = self.exchange.queue(&address)?;
         let browse = source.distribution_mode.as_deref() == Some("copy");
+        let permission = if browse { Permission::Browse } else { Permission::Receive };
+        self.check_queue(connection, permission, &address)?;
+        let queue = self.exchange.queue(&address)?;
         let spec = ConsumerSpec { browse, window_max: CONSUMER_WINDOW_MAX };
         let consumer = self.exchange.engine.add_consumer(queue, spec);
         self.consumers.insert(consumer, (id, link));

@@ -7,7 +7,9 @@
 //! * `inbound`, `outbound`: what peers say; what consumers get
 //! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`, `loading`, `budget`
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
-//! * `opening`, `security`: who is served, who is sent away
+//! * `tls`: certificates and keys, TLS sessions, what goes wrong with them
+//! * `login`, `security`: who a connection is, what it may do
+//! * `opening`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link; `ownership`: what clients are told when that is in doubt;
 //!   `reread`: the object files at activation; `unshared`: two servers with a store each
 //! * `admin`: request/reply administration; `queues`: queues that change while they are in use; `temporary`: queues of clients
@@ -32,6 +34,7 @@ pub mod ha;
 mod inbound;
 mod loading;
 mod log;
+mod login;
 mod opening;
 mod options;
 mod outbound;
@@ -45,6 +48,7 @@ mod stage;
 mod start;
 mod store_check;
 mod temporary;
+mod tls;
 mod transform;
 mod unshared;
 mod volatile;

@@ -44,13 +44,19 @@ impl Broker {
     }
 
     fn administrator_asks(&mut self, connection: &mut Connection) {
-        if connection.identity.is_admin() {
+        if connection.identity.may_administer(&self.directory) {
             connection.become_stage(Stage::Admin);
             let open = Open { offered_capabilities: vec![ADMIN_CAPABILITY.to_string()], ..self.open_answer() };
             connection.protocol.open(open);
         } else {
-            let error = amqp::Error::new(condition::UNAUTHORIZED_ACCESS, "only the user 'admin' may administer");
-            self.refuse(connection, error);
+            let user = connection.identity.user.as_str();
+            let text = match self.directory.administers(user) {
+                true => format!("the password of '{user}' is needed to administer"),
+                false => format!(
+                    "'{user}' may not administer: it is neither admin, nor in $admin, nor in a line ADMIN of acl.conf"
+                ),
+            };
+            self.refuse(connection, amqp::Error::new(condition::UNAUTHORIZED_ACCESS, text));
         }
     }
 
@@ -109,8 +115,8 @@ impl Broker {
     /// Says that clients must go elsewhere, and where.
     pub(crate) fn not_active_error(&self, reason: &str) -> amqp::Error {
         match self.other_server() {
-            Some((host, port)) => {
-                let text = format!("{reason}; the active server is amqp://{host}:{port}");
+            Some((scheme, host, port)) => {
+                let text = format!("{reason}; the active server is {scheme}://{host}:{port}");
                 let error = amqp::Error::new(condition::CONNECTION_FORCED, text);
                 error.with("network-host", host.as_str()).with("port", Value::Ushort(port))
             }
@@ -119,16 +125,19 @@ impl Broker {
     }
 
     /// The first URL that clients are told and that is not one of our own.
-    fn other_server(&self) -> Option<(String, u16)> {
+    fn other_server(&self) -> Option<(&str, String, u16)> {
         let own = |host: &str, port: u16| {
             self.configuration
                 .listens
                 .iter()
                 .any(|listen| listen.port == port && (listen.host == host || listen.host.is_empty()))
         };
-        let told = self.configuration.failover_list.iter().filter_map(|url| host_and_port(url));
-        let peer = self.configuration.ft.iter().map(|ft| (ft.peer_host.clone(), ft.peer_port));
-        told.chain(peer).find(|(host, port)| !own(host, *port))
+        let told = self.configuration.failover_list.iter().filter_map(|url| taken_apart(url));
+        let peer = self.configuration.ft.iter().map(|ft| {
+            let scheme = if ft.peer_tls { "amqps" } else { "amqp" };
+            (scheme, ft.peer_host.clone(), ft.peer_port)
+        });
+        told.chain(peer).find(|(_, host, port)| !own(host, *port))
     }
 
     fn open_answer(&self) -> Open {
@@ -145,8 +154,7 @@ impl Broker {
 }
 
 fn server_entry(url: &str) -> Option<Value> {
-    let (host, port) = host_and_port(url)?;
-    let scheme = url.split_once("://").map_or("amqp", |(scheme, _)| scheme);
+    let (scheme, host, port) = taken_apart(url)?;
     Some(Value::Map(vec![
         (Value::symbol("network-host"), Value::from(host.as_str())),
         (Value::symbol("port"), Value::Uint(u32::from(port))),
@@ -154,21 +162,22 @@ fn server_entry(url: &str) -> Option<Value> {
     ]))
 }
 
-fn host_and_port(url: &str) -> Option<(String, u16)> {
-    let address = url.split_once("://").map_or(url, |(_, address)| address);
+/// Scheme, host and port of a URL that clients are told.
+fn taken_apart(url: &str) -> Option<(&str, String, u16)> {
+    let (scheme, address) = url.split_once("://").unwrap_or(("amqp", url));
     let (host, port) = address.rsplit_once(':')?;
-    Some((host.to_string(), port.parse().ok()?))
+    Some((scheme, host.to_string(), port.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::host_and_port;
+    use super::taken_apart;
 
     #[test]
     fn urls_are_taken_apart() {
-        assert_eq!(host_and_port("amqp://a:5672"), Some(("a".to_string(), 5672)));
-        assert_eq!(host_and_port("a:5672"), Some(("a".to_string(), 5672)));
-        assert_eq!(host_and_port("amqp://a"), None);
-        assert_eq!(host_and_port("amqp://a:x"), None);
+        assert_eq!(taken_apart("amqps://a:5671"), Some(("amqps", "a".to_string(), 5671)));
+        assert_eq!(taken_apart("a:5672"), Some(("amqp", "a".to_string(), 5672)));
+        assert_eq!(taken_apart("amqp://a"), None);
+        assert_eq!(taken_apart("amqp://a:x"), None);
     }
 }

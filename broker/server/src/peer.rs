@@ -58,7 +58,7 @@ impl Broker {
         protocol.attach(session, heartbeat_link(Role::Sender));
         let inward = protocol.attach(session, heartbeat_link(Role::Receiver));
         protocol.grant(inward, CREDIT, false);
-        let id = self.connections.insert(Connection::new(socket, protocol, true));
+        let id = self.connections.insert(Connection::new(socket, protocol, self.tls.connect(), true));
         self.attempt.connection = Some(id);
         let patience = self.configuration.ft_activation_ns;
         self.reactor.set_timer(now + patience, Timer::PeerAttempt(id).to_token());

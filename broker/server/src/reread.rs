@@ -6,6 +6,7 @@
 
 use crate::broker::{Broker, Timer};
 use crate::config::{self, Configuration, Diagnostic};
+use crate::security::directory::Directory;
 use engine::{QueueDefinition, StoreId};
 use reactor::Nanos;
 use std::path::PathBuf;
@@ -140,6 +141,7 @@ impl Broker {
                 self.configuration.users.clone_from(&fresh.users);
                 self.configuration.groups.clone_from(&fresh.groups);
                 self.configuration.acl.clone_from(&fresh.acl);
+                self.directory = Directory::new(&self.configuration);
                 self.log.line(format!("Configuration read again in {} us", time / 1000));
             }
             Err(error) => {

@@ -9,12 +9,14 @@ use crate::config::{self, Configuration, Diagnostic, Listen, Mode, Severity, Sto
 use crate::exchange::{Exchange, STORES_MAX};
 use crate::ha::{Ha, HaConfig};
 use crate::log::Log;
+use crate::login::Logins;
 use crate::options::{Command, Options};
 use crate::reread::Source;
 use crate::store_check;
 use crate::temporary::TemporaryQueues;
+use crate::tls;
 use crate::unshared::Unshared;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use engine::{Engine, StoreId, Stores};
 use reactor::{ListenerId, Reactor};
@@ -106,6 +108,7 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
     let start =
         Start { random: random()?, listeners, peer_address, unshared_address, source, options: options.into(), clock };
     let mut broker = assemble(configuration, reactor, log, start)?;
+    broker.share_descriptors(reactor::raise_descriptor_limit().context("the limit of open files cannot be read")?);
     broker.start();
     Ok(broker.run()?)
 }
@@ -148,7 +151,12 @@ impl From<&Options> for StoreOptions {
 ///
 /// # Errors
 /// The configuration asks for more than there is room for.
-pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, start: Start) -> anyhow::Result<Broker> {
+pub fn assemble(
+    configuration: Configuration,
+    mut reactor: Reactor,
+    mut log: Log,
+    start: Start,
+) -> anyhow::Result<Broker> {
     if configuration.stores.len() > STORES_MAX {
         bail!("stores.conf defines {} stores, at most {STORES_MAX} are supported", configuration.stores.len());
     }
@@ -163,6 +171,12 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
     if !configuration.authorization {
         log.line("authorization is disabled: every client is accepted, whatever its name and password");
     }
+    let tls = tls::read(&configuration).map_err(|problems| anyhow!("{}", tls::list(&problems)))?;
+    for remark in &tls.remarks {
+        log.line(remark.clone());
+    }
+    let listens = configuration.listens.iter().zip(&start.listeners);
+    let tls_listeners = listens.filter(|(listen, _)| listen.tls).map(|(_, id)| *id).collect();
     let sync: Vec<bool> = configuration.stores.iter().map(|store| store.mode == Mode::Sync).collect();
     let store_config = store_config(&configuration, start.options);
     store_config.check().context("the stores cannot be set up as tibemsd.conf and stores.conf say")?;
@@ -173,6 +187,7 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         swapout: configuration.swapout,
     };
     let exchange = Exchange::new(engine(&configuration, &sync), store, sync, budget);
+    let logins = Logins::start(&mut reactor).context("the threads that compare passwords cannot be started")?;
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
     let server = configuration.server.clone();
     Ok(Broker::new(Parts {
@@ -187,6 +202,9 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         unshared: Unshared::new(start.unshared_address),
         temporary: TemporaryQueues::new(&server, (start.random >> 64) as u64),
         listeners: start.listeners,
+        logins,
+        tls_listeners,
+        tls,
     }))
 }
 
@@ -250,9 +268,6 @@ fn listen(reactor: &mut Reactor, configuration: &Configuration, log: &mut Log) -
     let mut listeners = Vec::new();
     for listen in &configuration.listens {
         let url = url(listen);
-        if listen.tls {
-            bail!("listen={url}: TLS is not supported yet; use tcp://");
-        }
         let address = match listen.host.as_str() {
             "" => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), listen.port),
             host => resolve(host, listen.port).with_context(|| format!("parameter listen={url}"))?,
@@ -260,7 +275,7 @@ fn listen(reactor: &mut Reactor, configuration: &Configuration, log: &mut Log) -
         let (listener, address) = listen_patiently(reactor, address).with_context(|| {
             format!("listen={url}: cannot listen on {address}; is another server running there, or is the address not of this machine?")
         })?;
-        log.line(format!("Accepting connections on tcp://{address}"));
+        log.line(format!("Accepting connections on {}://{address}", scheme(listen)));
         listeners.push(listener);
     }
     Ok(listeners)
@@ -280,7 +295,11 @@ fn listen_patiently(reactor: &mut Reactor, address: SocketAddr) -> std::io::Resu
 }
 
 fn url(listen: &Listen) -> String {
-    format!("{}://{}:{}", if listen.tls { "ssl" } else { "tcp" }, listen.host, listen.port)
+    format!("{}://{}:{}", scheme(listen), listen.host, listen.port)
+}
+
+fn scheme(listen: &Listen) -> &'static str {
+    if listen.tls { "ssl" } else { "tcp" }
 }
 
 fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {

@@ -137,7 +137,7 @@ impl Broker {
             },
         );
         protocol.grant(inward, 1, false);
-        self.unshared.connection = Some(self.connections.insert(Connection::new(socket, protocol, true)));
+        self.unshared.connection = Some(self.connections.insert(Connection::new(socket, protocol, None, true)));
     }
 
     /// The other server has answered our open.

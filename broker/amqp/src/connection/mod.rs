@@ -21,6 +21,7 @@ mod window;
 
 pub use event::{Delivery, Event, LinkId, Message, Nanos, Output, SendError, SessionId};
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use self::framer::{Frame, Framer, Located};
@@ -183,6 +184,11 @@ impl Connection {
     /// `Failed`.
     pub fn unsettled_tokens(&self) -> Vec<(LinkId, u64)> {
         self.core.unsettled_tokens()
+    }
+
+    /// Server: offers other mechanisms than the configuration names. Has no effect once the client's header has arrived.
+    pub fn offer_sasl(&mut self, mechanisms: Vec<String>) {
+        self.core.shared.config.sasl_mechanisms = mechanisms;
     }
 
     /// Server: the answer to `SaslInit`. Anything but `Ok` ends the connection.

@@ -13,7 +13,7 @@ pub fn parameters_help() -> String {
         write!(text, "\n# {file}\n\n{note}").expect("a string takes everything");
         table.iter().for_each(|section| write_section(&mut text, section));
     }
-    text + USERS
+    text + USERS + CIPHERS + &crate::tls::cipher_page() + "\n" + CERTIFICATES
 }
 
 const INTRODUCTION: &str = "\
@@ -50,6 +50,23 @@ const USERS: &str = "
 
 `name:password:description`, one user a line. Passwords stand in the clear; TIBCO's mangled ones cannot be read. `admin`
 always exists. With authorization and ft_active there must be a user named like the server, with its password.
+";
+
+const CIPHERS: &str = "
+# Ciphers
+
+`ssl_server_ciphers` and `ft_ssl_ciphers` are lists with `:`, `,` or blanks between. A list is exact: a version of TLS of
+which it names no cipher is not spoken. `ALL`, `DEFAULT` and `HIGH` stand for the whole table; `!NAME` and `-NAME` take
+out, also OpenSSL's words for what is never here (`!aNULL:!MD5:!RC4`). Every other name is refused.
+
+";
+
+const CERTIFICATES: &str = "\
+# Certificates while the server runs
+
+On SIGHUP all certificates, keys, authorities and revocation lists are read again. New connections use them; existing
+ones keep theirs. If one file cannot be used everything stays as it was, and the log says so. Names are matched against
+subjectAltName, never against the common name. PKCS#12 and PKCS#7 are refused with the command that converts them.
 ";
 
 fn write_section(text: &mut String, (title, rows): &Section) {

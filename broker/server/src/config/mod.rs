@@ -6,6 +6,7 @@
 //! store is there.
 
 mod server_file;
+mod tls;
 
 mod acl;
 mod groups;
@@ -35,7 +36,10 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use edit::{Form, Text};
 pub use groups::{ADMINISTRATORS, EVERYBODY};
 pub use help::parameters_help;
-pub use model::{AclEntry, AclTarget, Configuration, Ft, Group, Listen, Mode, Principal, QueueSpec, StoreSpec, User};
+pub use model::{
+    AclEntry, AclTarget, Configuration, Ft, Group, Listen, Mode, Principal, QueueSpec, StoreSpec, TlsFiles,
+    TlsSettings, User,
+};
 pub use parameter::{Kind, Parameter, Status};
 pub use permission::{ALL, Permission, Permissions, Scope};
 pub use replace::{ReplaceError, replace};

@@ -45,6 +45,8 @@ pub struct Configuration {
     pub unshared_peer: Option<Listen>,
     /// `ft_reconnect_timeout`: how long the temporary queues of a lost client are kept, nanoseconds.
     pub ft_reconnect_ns: u64,
+    /// `ssl_*` and `ft_ssl_*`.
+    pub tls: TlsSettings,
     /// `logfile`.
     pub logfile: Option<PathBuf>,
     /// `client_urls`: URLs that clients are told to fail over to, in order (AMQP scheme).
@@ -214,4 +216,44 @@ pub struct Ft {
     pub activation_ns: u64,
     /// `ft_takeover=link`: silence of the link alone is enough.
     pub takeover_by_link: bool,
+}
+
+/// A certificate, its key and whom to trust: `ssl_*` of the accepting side, or `ft_ssl_*` of the connecting one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The own certificate.
+    pub identity: Option<PathBuf>,
+    /// Its key; without it the key stands in the certificate's file.
+    pub key: Option<PathBuf>,
+    /// The key's password; empty = not encrypted.
+    pub password: String,
+    /// The certificate's issuers, which are shown with it.
+    pub issuers: Vec<PathBuf>,
+    /// Authorities whose certificates are accepted.
+    pub trusted: Vec<PathBuf>,
+    /// A list of ciphers as OpenSSL writes it; empty = all.
+    pub ciphers: String,
+}
+
+/// TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// `ssl_*`: for those who connect to an `ssl://` listen.
+    pub accepting: TlsFiles,
+    /// `ssl_require_client_cert`.
+    pub require_client_cert: bool,
+    /// `ssl_use_cert_username`: a client with a certificate is the user that it names, whatever name it gives.
+    pub use_cert_username: bool,
+    /// `ssl_cert_user_specname`: the name that stands for the one in the certificate.
+    pub cert_user_specname: String,
+    /// `ssl_crl_path`: folder of revocation lists for clients' certificates.
+    pub crl_path: Option<PathBuf>,
+    /// `ft_ssl_*`: for the link to an `ssl://` peer.
+    pub connecting: TlsFiles,
+    /// `ft_ssl_verify_host`: the peer's certificate must come from a trusted authority.
+    pub verify_host: bool,
+    /// `ft_ssl_verify_hostname`: and have the peer's name.
+    pub verify_hostname: bool,
+    /// `ft_ssl_expected_hostname`: that name, where it is not the host of `ft_active`.
+    pub expected_hostname: Option<String>,
 }

@@ -5,7 +5,7 @@ use super::model::{Configuration, Ft, Listen, StoreSpec, User};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
 use super::written::{Settings, lines, read};
-use super::{acl, groups, queues, stores, users};
+use super::{acl, groups, queues, stores, tls, users};
 use crate::security::password;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +75,7 @@ impl Reader<'_> {
         };
         let authorization = settings.flag("authorization");
         let users = self.users(authorization, ft.is_some());
+        self.check_login_between(authorization, ft.as_ref());
         let groups = match self.side_file("groups") {
             Some((path, text)) => groups::parse(&path, &text, &users, self.findings),
             None => Vec::new(),
@@ -90,7 +91,6 @@ impl Reader<'_> {
             password: settings.text("password").to_owned(),
             failover_list: self.failover_list(&listens, ft.as_ref(), unshared_peer.as_ref()),
             unshared_peer,
-            listens,
             authorization,
             users,
             groups,
@@ -104,6 +104,8 @@ impl Reader<'_> {
             ft_activation_ns: settings.nanos("ft_activation"),
             ft_heartbeat_ns: settings.nanos("ft_heartbeat"),
             ft_reconnect_ns: settings.nanos("ft_reconnect_timeout"),
+            tls: tls::settings(settings, self.path, &listens, ft.as_ref(), self.findings),
+            listens,
             ft,
             logfile: settings.is_set("logfile").then(|| self.resolve("logfile")),
             debug_sync_delay_ns: settings.nanos("debug_sync_delay"),
@@ -161,10 +163,6 @@ impl Reader<'_> {
         for setting in self.settings.texts("listen") {
             let Address { host, port, tls } = value::address(&setting.text).expect("checked when it was set");
             let listen = Listen { host, port, tls };
-            if tls {
-                let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
-                self.findings.error(&setting.spot, "listen", "ssl:// is not supported yet", remedy);
-            }
             if port != 0 && listens.contains(&listen) {
                 let message = format!("{} is listened on already", setting.text);
                 self.findings.error(&setting.spot, "listen", message, "remove one of the two lines");
@@ -212,6 +210,10 @@ impl Reader<'_> {
         }
         let peer = value::address(self.settings.text(NAME)).expect("checked when it was set");
         self.check_peer(NAME, &peer, listens);
+        if peer.tls {
+            let remedy = "write tcp://: what is compared are digests";
+            self.findings.error(self.settings.spot(NAME), NAME, "ssl:// is not supported here", remedy);
+        }
         if is_pair {
             let remedy = "remove ft_active where each server has a store of its own, otherwise unshared_peer";
             self.findings.error(self.settings.spot(NAME), NAME, "cannot be set together with ft_active", remedy);
@@ -222,10 +224,6 @@ impl Reader<'_> {
 
     fn check_peer(&mut self, name: &str, peer: &Address, listens: &[Listen]) {
         let spot = self.settings.spot(name);
-        if peer.tls {
-            let remedy = "write tcp://; until TLS exists put a TLS proxy in front";
-            self.findings.error(spot, name, "ssl:// is not supported yet", remedy);
-        }
         if peer.port == 0 {
             self.findings.error(spot, name, "has no port", "name the port that the other server listens on");
         }
@@ -273,6 +271,17 @@ impl Reader<'_> {
         users
     }
 
+    /// Two servers that cannot tell each other a password never become a pair.
+    fn check_login_between(&mut self, authorization: bool, ft: Option<&Ft>) {
+        let settings = self.settings;
+        let is_public = |ft: &&Ft| !ft.peer_tls && !is_this_host(&ft.peer_host);
+        if authorization && !settings.flag("allow_plain_without_tls") && ft.filter(is_public).is_some() {
+            let message = "passwords are not taken from a network connection without TLS: the servers cannot log in to each other";
+            let remedy = "write ssl://, or set allow_plain_without_tls = enabled";
+            self.findings.add(Weight::Doubt, settings.spot("ft_active"), "ft_active", message, remedy);
+        }
+    }
+
     /// A message is never split over segments, and half of one is the most that the store writes at once.
     fn message_bytes_max(&mut self, segment_bytes: u64) -> u64 {
         let room = segment_bytes / 2 - RECORD_BYTES;
@@ -312,7 +321,8 @@ fn or_default(value: u64, default: u64) -> u64 {
 }
 
 fn is_this_host(host: &str) -> bool {
-    ["", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"].contains(&host)
+    let is_loopback = |address: std::net::IpAddr| address.is_loopback();
+    ["", "localhost", "0.0.0.0", "::"].contains(&host) || host.parse().is_ok_and(is_loopback)
 }
 
 /// A URL for clients. A listen on all addresses is told by the machine's name, as EMS does.

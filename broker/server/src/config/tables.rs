@@ -16,7 +16,6 @@ const ANY_COUNT: Kind = Count(0, u32::MAX as u64);
 const ANY_SIZE: Kind = Size(0, u64::MAX);
 const ANY_TIME: Kind = Time(0, FOREVER);
 
-const NO_TLS: &str = "this version has no TLS; only tcp:// listens";
 const QUEUES_ONLY: &str = "this version has queues only";
 const NO_MONITOR: &str = "this version has no HTTP monitor";
 const NO_STATISTICS: &str = "this version keeps no statistics";
@@ -149,37 +148,81 @@ const FAULT_TOLERANCE: &[Parameter] = &[
         "enabled",
         "Extension: while this server is standby, it reads the active server's journal, so that a takeover reads only the rest.",
     ),
-    row("ft_ssl_identity", Path, "", "Own certificate on the link to the peer.").accepted(NO_TLS),
-    row("ft_ssl_issuer", Path, "", "Its issuers.").repeatable().accepted(NO_TLS),
-    row("ft_ssl_private_key", Path, "", "Its key.").accepted(NO_TLS),
-    row("ft_ssl_password", Password, "", "Password of the key.").accepted(NO_TLS),
-    row("ft_ssl_trusted", Path, "", "Authorities trusted for the peer.").repeatable().accepted(NO_TLS),
-    row("ft_ssl_verify_host", Flag, "enabled", "Verify the peer's certificate.").accepted(NO_TLS),
-    row("ft_ssl_verify_hostname", Flag, "enabled", "Match the name in the peer's certificate.").accepted(NO_TLS),
-    row("ft_ssl_expected_hostname", Text, "", "Name to expect there.").accepted(NO_TLS),
-    row("ft_ssl_ciphers", Text, "", "Ciphers on the link.").accepted(NO_TLS),
+    row(
+        "ft_ssl_identity",
+        Path,
+        "",
+        "Certificate that is shown to the peer when ft_active is ssl://; PEM or DER. Needed where the peer has ssl_require_client_cert.",
+    ),
+    row("ft_ssl_issuer", Path, "", "Issuers of that certificate, which are shown with it.").repeatable(),
+    row(
+        "ft_ssl_private_key",
+        Path,
+        "",
+        "Its key: PKCS#8, also encrypted (PBES2), PKCS#1 or SEC1; PEM or DER. Not set: it stands in the certificate's file.",
+    ),
+    row("ft_ssl_password", Password, "", "Password of the key."),
+    row("ft_ssl_trusted", Path, "", "Authorities trusted for the peer's certificate; PEM or DER.").repeatable(),
+    row(
+        "ft_ssl_verify_host",
+        Flag,
+        "enabled",
+        "The peer's certificate must come from one of ft_ssl_trusted. Disabled: any certificate will do, and the log warns.",
+    ),
+    row(
+        "ft_ssl_verify_hostname",
+        Flag,
+        "enabled",
+        "The peer's certificate must have the expected name or address in its subjectAltName.",
+    ),
+    row("ft_ssl_expected_hostname", Text, "", "The name to expect there. Not set: the host of ft_active."),
+    row("ft_ssl_ciphers", Text, "", "Ciphers on the link to the peer; see the table of ciphers."),
 ];
 
 const TLS: &[Parameter] = &[
-    row("ssl_server_identity", Path, "", "Own certificate.").accepted(NO_TLS),
-    row("ssl_server_key", Path, "", "Its key.").accepted(NO_TLS),
-    row("ssl_password", Password, "", "Password of the key.").accepted(NO_TLS),
-    row("ssl_server_issuer", Path, "", "Its issuers.").repeatable().accepted(NO_TLS),
-    row("ssl_server_trusted", Path, "", "Authorities trusted for clients.").repeatable().accepted(NO_TLS),
-    row("ssl_server_ciphers", Text, "", "Ciphers.").accepted(NO_TLS),
+    row(
+        "ssl_server_identity",
+        Path,
+        "",
+        "Certificate of this server, for ssl:// listens; PEM or DER. Clients look for their URL's host in its subjectAltName.",
+    ),
+    row(
+        "ssl_server_key",
+        Path,
+        "",
+        "Its key: PKCS#8, also encrypted (PBES2), PKCS#1 or SEC1; PEM or DER. Not set: it stands in the certificate's file.",
+    ),
+    row("ssl_password", Password, "", "Password of the key. It is not asked for at the start."),
+    row("ssl_server_issuer", Path, "", "Issuers of the certificate, which are shown with it.").repeatable(),
+    row("ssl_server_trusted", Path, "", "Authorities trusted for clients' certificates; PEM or DER.").repeatable(),
+    row("ssl_server_ciphers", Text, "", "Ciphers, as OpenSSL names them; see the table of ciphers."),
     row("ssl_dh_size", Choice(&["512", "768", "1024", "2048"]), "1024", "Size of the Diffie-Hellman group, in bits.")
-        .accepted(NO_TLS),
-    row("ssl_require_client_cert", Flag, "disabled", "Refuse clients without a certificate.")
-        .refused("this version has no TLS and cannot demand certificates; remove the line"),
+        .accepted("keys are agreed on by elliptic curves only"),
+    row("ssl_require_client_cert", Flag, "disabled", "Refuse clients without a certificate of ssl_server_trusted."),
     row("ssl_require_route_cert_only", Flag, "disabled", "Demand certificates of routes only.")
         .accepted("there are no routes"),
-    row("ssl_use_cert_username", Flag, "disabled", "Take the user name from the certificate.")
-        .refused("this version has no TLS and cannot read names from certificates; remove the line"),
-    row("ssl_cert_user_specname", Text, "CERTIFICATE_USER", "User name that stands for the one in the certificate.")
-        .accepted(NO_TLS),
-    row("ssl_crl_path", Path, "", "Folder of revocation lists.").accepted(NO_TLS),
-    row("ssl_crl_update_interval", ANY_TIME, "0", "How often to read them again.").accepted(NO_TLS),
-    row("ssl_auth_only", Flag, "disabled", "TLS for the login only.").accepted(NO_TLS),
+    row(
+        "ssl_use_cert_username",
+        Flag,
+        "disabled",
+        "A client with a certificate is the user of its common name, whatever name it gives, and needs no password.",
+    ),
+    row(
+        "ssl_cert_user_specname",
+        Text,
+        "CERTIFICATE_USER",
+        "A client that gives this name is the user of its certificate's common name, and needs no password.",
+    ),
+    row(
+        "ssl_crl_path",
+        Path,
+        "",
+        "Folder of revocation lists for clients' certificates; PEM or DER. Every authority in a client's chain must have one there that is up to date.",
+    ),
+    row("ssl_crl_update_interval", ANY_TIME, "0", "How often to read them again.")
+        .accepted("revocation lists are read again with the certificates, on SIGHUP"),
+    row("ssl_auth_only", Flag, "disabled", "TLS for the login only.")
+        .accepted("a connection that begins with TLS is encrypted to its end"),
     row("fips140-2", Flag, "disabled", "Validated cryptography only.")
         .refused("this version has no validated cryptography; remove the line"),
 ];

@@ -64,6 +64,7 @@ pub(crate) fn hash(clear: &str, salt: &[u8; SALT_BYTES]) -> String {
 ///
 /// # Errors
 /// The operating system has no random numbers.
+#[allow(dead_code, reason = "for the commands of the administration, which are not all there")]
 pub(crate) fn salt() -> Result<[u8; SALT_BYTES], getrandom::Error> {
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt)?;
@@ -160,6 +161,23 @@ mod tests {
         check(&good.replace("m=9216", "m=1000000"), HashError::Cost);
         check(&good.replace("t=4", "t=1000"), HashError::Cost);
         assert!(!verify(Some(&good.replace("t=4", "t=1000")), "x"), "and not computed");
+    }
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn what_a_hash_costs() {
+        let mut times: Vec<_> = (0..51)
+            .map(|_| {
+                let started = std::time::Instant::now();
+                assert!(!verify(None, "secret"));
+                started.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        println!(
+            "{MEMORY_KIB} KiB, {PASSES} passes: least {:?}, median {:?}, most {:?}",
+            times[0], times[25], times[50]
+        );
     }
 
     #[test]

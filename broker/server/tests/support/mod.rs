@@ -4,9 +4,14 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod certificates;
+
 use amqp::message::{Body, Header, Properties};
 use amqp::{Attach, Config, Connection, Delivery, Event, LinkId, Outcome, Role, Source, Target, Value};
-use std::io::{BufRead, BufReader, Read, Write};
+use certificates::Authority;
+use rustls::StreamOwned;
+use rustls::pki_types::ServerName;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -188,6 +193,7 @@ impl Drop for Server {
 /// What a client saw.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
+    Sasl(amqp::SaslCode),
     Opened,
     Closed(Option<amqp::Error>),
     Failed(amqp::Error),
@@ -201,9 +207,31 @@ pub(crate) enum Seen {
     EndOfFile,
 }
 
+/// A client's socket.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<rustls::ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+}
+
 /// A blocking client on one connection.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     connection: Connection,
     started: Instant,
     /// Seen and not yet asked for.
@@ -223,15 +251,50 @@ impl Client {
         Client::connect_as(port, amqp::ClientSasl::Anonymous, open)
     }
 
+    /// Connects with a name and a password, and waits for the server's answer to them. The end without an answer, as after
+    /// the handshake's time-out, is told as `SysTemp`.
+    pub(crate) fn log_in(port: u16, user: &str, password: &str) -> Result<Client, amqp::SaslCode> {
+        let open = amqp::Open { container_id: user.into(), ..amqp::Open::default() };
+        let sasl = amqp::ClientSasl::Plain { user: user.into(), password: password.into() };
+        let mut client = Client::connect_as(port, sasl, open);
+        let code = client.wait("the outcome of SASL", |seen| match seen {
+            Seen::Sasl(code) => Some(*code),
+            Seen::EndOfFile => Some(amqp::SaslCode::SysTemp),
+            _ => None,
+        });
+        if code == amqp::SaslCode::Ok { Ok(client) } else { Err(code) }
+    }
+
+    /// Connects with TLS, trusting `authority`, and with the certificate of this name that it issued.
+    pub(crate) fn connect_tls(port: u16, authority: &Authority, certificate: Option<&str>) -> Client {
+        Client::connect_tls_as(port, authority, certificate, amqp::ClientSasl::Anonymous)
+    }
+
+    /// The same, saying who it is.
+    pub(crate) fn connect_tls_as(
+        port: u16,
+        authority: &Authority,
+        certificate: Option<&str>,
+        sasl: amqp::ClientSasl,
+    ) -> Client {
+        let open = amqp::Open { container_id: "test".into(), ..amqp::Open::default() };
+        let stream = secured(port, authority, certificate).unwrap();
+        Client::on(Stream::Tls(Box::new(stream)), sasl, open)
+    }
+
+    /// Only the TLS handshake.
+    pub(crate) fn handshake(port: u16, authority: &Authority) -> io::Result<()> {
+        secured(port, authority, None).map(drop)
+    }
+
     /// Connects as the administrator.
     pub(crate) fn connect_admin(port: u16) -> Client {
-        let open = amqp::Open {
-            container_id: "test admin".into(),
-            desired_capabilities: vec!["understudy:admin".into()],
-            ..amqp::Open::default()
-        };
-        let sasl = amqp::ClientSasl::Plain { user: "admin".into(), password: String::new() };
-        let mut client = Client::connect_as(port, sasl, open);
+        Client::connect_admin_as(port, "admin", "")
+    }
+
+    /// Connects to administer.
+    pub(crate) fn connect_admin_as(port: u16, user: &str, password: &str) -> Client {
+        let mut client = Client::ask_to_administer(port, user, password);
         let source = Source { dynamic: true, ..Source::default() };
         let attach = Attach {
             name: "replies".into(),
@@ -247,6 +310,17 @@ impl Client {
         client
     }
 
+    /// Connects and asks to administer; the answer is in `seen`.
+    pub(crate) fn ask_to_administer(port: u16, user: &str, password: &str) -> Client {
+        let open = amqp::Open {
+            container_id: "test admin".into(),
+            desired_capabilities: vec!["understudy:admin".into()],
+            ..amqp::Open::default()
+        };
+        let sasl = amqp::ClientSasl::Plain { user: user.into(), password: password.into() };
+        Client::connect_as(port, sasl, open)
+    }
+
     /// An administrator's command without arguments, and the reply to it.
     pub(crate) fn request(&mut self, command: &str) -> serde_json::Value {
         let properties = Properties { reply_to: self.reply_to.clone(), ..Properties::default() };
@@ -260,18 +334,12 @@ impl Client {
     }
 
     fn connect_as(port: u16, sasl: amqp::ClientSasl, open: amqp::Open) -> Client {
-        let until = Instant::now() + PATIENCE;
-        let stream = loop {
-            match TcpStream::connect(("127.0.0.1", port)) {
-                // A server that was started a moment ago may not listen yet.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused && Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                result => break result.unwrap(),
-            }
-        };
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let stream = connected(port);
+        stream.set_read_timeout(Some(READ_PATIENCE)).unwrap();
+        Client::on(Stream::Plain(stream), sasl, open)
+    }
+
+    fn on(stream: Stream, sasl: amqp::ClientSasl, open: amqp::Open) -> Client {
         let config = Config { container_id: "test".into(), ..Config::default() };
         let mut connection = Connection::client(config, Some(sasl), 0);
         connection.open(open);
@@ -281,6 +349,23 @@ impl Client {
         let mut client = Client { stream, connection, started, seen, session, requests, reply_to, sources };
         client.turn();
         client
+    }
+
+    /// Whether the server serves this client: the open has come, and no close.
+    pub(crate) fn is_opened(&mut self) -> bool {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.turn();
+            let has_ended = |seen: &Seen| matches!(seen, Seen::Closed(_) | Seen::Failed(_) | Seen::EndOfFile);
+            if self.seen.iter().any(has_ended) {
+                return false;
+            }
+            // A close comes with its open.
+            if self.seen.contains(&Seen::Opened) {
+                return true;
+            }
+            assert!(Instant::now() < until, "no answer to the open");
+        }
     }
 
     fn now(&self) -> u64 {
@@ -313,6 +398,7 @@ impl Client {
         let now = self.now();
         while let Some(event) = self.connection.next_event(now, &mut input) {
             let seen = match event {
+                Event::SaslOutcome(code) => Seen::Sasl(code),
                 Event::Open => Seen::Opened,
                 Event::Close { error } => Seen::Closed(error),
                 Event::Failed(error) => Seen::Failed(error),
@@ -383,10 +469,20 @@ impl Client {
 
     /// A link that receives from `address`.
     pub(crate) fn receiver(&mut self, address: &str, credit: u32) -> Result<LinkId, amqp::Error> {
+        self.receiver_from(Source::at(address), credit)
+    }
+
+    /// A link that browses `address`.
+    pub(crate) fn browser(&mut self, address: &str, credit: u32) -> Result<LinkId, amqp::Error> {
+        self.receiver_from(Source { distribution_mode: Some("copy".into()), ..Source::at(address) }, credit)
+    }
+
+    fn receiver_from(&mut self, source: Source, credit: u32) -> Result<LinkId, amqp::Error> {
+        let address = source.address.clone().unwrap_or_default();
         let attach = Attach {
-            name: format!("from {address}"),
+            name: format!("from {address} {}", source.distribution_mode.as_deref().unwrap_or_default()),
             role: Role::Receiver,
-            source: Some(Source::at(address)),
+            source: Some(source),
             target: Some(Target::default()),
             ..Attach::default()
         };
@@ -516,4 +612,38 @@ impl Client {
         self.connection.grant(link, credit, drain);
         self.turn();
     }
+}
+
+/// How long a client waits for bytes in one turn.
+const READ_PATIENCE: Duration = Duration::from_millis(20);
+
+fn connected(port: u16) -> TcpStream {
+    let until = Instant::now() + PATIENCE;
+    let stream = loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            // A server that was started a moment ago may not listen yet.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => break result.unwrap(),
+        }
+    };
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+fn secured(
+    port: u16,
+    authority: &Authority,
+    certificate: Option<&str>,
+) -> io::Result<StreamOwned<rustls::ClientConnection, TcpStream>> {
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut connection = rustls::ClientConnection::new(authority.client(certificate), name).unwrap();
+    let mut stream = connected(port);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    stream.set_read_timeout(Some(READ_PATIENCE)).unwrap();
+    Ok(StreamOwned::new(connection, stream))
 }

@@ -58,13 +58,41 @@ fn parameters_without_effect_say_so() {
     );
     check(
         "ssl_require_client_cert = yes\n",
-        "tibemsd.conf:1: error: ssl_require_client_cert: 'yes' is not supported (this version has no TLS and cannot \
-         demand certificates; remove the line)\n",
+        "tibemsd.conf:1: warning: ssl_require_client_cert: has no effect: listen has no ssl:// URL (write ssl:// there, or \
+         remove the line)\n",
     );
     check(
-        "listen = ssl://7243\n",
-        "tibemsd.conf:1: error: listen: ssl:// is not supported yet (write tcp://; until TLS exists put a TLS proxy in \
-         front)\n",
+        "fips140-2 = yes\n",
+        "tibemsd.conf:1: error: fips140-2: 'yes' is not supported (this version has no validated cryptography; remove the \
+         line)\n",
+    );
+}
+
+#[test]
+fn what_tls_needs_is_missed_at_once() {
+    check(
+        "listen = ssl://7243\nft_active = ssl://other:7243\n",
+        "tibemsd.conf: error: ssl_server_identity: is not set: an ssl:// listen needs a certificate (set \
+         ssl_server_identity)\n\
+         tibemsd.conf: error: ft_ssl_trusted: is not set: ft_ssl_verify_host is enabled, and no authority is trusted (set \
+         ft_ssl_trusted)\n",
+    );
+    check(
+        "listen = ssl://7243\nssl_server_identity = nowhere.pem\n",
+        "tibemsd.conf:2: error: ssl_server_identity: nowhere.pem: cannot be read: No such file or directory (os error 2) \
+         (correct the path, or let the server's user read it)\n",
+    );
+    check(
+        "ft_active = ssl://other:7243\nft_ssl_private_key = key.pem\n",
+        "tibemsd.conf:2: error: ft_ssl_private_key: key.pem: has no certificate: ft_ssl_identity is not set (set \
+         ft_ssl_identity, or remove ft_ssl_private_key)\n",
+    );
+    check(
+        "ft_active = ssl://other:7243\nft_ssl_ciphers = RC4-MD5\nft_ssl_verify_host = off\n",
+        &format!(
+            "tibemsd.conf:2: error: ft_ssl_ciphers: 'RC4-MD5' is not a cipher of this server ({})\n",
+            crate::tls::CipherError::Unknown(String::new()).remedy()
+        ),
     );
 }
 
@@ -92,13 +120,26 @@ fn the_pair_is_checked() {
         "listen = tcp://7222\nft_active = tcp://localhost:7222\n",
         "tibemsd.conf:2: error: ft_active: names this server itself (name the URL of the other server of the pair)\n",
     );
-    let folder = Folder::new("authorization=enabled\nft_active=tcp://x:1\npassword=p\n")
+    let folder = Folder::new("authorization=enabled\nft_active=tcp://localhost:1\npassword=p\n")
         .with("users.conf", "EMS-SERVER:q:the pair\n");
     assert_eq!(
         folder.remarks(false),
         "users.conf: error: users: has no user 'EMS-SERVER' with the password of tibemsd.conf: the peer cannot log in \
          (add a line EMS-SERVER:password:the servers of the pair)\n"
     );
+    check_pair_over_a_network();
+}
+
+fn check_pair_over_a_network() {
+    let server = "authorization=enabled\nft_active=tcp://x:1\npassword=p\n";
+    let with = |server: &str| Folder::new(server).with("users.conf", "EMS-SERVER:p:the pair\n").remarks(false);
+    assert_eq!(
+        with(server),
+        "tibemsd.conf:2: warning: ft_active: passwords are not taken from a network connection without TLS: the servers \
+         cannot log in to each other (write ssl://, or set allow_plain_without_tls = enabled)\n"
+    );
+    assert_eq!(with(&format!("{server}allow_plain_without_tls=yes\n")), "");
+    assert_eq!(with(&server.replace("//x", "//127.0.0.9")), "");
 }
 
 #[test]
