@@ -54,7 +54,7 @@ impl Bench {
             match black_box(effect) {
                 Effect::Deliver { token, .. } => self.engine.settle(token, Settle::Accept).expect("just delivered"),
                 Effect::Remove { .. } => removed += 1,
-                Effect::Drained { .. } => {}
+                Effect::Drained { .. } | Effect::Vacant { .. } => {}
             }
         }
         assert_eq!(removed, BATCH, "a batch goes out for each that comes in");

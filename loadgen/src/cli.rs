@@ -49,6 +49,20 @@ enum Store {
     Async,
 }
 
+/// A list of servers, as EMS clients write it. Where the state is not shared a client moves on in the same way; that messages
+/// stay behind with a dead server is for the verdict to find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Servers(Vec<Url>);
+
+impl std::str::FromStr for Servers {
+    type Err = <Url as std::str::FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A password may hold a plus sign.
+        text.replace("+amqp", ",amqp").split(',').map(str::parse).collect::<Result<_, _>>().map(Servers)
+    }
+}
+
 /// Exit codes: 0 pass, 1 violated, 2 unknown, 254 usage, 255 internal.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -59,9 +73,10 @@ Examples:
 
 Exit codes: 0 pass, 1 violated, 2 unknown, 254 usage, 255 internal.")]
 struct RunArguments {
-    /// The servers, tried in this order: `amqp[s]://[user[:password]@]host[:port],...`
-    #[arg(long = "url", value_name = "URLS", value_delimiter = ',', required = true, help_heading = "Where")]
-    urls: Vec<Url>,
+    /// The servers, tried in this order: `amqp[s]://[user[:password]@]host[:port],...`; `+` instead of `,` between servers that
+    /// do not share their state
+    #[arg(long = "url", value_name = "URLS", required = true, help_heading = "Where")]
+    urls: Vec<Servers>,
     /// The queues: client number n uses queue n modulo their count
     #[arg(long = "address", value_name = "NAMES", value_delimiter = ',', required = true, help_heading = "Where")]
     addresses: Vec<String>,
@@ -199,7 +214,7 @@ impl RunArguments {
     /// As written to as meant.
     fn options(&self) -> Result<Options, TlsError> {
         Ok(Options {
-            urls: self.urls.clone(),
+            urls: self.urls.iter().flat_map(|servers| servers.0.clone()).collect(),
             tls: self.tls()?,
             addresses: self.addresses.clone(),
             user: self.user.clone(),
@@ -413,4 +428,21 @@ impl RunArguments {
 
 fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     std::fs::write(path, content).with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Servers;
+
+    #[test]
+    fn servers_with_and_without_shared_state_are_one_list() {
+        let ports = |text: &str| {
+            let servers: Servers = text.parse().unwrap();
+            servers.0.iter().map(|url| url.port).collect::<Vec<_>>()
+        };
+        assert_eq!(ports("amqp://a:1,amqp://a:2"), [1, 2]);
+        assert_eq!(ports("amqp://a:1+amqp://b:2"), [1, 2]);
+        assert_eq!(ports("amqp://a:1,amqp://a:2+amqp://b:3,amqp://b:4"), [1, 2, 3, 4]);
+        assert_eq!(ports("amqp://u:p+q@a:1"), [1], "a plus sign in a password");
+    }
 }

@@ -5,6 +5,7 @@ use crate::effect::{Effect, RemoveReason, Settle, UnknownDelivery};
 use crate::engine::Engine;
 use crate::entry::{ConsumerId, DeliveryToken, Entry, QueueId};
 use crate::level::{Position, View};
+use crate::lifetime::Lifetime;
 use crate::queue::level_of;
 
 /// Deliveries in a row from one queue before the next has its turn.
@@ -206,6 +207,7 @@ impl Engine {
         if let Some(heir) = state.consumers.first().copied() {
             self.enlist(heir);
         }
+        self.tell_vacancy(queue);
     }
 
     /// Returns an entry to its place, or removes it after too many failed attempts.
@@ -217,6 +219,9 @@ impl Engine {
             return self.remove_taken(queue, &delivery, RemoveReason::MaxRedelivery);
         }
         state.put_back(delivery.position, delivery.entry);
+        if state.lifetime == Lifetime::Deleting {
+            self.purge_all(queue);
+        }
         self.wake(queue);
     }
 
@@ -235,5 +240,6 @@ impl Engine {
     pub(crate) fn push_removal(&mut self, queue: QueueId, entry: Entry, reason: RemoveReason) {
         let store = self.queue(queue).store();
         self.effects.push_back(Effect::Remove { queue, store, entry, reason });
+        self.tell_vacancy(queue);
     }
 }

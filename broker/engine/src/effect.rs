@@ -38,6 +38,12 @@ pub enum Effect {
         /// The credit that it had left; without any it may not have got all.
         unused: u32,
     },
+    /// Nothing allows the queue any more, and it has neither messages nor consumers: detach its producers, then call
+    /// [`crate::Engine::remove_queue`].
+    Vacant {
+        /// The queue that may go.
+        queue: QueueId,
+    },
 }
 
 /// Why a message left its queue.
@@ -59,6 +65,8 @@ pub enum RemoveReason {
     Discarded,
     /// Delivered in vain as often as `maxRedelivery` allows.
     MaxRedelivery,
+    /// An administrator emptied or deleted the queue.
+    Purged,
 }
 
 /// What a consumer did with a delivery (AMQP 1.0 section 3.4).
@@ -95,7 +103,15 @@ pub enum Refusal {
         /// The policy that did not make room.
         policy: OverflowPolicy,
     },
+    /// An administrator deleted the queue, and it is being emptied.
+    #[error("the queue is being deleted")]
+    Deleted,
 }
+
+/// The queue cannot be purged: what a store recovered is still being loaded. Try again when it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the queue is still being loaded")]
+pub struct StillLoading;
 
 /// A limit of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,4 +157,7 @@ pub enum NameError {
     /// Neither defined nor matched by a pattern in queues.conf.
     #[error("no line of queues.conf allows a queue '{0}'")]
     NotAllowed(String),
+    /// Being deleted; the name is free once the last of its messages has left.
+    #[error("the queue '{0}' is being deleted")]
+    Deleted(String),
 }

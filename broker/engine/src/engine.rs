@@ -1,9 +1,10 @@
 //! The engine's public face: queues, consumers, messages in. Delivery and settlement are in `delivery.rs`.
 
 use crate::consumer::{Consumer, ConsumerSpec, Consumers};
-use crate::definition::{QueueDefinition, Stores};
+use crate::definition::{OverflowPolicy, QueueDefinition, Stores};
 use crate::effect::{Effect, NameError, Refusal, RemoveReason};
 use crate::entry::{ConsumerId, ENGINE_FLAGS, Entry, QueueId, StoreId, WHEN_CONFIRMED};
+use crate::lifetime::Lifetime;
 use crate::names::{Catalogue, Properties};
 use crate::queue::Queue;
 use crate::sweep::Cursor;
@@ -41,6 +42,29 @@ pub struct QueueSnapshot<'e> {
     pub browsers: usize,
     /// More of what a store recovered is still to come.
     pub loading: bool,
+    /// queues.conf has a line of its name.
+    pub is_static: bool,
+    /// What holds for it, after inheritance.
+    pub limits: Limits,
+}
+
+/// What holds for one queue, after inheritance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages that it may hold; 0 = no limit.
+    pub maxmsgs: u64,
+    /// Bytes that it may hold; 0 = no limit.
+    pub maxbytes: u64,
+    /// What happens at those limits.
+    pub overflow: OverflowPolicy,
+    /// Unsettled deliveries per consumer; 0 = as credit allows.
+    pub prefetch: u32,
+    /// Only the longest attached consumer receives.
+    pub exclusive: bool,
+    /// Delivery attempts after which a message is removed; 0 = no limit.
+    pub max_redelivery: u16,
+    /// Replaces the producer's time to live, in milliseconds; `Some(0)` = never expires.
+    pub expiration_ms: Option<u64>,
 }
 
 /// How far a store is, and who waits for it.
@@ -48,12 +72,13 @@ pub struct QueueSnapshot<'e> {
 pub(crate) struct StoreProgress {
     is_sync: bool,
     pub(crate) confirmed_lsn: u64,
-    waiting: Vec<QueueId>,
+    pub(crate) waiting: Vec<QueueId>,
 }
 
 /// All queues of one shard.
 ///
-/// Calls come in five kinds: set-up ([`Engine::resolve`]), backlogs ([`Engine::begin_loading`], [`Engine::recover`],
+/// Calls come in six kinds: set-up ([`Engine::resolve`]), changes of it ([`Engine::redefine`], [`Engine::purge`],
+/// [`Engine::delete`], [`Engine::remove_queue`]), backlogs ([`Engine::begin_loading`], [`Engine::recover`],
 /// [`Engine::end_loading`], [`Engine::trim`]), messages ([`Engine::admit`],
 /// [`Engine::publish`], [`Engine::confirmed`]), consumers ([`Engine::add_consumer`], [`Engine::credit`],
 /// [`Engine::drain`], [`Engine::settle`], [`Engine::remove_consumer`]) and time ([`Engine::sweep`]). After any of
@@ -64,8 +89,11 @@ pub(crate) struct StoreProgress {
 /// [`crate::DeliveryToken`]: settlements may cross with a consumer's end.
 #[derive(Debug)]
 pub struct Engine {
-    catalogue: Catalogue,
+    pub(crate) catalogue: Catalogue,
+    /// By [`QueueId`].
     pub(crate) queues: Vec<Queue>,
+    /// Places in `queues` of queues that are gone.
+    pub(crate) free: Vec<u32>,
     pub(crate) consumers: Consumers,
     /// By [`StoreId`].
     pub(crate) stores: Vec<StoreProgress>,
@@ -78,6 +106,8 @@ pub struct Engine {
     pub(crate) sweep: Cursor,
     /// Queues with `discardOld` that were loaded and may hold more than they are allowed to.
     pub(crate) overfull: VecDeque<QueueId>,
+    /// Queues with a purge under way.
+    pub(crate) purging: VecDeque<QueueId>,
 }
 
 impl Engine {
@@ -98,6 +128,8 @@ impl Engine {
             turn: 0,
             sweep: Cursor::default(),
             overfull: VecDeque::new(),
+            purging: VecDeque::new(),
+            free: Vec::new(),
         };
         for name in engine.catalogue.static_names() {
             engine.resolve(&name).expect("definitions were checked by check_pattern");
@@ -108,32 +140,51 @@ impl Engine {
     /// The queue with that name; makes it if a pattern allows it.
     ///
     /// # Errors
-    /// The name is not legal, is itself a pattern, or nothing in queues.conf allows it.
+    /// The name is not legal, is itself a pattern, or nothing in queues.conf allows it; or the queue is being deleted.
     pub fn resolve(&mut self, name: &str) -> Result<QueueId, NameError> {
         if let Some(id) = self.catalogue.id_of(name) {
-            return Ok(id);
+            let is_deleting = self.queue(id).lifetime == Lifetime::Deleting;
+            return if is_deleting { Err(NameError::Deleted(name.to_owned())) } else { Ok(id) };
         }
         let properties = self.catalogue.properties(name)?;
         Ok(self.add_queue(name, properties))
     }
 
     /// The queue of stored messages: as [`Engine::resolve`], but a name that nothing in queues.conf allows any more
-    /// gets a queue without limits, so that no stored message is lost to a change of configuration. False: it is such.
+    /// gets a queue without limits, so that no stored message is lost to a change of configuration. False: it is such,
+    /// and leaves when it is empty ([`Effect::Vacant`]).
     pub fn restore(&mut self, name: &str) -> (QueueId, bool) {
         match self.resolve(name) {
             Ok(id) => (id, true),
             Err(_) => {
                 let properties = self.catalogue.unlisted();
-                (self.add_queue(name, properties), false)
+                let id = self.add_queue(name, properties);
+                self.queues[id.0 as usize].become_lifetime(Lifetime::Leaving);
+                self.tell_vacancy(id);
+                (id, false)
             }
         }
     }
 
-    fn add_queue(&mut self, name: &str, properties: Properties) -> QueueId {
-        let id = QueueId(u32::try_from(self.queues.len()).expect("fewer than 2^32 queues"));
-        self.catalogue.insert(name, id);
-        self.queues.push(Queue::new(name.to_owned(), properties));
-        id
+    pub(crate) fn add_queue(&mut self, name: &str, properties: Properties) -> QueueId {
+        let queue = Queue::new(name.to_owned(), properties);
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.queues[index as usize] = queue;
+                index
+            }
+            None => {
+                self.queues.push(queue);
+                u32::try_from(self.queues.len() - 1).expect("fewer than 2^32 queues")
+            }
+        };
+        self.catalogue.insert(name, QueueId(index));
+        QueueId(index)
+    }
+
+    /// The queue with that name, if there is one; makes none.
+    pub fn find(&self, name: &str) -> Option<QueueId> {
+        self.catalogue.id_of(name)
     }
 
     /// The store that holds the queue's messages.
@@ -144,6 +195,11 @@ impl Engine {
     /// The queue's name.
     pub fn name_of(&self, queue: QueueId) -> &str {
         &self.queue(queue).name
+    }
+
+    /// The queue that a consumer is attached to.
+    pub fn queue_of(&self, consumer: ConsumerId) -> QueueId {
+        self.consumers.all.get(consumer.key()).expect("a consumer is used until it is removed").queue
     }
 
     /// Messages in the queue, unsettled ones included.
@@ -167,15 +223,16 @@ impl Engine {
         }
     }
 
-    /// All queues, in order of creation.
+    /// All queues, in order of creation, but that those made since one was removed may stand in its place.
     pub fn queues(&self) -> impl Iterator<Item = QueueSnapshot<'_>> {
         self.queues_from(0)
     }
 
-    /// All queues but the first `count`, in order of creation.
+    /// The same, but for those in the first `count` places.
     pub fn queues_from(&self, count: usize) -> impl Iterator<Item = QueueSnapshot<'_>> {
-        let queues = self.queues.get(count..).unwrap_or_default();
-        queues.iter().zip(count..).map(|(queue, index)| QueueSnapshot {
+        let queues = (count..).zip(self.queues.get(count..).unwrap_or_default());
+        let existing = queues.filter(|(_, queue)| queue.lifetime != Lifetime::Gone);
+        existing.map(|(index, queue)| QueueSnapshot {
             id: QueueId(index as u32),
             name: &queue.name,
             store: queue.store(),
@@ -185,6 +242,8 @@ impl Engine {
             consumers: queue.consumers.len(),
             browsers: queue.browsers.len(),
             loading: queue.loading > 0,
+            is_static: self.catalogue.is_static(&queue.name),
+            limits: queue.limits(),
         })
     }
 
@@ -193,8 +252,12 @@ impl Engine {
     /// nothing leaves then and what is too much leaves afterwards ([`Engine::trim`]).
     ///
     /// # Errors
-    /// The queue is full and its policy, or the fact that consumers hold what is in it, leaves no room.
+    /// The queue is full and its policy, or the fact that consumers hold what is in it, leaves no room; or it is being
+    /// deleted.
     pub fn admit(&mut self, now_ms: u64, queue: QueueId, len: u32) -> Result<(), Refusal> {
+        if self.queue(queue).lifetime == Lifetime::Deleting {
+            return Err(Refusal::Deleted);
+        }
         while let Some(limit) = self.queue(queue).exceeded(len) {
             let state = self.queue(queue);
             if state.discards() && (state.loading > 0 || state.overfull) && !state.is_hopeless(len) {

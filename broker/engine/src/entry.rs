@@ -2,7 +2,8 @@
 //!
 //! Owns no container; knows nothing of the bytes that a [`Place`] points at.
 
-/// A queue, as given by [`crate::Engine::resolve`]. Valid for the life of the engine.
+/// A queue, as given by [`crate::Engine::resolve`]. Valid until [`crate::Engine::remove_queue`]; may name another one
+/// afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub u32);
 

@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::entry::QueueId;
+use crate::lifetime::Lifetime;
 
 impl Engine {
     /// Walks everything and panics where something does not hold. O(entries): for tests and simulations, and for the
@@ -15,6 +16,11 @@ impl Engine {
         for queue in &self.runnable {
             assert!(self.queue(*queue).runnable, "a listed queue knows it");
         }
+        for queue in &self.purging {
+            assert!(self.queue(*queue).purge.is_some(), "a queue with a purge under way knows it");
+        }
+        let gone = self.queues.iter().filter(|queue| queue.lifetime == Lifetime::Gone).count();
+        assert_eq!(gone, self.free.len(), "the places of those that are gone are free");
     }
 
     fn check_consumers(&self, id: QueueId) {
@@ -38,5 +44,8 @@ impl Engine {
         }
         assert_eq!((unsettled, draining), (queue.unsettled, queue.draining), "queue and consumers agree");
         assert_eq!(queue.runnable, self.runnable.contains(&id), "a runnable queue is listed");
+        assert_eq!(queue.purge.is_some(), self.purging.contains(&id), "a purge under way is listed");
+        let may_go = queue.lifetime.ends() && queue.is_vacant();
+        assert!(!may_go || queue.vacancy_told, "a queue that may go is told of: '{}'", queue.name);
     }
 }

@@ -159,6 +159,11 @@ impl Level {
         back.or_else(|| self.ready.front().map(|entry| (self.base, entry)))
     }
 
+    /// The position that the next entry gets.
+    pub(crate) fn end(&self) -> Position {
+        self.base + self.ready.len() as u64
+    }
+
     /// Removes expired entries from `from` on, looking at no more than `budget`; returns where to go on, if anywhere.
     pub(crate) fn expire(
         &mut self,

@@ -9,12 +9,14 @@ extern crate alloc;
 
 mod engine;
 
+mod changes;
 mod delivery;
 mod loading;
 mod sweep;
 
 mod consumer;
 mod level;
+mod lifetime;
 mod line;
 mod queue;
 
@@ -31,8 +33,8 @@ mod tests;
 
 pub use consumer::ConsumerSpec;
 pub use definition::{OverflowPolicy, Prefetch, QueueDefinition, Stores};
-pub use effect::{Effect, Limit, NameError, Refusal, RemoveReason, Settle, UnknownDelivery};
-pub use engine::{Engine, QueueSnapshot, Visibility};
+pub use effect::{Effect, Limit, NameError, Refusal, RemoveReason, Settle, StillLoading, UnknownDelivery};
+pub use engine::{Engine, Limits, QueueSnapshot, Visibility};
 pub use entry::{ConsumerId, DeliveryToken, Entry, Place, QueueId, StoreId};
 pub use names::{check_name, check_pattern, is_pattern, matches};
 

@@ -10,6 +10,7 @@
 use crate::effect::RemoveReason;
 use crate::engine::Engine;
 use crate::entry::{ENGINE_FLAGS, Entry, MAY_HAVE_BEEN_DELIVERED, QueueId};
+use crate::lifetime::Lifetime;
 
 impl Engine {
     /// Announces a backlog of `queue`: what is published from now on waits behind it. Once for each store that has one,
@@ -41,6 +42,11 @@ impl Engine {
         if !state.change_loading(false) {
             return;
         }
+        if state.lifetime == Lifetime::Deleting {
+            self.purge_all(queue);
+        }
+        self.tell_vacancy(queue);
+        let state = &mut self.queues[queue.0 as usize];
         if state.discards() && state.is_overfull() {
             state.overfull = true;
             self.overfull.push_back(queue);
@@ -48,13 +54,14 @@ impl Engine {
         self.wake(queue);
     }
 
-    /// Discards the oldest messages of queues with `discardOld` that hold too many after loading: `budget` at most.
-    /// True: there are more.
+    /// Removes what is purged, and discards the oldest messages of queues with `discardOld` that hold too many after
+    /// loading or under new limits: `budget` at most. True: there are more.
     pub fn trim(&mut self, budget: usize) -> bool {
+        let budget = self.purge_some(budget);
         for _ in 0..budget {
             let Some(queue) = self.overfull.front().copied() else { return false };
             let state = self.queue(queue);
-            match state.oldest().filter(|_| state.is_overfull()) {
+            match state.oldest().filter(|_| state.discards() && state.is_overfull()) {
                 Some(victim) => self.remove_waiting(queue, victim, RemoveReason::Discarded),
                 None => {
                     self.overfull.pop_front();
@@ -62,6 +69,6 @@ impl Engine {
                 }
             }
         }
-        !self.overfull.is_empty()
+        !self.overfull.is_empty() || !self.purging.is_empty()
     }
 }

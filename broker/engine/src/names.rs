@@ -28,14 +28,42 @@ pub(crate) struct Properties {
 /// Definitions and names.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
+    /// In the order of queues.conf.
     definitions: Vec<QueueDefinition>,
+    /// Where in `definitions` the line of one name is.
+    exact: BTreeMap<String, usize>,
+    /// Where in `definitions` the patterns are, the most specific first.
+    patterns: Vec<usize>,
     default_store: StoreId,
     ids: BTreeMap<String, QueueId>,
 }
 
 impl Catalogue {
     pub(crate) fn new(definitions: Vec<QueueDefinition>, stores: &Stores) -> Self {
-        Self { definitions, default_store: stores.default, ids: BTreeMap::new() }
+        let mut catalogue = Self {
+            definitions: Vec::new(),
+            exact: BTreeMap::new(),
+            patterns: Vec::new(),
+            default_store: stores.default,
+            ids: BTreeMap::new(),
+        };
+        catalogue.redefine(definitions);
+        catalogue
+    }
+
+    /// Other definitions for the same names.
+    pub(crate) fn redefine(&mut self, definitions: Vec<QueueDefinition>) {
+        self.exact.clear();
+        self.patterns.clear();
+        for (index, definition) in definitions.iter().enumerate() {
+            if is_pattern(&definition.pattern) {
+                self.patterns.push(index);
+            } else {
+                self.exact.entry(definition.pattern.clone()).or_insert(index);
+            }
+        }
+        self.patterns.sort_by_key(|index| core::cmp::Reverse(specificity(&definitions[*index].pattern)));
+        self.definitions = definitions;
     }
 
     pub(crate) fn id_of(&self, name: &str) -> Option<QueueId> {
@@ -47,6 +75,17 @@ impl Catalogue {
         assert!(earlier.is_none(), "a queue exists once");
     }
 
+    /// The name is free again.
+    pub(crate) fn remove(&mut self, name: &str) {
+        let earlier = self.ids.remove(name);
+        assert!(earlier.is_some(), "a queue ends once");
+    }
+
+    /// Whether queues.conf has a line of exactly this name.
+    pub(crate) fn is_static(&self, name: &str) -> bool {
+        self.exact.contains_key(name)
+    }
+
     /// The names in queues.conf that are not patterns: queues that exist from the start.
     pub(crate) fn static_names(&self) -> Vec<String> {
         let names = self.definitions.iter().map(|definition| &definition.pattern);
@@ -56,17 +95,24 @@ impl Catalogue {
     /// Whether a client may use `name`, and what holds for it.
     pub(crate) fn properties(&self, name: &str) -> Result<Properties, NameError> {
         check_name(name)?;
-        let own = self.definitions.iter().find(|definition| definition.pattern == name);
-        let mut parents: Vec<&QueueDefinition> = self
-            .definitions
-            .iter()
-            .filter(|parent| is_pattern(&parent.pattern) && matches(&parent.pattern, name))
-            .collect();
+        let own = self.exact.get(name).map(|index| &self.definitions[*index]);
+        let parents = self.patterns.iter().map(|index| &self.definitions[*index]);
+        let parents: Vec<&QueueDefinition> = parents.filter(|parent| matches(&parent.pattern, name)).collect();
         if own.is_none() && parents.is_empty() {
             return Err(NameError::NotAllowed(name.to_owned()));
         }
-        parents.sort_by_key(|parent| core::cmp::Reverse(specificity(&parent.pattern)));
         Ok(inherit(own, &parents, self.default_store))
+    }
+
+    /// What holds for the temporary queue `name`.
+    pub(crate) fn temporary(&self, name: &str) -> Result<Properties, NameError> {
+        check_name(name)?;
+        let first = |text: &str| text.split('.').next().unwrap_or_default().to_owned();
+        let parents = self.patterns.iter().map(|index| &self.definitions[*index]);
+        let covers =
+            |parent: &&QueueDefinition| first(&parent.pattern) == first(name) && matches(&parent.pattern, name);
+        let parents: Vec<&QueueDefinition> = parents.filter(covers).collect();
+        Ok(inherit(None, &parents, self.default_store))
     }
 
     /// What holds for a queue that no definition covers.

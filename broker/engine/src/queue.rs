@@ -5,9 +5,12 @@
 use crate::PRIORITIES;
 use crate::definition::OverflowPolicy;
 use crate::effect::{Limit, Refusal};
+use crate::engine::Limits;
 use crate::entry::{ConsumerId, Entry, StoreId};
 use crate::level::{Level, Position, View};
+use crate::lifetime::Lifetime;
 use crate::names::Properties;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -46,6 +49,12 @@ pub(crate) struct Queue {
     pub(crate) loading: u32,
     /// Stands in the engine's list of queues that were loaded and may hold more than they are allowed to.
     pub(crate) overfull: bool,
+    /// A purge is under way: by level, the position before which all that waits leaves.
+    pub(crate) purge: Option<Box<[Position; PRIORITIES]>>,
+    /// How long it stays.
+    pub(crate) lifetime: Lifetime,
+    /// [`crate::Effect::Vacant`] has been given and not been answered.
+    pub(crate) vacancy_told: bool,
 }
 
 pub(crate) fn level_of(entry: &Entry) -> usize {
@@ -72,7 +81,30 @@ impl Queue {
             waiting: false,
             loading: 0,
             overfull: false,
+            purge: None,
+            lifetime: Lifetime::Listed,
+            vacancy_told: false,
         }
+    }
+
+    /// Enters the next part of its life.
+    pub(crate) fn become_lifetime(&mut self, next: Lifetime) {
+        assert!(self.lifetime.can_become(next), "{:?} does not become {next:?}", self.lifetime);
+        self.lifetime = next;
+    }
+
+    /// Holds nothing, serves nobody, and nothing is on its way to it.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.messages == 0 && self.consumers.is_empty() && self.browsers.is_empty() && self.loading == 0
+    }
+
+    /// A waiting entry that the purge under way covers.
+    pub(crate) fn next_purged(&self) -> Option<(usize, Position)> {
+        let ends = self.purge.as_deref()?;
+        self.occupied_levels().find_map(|level| {
+            let (position, _) = self.levels[level].oldest()?;
+            (position < ends[level]).then_some((level, position))
+        })
     }
 
     pub(crate) fn store(&self) -> StoreId {
@@ -206,6 +238,20 @@ impl Queue {
     /// Whether discarding can never make room for `len` bytes.
     pub(crate) fn is_hopeless(&self, len: u32) -> bool {
         self.properties.maxbytes != 0 && u64::from(len) > self.properties.maxbytes
+    }
+
+    /// What holds for it, as others are told.
+    pub(crate) fn limits(&self) -> Limits {
+        let properties = &self.properties;
+        Limits {
+            maxmsgs: properties.maxmsgs,
+            maxbytes: properties.maxbytes,
+            overflow: properties.overflow,
+            prefetch: properties.window_max,
+            exclusive: properties.exclusive,
+            max_redelivery: properties.max_redelivery,
+            expiration_ms: properties.expiration_ms,
+        }
     }
 
     pub(crate) fn refusal(&self, limit: Limit) -> Refusal {

@@ -57,7 +57,8 @@ impl Engine {
             .iter()
             .map(|index| self.consumers.all.at(*index).cursors.as_ref().expect("a browser has cursors")[level])
             .collect();
-        state.levels[level].compact(cursors.iter_mut());
+        let purge_end = state.purge.as_deref_mut().map(|ends| &mut ends[level]);
+        state.levels[level].compact(cursors.iter_mut().chain(purge_end));
         for (index, cursor) in browsers.into_iter().zip(cursors) {
             self.consumers.all.at_mut(index).cursors.as_mut().expect("a browser has cursors")[level] = cursor;
         }

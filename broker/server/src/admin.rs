@@ -42,6 +42,7 @@ impl Broker {
             return;
         }
         match connection.stage() {
+            Stage::Peer if self.unshared.is_own(id) => self.description_arrived(connection, payload),
             Stage::Peer => self.heartbeat_arrived(now, connection, delivery.link, payload),
             Stage::Admin => self.command_arrived(now, id, connection, delivery, payload),
             Stage::Handshake | Stage::Waiting | Stage::Client | Stage::Closing => {}
@@ -145,6 +146,7 @@ impl Broker {
             "epoch": self.ha.epoch(),
             "connections": self.connections.len(),
             "process_id": std::process::id(),
+            "unshared": self.unshared.state(),
             "debug_sync_delay_ns": self.configuration.debug_sync_delay_ns,
             "non_persistent_bytes": used.volatile_bytes,
             "message_memory": used.bytes,

@@ -17,10 +17,13 @@ use crate::monitor::{Counters, Publisher, Takeover};
 use crate::outbound::Reading;
 use crate::pauses::Pauses;
 use crate::peer::Attempt;
+use crate::reread::{Rereading, Source};
 use crate::security::Channel;
 use crate::security::directory::Directory;
 use crate::stage::Stage;
+use crate::temporary::TemporaryQueues;
 use crate::tls::{Complaints, Reload, Tls};
+use crate::unshared::Unshared;
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
 use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
@@ -173,6 +176,9 @@ pub struct Broker {
     connections_ceiling: usize,
     too_many_logged_at: Option<Nanos>,
     pub(crate) attempt: Attempt,
+    pub(crate) rereading: Rereading,
+    pub(crate) unshared: Unshared,
+    pub(crate) temporary: TemporaryQueues,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
     addresses: HashMap<ConnectionId, SocketAddr>,
@@ -190,6 +196,8 @@ pub struct Broker {
     pub(crate) counters: Counters,
     pub(crate) publisher: Option<Publisher>,
     pub(crate) budget: TurnBudget,
+    /// Whether the store is still ours is not known: clients are told nothing.
+    pub(crate) is_unsure: bool,
     /// A clean stop is under way: nothing is taken in.
     pub(crate) stopping: bool,
     exit: Option<Exit>,
@@ -205,6 +213,9 @@ pub(crate) struct Parts {
     pub(crate) log: Log,
     pub(crate) clock: WallClock,
     pub(crate) peer_address: Option<SocketAddr>,
+    pub(crate) source: Option<Source>,
+    pub(crate) unshared: Unshared,
+    pub(crate) temporary: TemporaryQueues,
     pub(crate) listeners: Vec<ListenerId>,
     pub(crate) tls_listeners: Vec<ListenerId>,
     pub(crate) tls: Tls,
@@ -233,6 +244,9 @@ impl Broker {
             waiting: Vec::new(),
             stalled: Vec::new(),
             attempt: Attempt::default(),
+            rereading: Rereading::new(parts.source),
+            unshared: parts.unshared,
+            temporary: parts.temporary,
             peer_address: parts.peer_address,
             peer_links: Vec::new(),
             addresses: HashMap::new(),
@@ -247,6 +261,7 @@ impl Broker {
             counters: Counters::new(),
             publisher: None,
             budget: TurnBudget::FULL,
+            is_unsure: false,
             stopping: false,
             exit: None,
         }
@@ -290,6 +305,7 @@ impl Broker {
         let now = self.reactor.now();
         self.budget = TurnBudget::FULL;
         self.beat_in_time(now);
+        self.review_ownership(now);
         while self.budget.received_bytes > 0
             && let Some(event) = events.pop_front()
         {
@@ -433,6 +449,8 @@ impl Broker {
             Timer::Sweep => {
                 self.take_certificates();
                 self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
+                self.expire_temporary(now);
+                self.compare_unshared(now);
                 self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
             }
             Timer::Connection(id) => {
@@ -468,6 +486,9 @@ impl Broker {
         self.close_socket(id);
         if was_peer {
             let reason = error.map_or_else(|| "connection closed by the peer".to_string(), |error| error.to_string());
+            if self.unshared.is_own(id) {
+                self.unshared_failed(&reason);
+            }
             self.peer_lost(id, &reason);
         }
     }
@@ -476,6 +497,8 @@ impl Broker {
     pub(crate) fn close_socket(&mut self, id: ConnectionId) {
         let Some(mut connection) = self.connections.remove(id) else { return };
         self.leave_links(&mut connection);
+        let kept_until = self.reactor.now().saturating_add(self.configuration.ft_reconnect_ns);
+        self.temporary.connection_lost(id, kept_until);
         self.reactor.close(connection.socket);
         self.addresses.remove(&id);
     }
@@ -512,10 +535,13 @@ impl Broker {
     }
 
     fn finish_turn(&mut self, now: Nanos) {
+        self.review_ownership(now);
+        self.poll_reread(now);
         self.load(now);
         if !self.stalled.is_empty() {
             self.resume_stalled(now, false);
         }
+        self.delete_ended();
         loop {
             let mut any = self.apply_effects(now);
             if self.logins_under_way {
@@ -561,7 +587,9 @@ impl Broker {
             return;
         }
         let was_finishing = connection.is_finishing();
-        connection.transmit(now, &mut self.reactor);
+        if !self.is_withheld(&connection) {
+            connection.transmit(now, &mut self.reactor);
+        }
         connection.arm_timer(&mut self.reactor, Timer::Connection(id).to_token());
         if connection.is_finishing() && !was_finishing {
             self.reactor.set_timer(now + LINGER, Timer::Linger(id).to_token());
@@ -610,6 +638,7 @@ impl Broker {
         for remark in self.exchange.recover(now, recovered) {
             self.log.line(remark);
         }
+        self.keep_temporary(now);
         self.reactor.set_timer(now, Timer::Again.to_token());
         for note in &recovered.notes {
             self.log.line(note.clone());
@@ -649,8 +678,9 @@ impl Broker {
         match output {
             Output::ConnectPeer => self.connect_peer(now),
             Output::DropLink => self.drop_link(),
-            Output::SendHeartbeat { state, epoch } => self.send_heartbeat(state, epoch),
+            Output::SendHeartbeat { state, epoch, lot } => self.send_heartbeat(state, epoch, lot),
             Output::ProbeLock => self.exchange.store.probe_lock(now),
+            Output::Reread => self.reread(now),
             Output::Claim => {
                 self.audience = Audience::Wait;
                 self.counters.claim_began = now;
@@ -688,10 +718,12 @@ impl Broker {
         for id in self.connections.ids() {
             let Some(mut connection) = self.connections.take(id) else { continue };
             self.leave_links(&mut connection);
+            // What it was about to be told may be the new owner's to say.
+            connection.abandoned |= self.is_withheld(&connection) && connection.protocol.output_bytes() > 0;
             connection.close(Some(error.clone()));
             self.connections.put_back(id, connection);
         }
-        self.stopping = false;
+        (self.stopping, self.is_unsure) = (false, false);
         self.resume_stalled(now, true);
         self.exit = Some(Exit { code, at: now + FAREWELL, when_alone: true });
         self.reactor.set_timer(now + FAREWELL, Timer::Farewell.to_token());

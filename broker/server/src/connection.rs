@@ -23,8 +23,8 @@ pub(crate) struct Producer {
     pub(crate) queue: QueueId,
     /// Index of the queue's store.
     pub(crate) store: u8,
-    /// The queue's number in that store's records.
-    pub(crate) destination: u32,
+    /// The queue's number in that store's records; a temporary queue gets one with its first persistent message.
+    pub(crate) destination: Option<u32>,
     /// Deliveries received and not yet answered.
     pub(crate) unanswered: u32,
     /// Deliveries answered since credit was last granted.

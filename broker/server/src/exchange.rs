@@ -9,6 +9,7 @@ use crate::connection::{Producer, ReceivedDelivery, SentDelivery};
 use crate::connections::ConnectionId;
 use crate::loading::{Loading, TURN_DISCARDS, TURN_MESSAGES};
 use crate::monitor::Flows;
+use crate::temporary::is_temporary;
 use crate::volatile::{self, VolatileBodies};
 use amqp::condition;
 use bytes::Bytes;
@@ -63,6 +64,13 @@ pub(crate) struct Exchange {
     sync: Vec<bool>,
     destinations: Vec<HashMap<QueueId, u32>>,
     destinations_next: Vec<u32>,
+    /// By store: the numbers of destinations without a queue, by name, for the next queue of that name.
+    retired: Vec<HashMap<String, u32>>,
+    /// By store: the numbers of temporary queues that are gone, for any other, once the removals through that record are
+    /// confirmable.
+    spare: Vec<VecDeque<(u64, u32)>>,
+    /// By store: the record of the last removal.
+    removed_last: Vec<u64>,
     lsn_last: Vec<u64>,
     /// Publishers that wait for their confirmation.
     pub(crate) publishes: Confirms<(ConnectionId, ReceivedDelivery)>,
@@ -89,6 +97,9 @@ impl Exchange {
             sync,
             destinations: vec![HashMap::new(); stores],
             destinations_next: vec![0; stores],
+            retired: vec![HashMap::new(); stores],
+            spare: vec![VecDeque::new(); stores],
+            removed_last: vec![0; stores],
             lsn_last: vec![0; stores],
             publishes: Confirms::new(stores),
             removals: Confirms::new(stores),
@@ -101,19 +112,65 @@ impl Exchange {
     pub(crate) fn producer(&mut self, name: &str) -> Result<Producer, amqp::Error> {
         let queue = self.queue(name)?;
         let store = self.engine.store_of(queue).0;
-        let destination = self.destination(queue, store)?;
+        // Most temporary queues never see a persistent message.
+        let destination = if is_temporary(name) { None } else { Some(self.destination(queue, store)?) };
         Ok(Producer { queue, store, destination, unanswered: 0, answered: 0 })
     }
 
-    /// The queue `name`, made if queues.conf allows it.
+    /// The queue `name`, made if queues.conf allows it; temporary ones are not made here.
     pub(crate) fn queue(&mut self, name: &str) -> Result<QueueId, amqp::Error> {
+        if is_temporary(name) {
+            let gone =
+                || amqp::Error::new(condition::NOT_FOUND, format!("there is no temporary queue '{name}' any more"));
+            return self.engine.find(name).ok_or_else(gone);
+        }
         self.engine.resolve(name).map_err(|cause| amqp::Error::new(condition::NOT_FOUND, cause.to_string()))
+    }
+
+    /// A queue that nothing allows any more goes, unless something came to it meanwhile. Its producers are gone.
+    pub(crate) fn remove_queue(&mut self, queue: QueueId) -> Option<String> {
+        let name = self.engine.remove_queue(queue)?;
+        for index in 0..self.destinations.len() {
+            let Some(id) = self.destinations[index].remove(&queue) else { continue };
+            if is_temporary(&name) {
+                self.spare[index].push_back((self.removed_last[index], id));
+            } else {
+                self.retired[index].insert(name.clone(), id);
+            }
+        }
+        Some(name)
+    }
+
+    /// Points a producer to where its queue's messages go now, after a change of definitions.
+    pub(crate) fn redirect(&mut self, producer: &mut Producer) -> Result<(), amqp::Error> {
+        let store = self.engine.store_of(producer.queue).0;
+        if store != producer.store {
+            producer.destination = Some(self.destination(producer.queue, store)?);
+            producer.store = store;
+        }
+        Ok(())
     }
 
     fn destination(&mut self, queue: QueueId, store: u8) -> Result<u32, amqp::Error> {
         let index = usize::from(store);
         if let Some(id) = self.destinations[index].get(&queue) {
             return Ok(*id);
+        }
+        if let Some(id) = self.retired[index].remove(self.engine.name_of(queue)) {
+            self.destinations[index].insert(queue, id);
+            return Ok(id);
+        }
+        let name = self.engine.name_of(queue);
+        let is_free = |(removed, _): &(u64, u32)| *removed <= self.store.confirmable(store);
+        if is_temporary(name)
+            && let Some((_, id)) = self.spare[index].front().copied().filter(is_free)
+        {
+            self.store
+                .rename_destination(store, id, name)
+                .map_err(|cause| amqp::Error::new(condition::RESOURCE_LIMIT_EXCEEDED, cause.to_string()))?;
+            self.spare[index].pop_front();
+            self.destinations[index].insert(queue, id);
+            return Ok(id);
         }
         let id = self.destinations_next[index];
         self.store
@@ -156,7 +213,10 @@ impl Exchange {
             return Ok(Published::Confirmed);
         }
         let key = MessageKey { expires_at_ms: entry.expires_at_ms, priority: entry.priority, flags: 0 };
-        let destinations = [producer.destination];
+        let destinations = [match producer.destination {
+            Some(destination) => destination,
+            None => self.destination(producer.queue, producer.store)?,
+        }];
         self.memory.next_is_surplus(self.engine.messages(producer.queue) >= self.budget.swapout);
         let appended = match self.store.publish(now, producer.store, &destinations, key, &[body]) {
             Ok(appended) => appended,
@@ -206,6 +266,7 @@ impl Exchange {
         let store = store_of(&entry);
         match self.store.acknowledge(now, store, entry.lsn, location(entry.place)) {
             Ok(lsn) => {
+                self.removed_last[usize::from(store)] = lsn;
                 if let Some(answer) = answer {
                     self.removals.push(usize::from(store), lsn, answer);
                 }
@@ -240,7 +301,17 @@ impl Exchange {
         self.loading.begin(now, self.sync.len(), recovered.messages);
         for RecoveredDestination { store, id, name, has_backlog } in &recovered.destinations {
             let index = usize::from(*store);
-            let (queue, known) = self.engine.restore(name);
+            self.destinations_next[index] = self.destinations_next[index].max(id + 1);
+            if !has_backlog && is_temporary(name) {
+                self.spare[index].push_back((0, *id));
+                continue;
+            }
+            if !has_backlog && self.engine.resolve(name).is_err() {
+                self.retired[index].insert(name.clone(), *id);
+                continue;
+            }
+            let temporary = is_temporary(name).then(|| self.engine.temporary(name).ok()).flatten();
+            let (queue, known) = temporary.map_or_else(|| self.engine.restore(name), |queue| (queue, true));
             if !known {
                 remarks.push(format!(
                     "Queue '{name}' holds stored messages, but no line of queues.conf allows it: kept until it is empty"
@@ -251,7 +322,6 @@ impl Exchange {
             }
             self.loading.expect(*store, *id, queue, *has_backlog);
             self.destinations[index].insert(queue, *id);
-            self.destinations_next[index] = self.destinations_next[index].max(id + 1);
         }
         for (store, last) in self.lsn_last.iter_mut().enumerate() {
             // All that was recovered lies below.

@@ -8,6 +8,7 @@ use crate::connection::{Connection, Consumer, Producer, ReceivedDelivery, SentDe
 use crate::connections::ConnectionId;
 use crate::exchange::Published;
 use crate::stage::Stage;
+use crate::temporary;
 use crate::tls::{Heard, PeerCertificate, Trouble};
 use amqp::{Attach, Event, LinkId, Outcome, Role, SaslCode, SenderSettleMode, SessionId, condition};
 use bytes::Bytes;
@@ -85,7 +86,11 @@ impl Broker {
             let Some(mut connection) = self.connections.take(id) else { continue };
             let is_deferred = connection.deferred.is_some();
             let waits = if is_deferred { !told } else { self.budget.received_bytes == 0 };
-            if self.stopping || waits || !self.exchange.has_room(connection.stores_used) {
+            if self.stopping
+                || waits
+                || self.is_withheld(&connection)
+                || !self.exchange.has_room(connection.stores_used)
+            {
                 self.stalled.push(id);
                 self.connections.restore(id, connection);
                 continue;
@@ -128,7 +133,7 @@ impl Broker {
                 connection.unread.extend_from_slice(input);
                 return;
             }
-            if self.stopping || !self.exchange.has_room(connection.stores_used) {
+            if self.stopping || self.is_withheld(connection) || !self.exchange.has_room(connection.stores_used) {
                 self.stall(id, connection, input);
                 return;
             }
@@ -159,18 +164,24 @@ impl Broker {
                     self.sasl_init(now, id, connection, &mechanism, &response);
                 }
                 Event::SaslOutcome(SaslCode::Ok) | Event::Begin(_) | Event::Begun(_) | Event::Drained { .. } => {}
-                Event::SaslOutcome(code) => self.peer_refused_us(connection, code),
+                Event::SaslOutcome(code) => self.peer_refused_us(id, connection, code),
                 Event::Open => self.opened(now, id, connection),
                 Event::Attach { link, attach } => self.attach(now, id, connection, link, *attach),
                 Event::Attached { link, attach } => self.attached(now, id, connection, link, &attach),
-                Event::Flow { link, credit, drain } => self.flow(connection, link, credit, drain),
+                Event::Flow { link, credit, drain } => {
+                    self.describe_on(connection, link, credit);
+                    self.flow(connection, link, credit, drain);
+                }
                 Event::Outcome { link, delivery_id, token, outcome, settled } => {
                     self.outcome(id, connection, (link.session, delivery_id), token, outcome, settled);
                 }
                 // A sender that settles what we have not answered does not want the answer any more.
                 Event::SettledByPeer { .. } => {}
-                Event::Detach { link, .. } => self.detached(connection, link),
-                Event::End { session, .. } => self.ended(connection, session),
+                Event::Detach { link, closed, .. } => {
+                    self.temporary.link_ended(id, link, closed);
+                    self.detached(connection, link);
+                }
+                Event::End { session, .. } => self.ended(id, connection, session),
                 Event::Close { error } => self.closed_by_peer(id, connection, error.as_ref()),
                 Event::Failed(error) => {
                     let during = if connection.transform.is_handshaking() { "during the TLS handshake: " } else { "" };
@@ -230,8 +241,8 @@ impl Broker {
 
     fn attach(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, link: LinkId, attach: Attach) {
         let result = match (connection.stage(), attach.role) {
-            (Stage::Client, Role::Sender) => self.attach_producer(connection, link, &attach),
-            (Stage::Client, Role::Receiver) => self.attach_consumer(id, connection, link, &attach),
+            (Stage::Client, Role::Sender) => self.attach_producer((now, id), connection, link, &attach),
+            (Stage::Client, Role::Receiver) => self.attach_consumer((now, id), connection, link, &attach),
             (Stage::Admin, _) => self.attach_admin(id, connection, link, &attach),
             (Stage::Peer, _) => self.attach_peer(now, id, connection, link, &attach),
             (Stage::Handshake | Stage::Waiting | Stage::Closing, _) => return,
@@ -244,6 +255,7 @@ impl Broker {
 
     fn attach_producer(
         &mut self,
+        (now, id): (Nanos, ConnectionId),
         connection: &mut Connection,
         link: LinkId,
         attach: &Attach,
@@ -252,15 +264,19 @@ impl Broker {
         if target.coordinator {
             return Err(amqp::Error::new(condition::NOT_IMPLEMENTED, "transactions are not supported yet"));
         }
-        let address = node_name(target.address.as_deref(), target.dynamic, "target")?;
-        self.check_queue(connection, Permission::Send, address)?;
-        let producer = self.exchange.producer(address)?;
+        let address = match target.dynamic {
+            true => self.make_temporary((id, link), connection)?,
+            false => node_name(target.address.as_deref(), "target")?.to_string(),
+        };
+        self.attach_temporary(now, (id, link), connection, &address, Role::Sender)?;
+        self.check_queue(connection, Permission::Send, &address)?;
+        let producer = self.exchange.producer(&address)?;
         connection.stores_used |= 1 << producer.store;
         connection.producers.insert(link, producer);
         let answer = Attach {
             snd_settle_mode: attach.snd_settle_mode,
             source: attach.source.clone(),
-            target: attach.target.clone(),
+            target: Some(temporary::target_granted(target, address)),
             max_message_size: Some(self.configuration.message_bytes_max),
             ..Attach::default()
         };
@@ -271,17 +287,21 @@ impl Broker {
 
     fn attach_consumer(
         &mut self,
-        id: ConnectionId,
+        (now, id): (Nanos, ConnectionId),
         connection: &mut Connection,
         link: LinkId,
         attach: &Attach,
     ) -> Result<(), amqp::Error> {
         let source = attach.source.as_ref().ok_or_else(|| null_terminus("source"))?;
-        let address = node_name(source.address.as_deref(), source.dynamic, "source")?;
+        let address = match source.dynamic {
+            true => self.make_temporary((id, link), connection)?,
+            false => node_name(source.address.as_deref(), "source")?.to_string(),
+        };
+        self.attach_temporary(now, (id, link), connection, &address, Role::Receiver)?;
         let browse = source.distribution_mode.as_deref() == Some("copy");
         let permission = if browse { Permission::Browse } else { Permission::Receive };
-        self.check_queue(connection, permission, address)?;
-        let queue = self.exchange.queue(address)?;
+        self.check_queue(connection, permission, &address)?;
+        let queue = self.exchange.queue(&address)?;
         let spec = ConsumerSpec { browse, window_max: CONSUMER_WINDOW_MAX };
         let consumer = self.exchange.engine.add_consumer(queue, spec);
         self.consumers.insert(consumer, (id, link));
@@ -290,7 +310,7 @@ impl Broker {
             .consumers
             .insert(link, Consumer { id: consumer, settled, pending: VecDeque::new(), draining: false, drained: None });
         // What the answer leaves out was not granted: no filter is supported yet.
-        let granted = amqp::Source { filter: Vec::new(), ..source.clone() };
+        let granted = amqp::Source { filter: Vec::new(), ..temporary::source_granted(source, address) };
         let answer = Attach {
             snd_settle_mode: attach.snd_settle_mode,
             source: Some(granted),
@@ -338,18 +358,19 @@ impl Broker {
         connection.request_links.retain(|request| *request != link);
     }
 
-    fn ended(&mut self, connection: &mut Connection, session: SessionId) {
+    fn ended(&mut self, id: ConnectionId, connection: &mut Connection, session: SessionId) {
         let links = connection.links_of(session);
         for link in links {
+            self.temporary.link_ended(id, link, true);
             self.detached(connection, link);
         }
     }
 
     fn closed_by_peer(&mut self, id: ConnectionId, connection: &mut Connection, error: Option<&amqp::Error>) {
         self.leave_links(connection);
+        self.temporary.connection_closed(id);
         if connection.stage() == Stage::Peer || connection.outgoing {
-            let reason = error.map_or_else(|| "closed by the peer".to_string(), ToString::to_string);
-            self.peer_lost(id, &reason);
+            self.closed_by_server(id, error);
         }
         connection.close(None);
     }
@@ -364,7 +385,7 @@ impl Broker {
         }
     }
 
-    fn leave_queue(&mut self, consumer: &Consumer) {
+    pub(crate) fn leave_queue(&mut self, consumer: &Consumer) {
         for pending in &consumer.pending {
             // Never sent: not an attempt.
             self.exchange.settle(pending.token, Settle::Release, None);
@@ -414,10 +435,7 @@ fn null_terminus(which: &str) -> amqp::Error {
     amqp::Error::new(condition::INVALID_FIELD, format!("the {which} of the link is null"))
 }
 
-fn node_name<'a>(address: Option<&'a str>, dynamic: bool, which: &str) -> Result<&'a str, amqp::Error> {
-    if dynamic {
-        return Err(amqp::Error::new(condition::NOT_IMPLEMENTED, "temporary queues are not supported yet"));
-    }
+fn node_name<'a>(address: Option<&'a str>, which: &str) -> Result<&'a str, amqp::Error> {
     let address = address.ok_or_else(|| {
         amqp::Error::new(condition::INVALID_FIELD, format!("the {which} has no address: name a queue"))
     })?;

@@ -10,8 +10,9 @@
 //! * `tls`: certificates and keys, TLS sessions, what goes wrong with them
 //! * `login`, `security`: who a connection is, what it may do
 //! * `opening`: who is served, who is sent away
-//! * `ha`, `peer`: which server is active; the FT link
-//! * `admin`: request/reply administration; `monitor`: health and figures over HTTP
+//! * `ha`, `peer`: which server is active; the FT link; `ownership`: what clients are told when that is in doubt;
+//!   `reread`: the object files at activation; `unshared`: two servers with a store each
+//! * `admin`: request/reply administration; `monitor`: health and figures over HTTP; `queues`: queues that change while they are in use; `temporary`: queues of clients
 //! * `store_check`: `broker store-check`, offline
 //! * `config`: the files of EMS
 //! * `log`, `clock`, `pauses`, `processors`
@@ -38,18 +39,24 @@ mod monitor;
 mod opening;
 mod options;
 mod outbound;
+mod ownership;
 mod pauses;
 mod peer;
 mod processors;
+mod queues;
+mod reread;
 mod security;
 mod stage;
 mod start;
 mod store_check;
+mod temporary;
 mod tls;
 mod transform;
+mod unshared;
 mod volatile;
 
 pub use broker::Broker;
 pub use clock::WallClock;
 pub use log::Log;
+pub use reread::Source;
 pub use start::{Start, StoreOptions, assemble, run};

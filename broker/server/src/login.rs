@@ -181,18 +181,11 @@ impl Broker {
                 connection.log_in(Identity { user, is_proven: false });
             }
             Verdict::Bad { failures } => {
-                if let Some(failures) = failures {
+                let is_peer = self.peer_login_failed(now, id, &user);
+                if let Some(failures) = failures.filter(|_| !is_peer) {
                     let address = self.login_address(&connection);
                     let count = if failures > 1 { format!(", {failures} times from there") } else { String::new() };
-                    let what = if user == self.configuration.server {
-                        format!(
-                            "The other server of the pair could not log in as '{user}' from {address}{count}: server and \
-                             password must be the same on both servers, and users.conf must have that user with that password"
-                        )
-                    } else {
-                        format!("Wrong user name or password for '{user}' from {address}{count}")
-                    };
-                    self.log.line(what);
+                    self.log.line(format!("Wrong user name or password for '{user}' from {address}{count}"));
                 }
                 connection.protocol.sasl_outcome(SaslCode::Auth);
             }

@@ -6,6 +6,7 @@ use crate::broker::{Audience, Broker};
 use crate::connection::Connection;
 use crate::connections::ConnectionId;
 use crate::stage::Stage;
+use crate::unshared;
 use amqp::{Open, Value, condition};
 use reactor::Nanos;
 
@@ -26,7 +27,7 @@ impl Broker {
             return;
         }
         let open = connection.protocol.peer().expect("the open that was just reported");
-        if open.desires(PEER_CAPABILITY) {
+        if open.desires(PEER_CAPABILITY) || open.desires(unshared::CAPABILITY) {
             self.peer_asks(now, id, connection);
         } else if open.desires(ADMIN_CAPABILITY) {
             self.administrator_asks(connection);

@@ -27,7 +27,8 @@ impl Broker {
     pub(crate) fn apply_effects(&mut self, now: Nanos) -> bool {
         let now_ms = self.clock.wall_ms(now);
         let mut any = false;
-        while let Some(effect) = match self.budget.deliveries {
+        let deliveries = |broker: &Broker| if broker.is_unsure { 0 } else { broker.budget.deliveries };
+        while let Some(effect) = match deliveries(self) {
             0 => self.exchange.engine.poll_decided(),
             _ => self.exchange.engine.poll_effect(now_ms),
         } {
@@ -44,7 +45,10 @@ impl Broker {
                     }
                     let token = match reason {
                         RemoveReason::Accepted { token } | RemoveReason::Rejected { token } => Some(token),
-                        RemoveReason::Expired | RemoveReason::Discarded | RemoveReason::MaxRedelivery => None,
+                        RemoveReason::Expired
+                        | RemoveReason::Discarded
+                        | RemoveReason::MaxRedelivery
+                        | RemoveReason::Purged => None,
                     };
                     if let Some((id, sent)) = self.exchange.remove(now, entry, token)
                         && let Some(connection) = self.connections.touch(id)
@@ -53,6 +57,7 @@ impl Broker {
                     }
                 }
                 Effect::Drained { consumer, unused } => self.drained(now, consumer, unused),
+                Effect::Vacant { queue } => self.let_go(queue),
             }
         }
         any

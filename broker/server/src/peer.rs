@@ -9,6 +9,7 @@ use crate::connections::ConnectionId;
 use crate::ha::{Input, State};
 use crate::opening::PEER_CAPABILITY;
 use crate::stage::Stage;
+use crate::unshared;
 use amqp::message::{Body, Header, Properties};
 use amqp::{
     Attach, ClientSasl, Delivery, LinkId, Open, Role, SaslCode, SenderSettleMode, Source, Target, Value, condition,
@@ -18,8 +19,6 @@ use serde::{Deserialize, Serialize};
 
 /// The node that heartbeats are sent to and received from.
 pub(crate) const ADDRESS: &str = "$sys.ft";
-/// A peer that does not let us in is logged this often.
-const REFUSAL_LOG_PERIOD: Nanos = 10_000_000_000;
 /// Heartbeats that the other side may send before it needs further credit.
 const CREDIT: u32 = 100;
 
@@ -27,8 +26,6 @@ const CREDIT: u32 = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Attempt {
     connection: Option<ConnectionId>,
-    /// When the log last said that the peer does not let us in.
-    refusal_logged_at: Option<Nanos>,
 }
 
 /// A heartbeat's body.
@@ -36,6 +33,8 @@ pub(crate) struct Attempt {
 struct Heartbeat {
     state: String,
     epoch: u64,
+    #[serde(default)]
+    lot: u64,
 }
 
 impl Broker {
@@ -83,60 +82,111 @@ impl Broker {
 
     /// The peer has answered our open.
     pub(crate) fn peer_opened(&mut self, id: ConnectionId, connection: &mut Connection) {
+        if self.unshared.is_own(id) {
+            return self.unshared_opened(connection);
+        }
         let offered = connection.protocol.peer().is_some_and(|open| open.offers(PEER_CAPABILITY));
+        let announces_close = connection
+            .protocol
+            .peer()
+            .is_some_and(|open| open.property(condition::CONNECTION_ESTABLISHMENT_FAILED).is_some());
         if offered {
             connection.become_stage(Stage::Peer);
-        } else {
-            self.peer_lost(id, "the server at the other end is not of a pair with this one");
+        } else if !announces_close {
+            let reason = "what answers there is no server of a pair; ft_active must name the other server".to_string();
+            self.link_refused(id, reason);
             connection.close(None);
         }
     }
 
-    /// Our name or password was not accepted.
-    pub(crate) fn peer_refused_us(&mut self, connection: &mut Connection, code: SaslCode) {
-        let id = self.attempt.connection.expect("only our own attempts authenticate");
-        let reason = format!(
-            "the peer refused the name '{}' and its password ({code:?}); server and password must be the same on both servers, \
-             and users.conf of the peer must have that user",
-            self.configuration.server
-        );
-        let now = self.reactor.now();
-        if self.attempt.refusal_logged_at.is_none_or(|at| now >= at + REFUSAL_LOG_PERIOD) {
-            self.attempt.refusal_logged_at = Some(now);
-            self.log.line(format!("The pair has no link: {reason}"));
+    /// The peer's close tells why it does not want us.
+    pub(crate) fn closed_by_server(&mut self, id: ConnectionId, error: Option<&amqp::Error>) {
+        if self.unshared.is_own(id) {
+            return self
+                .unshared_failed(&error.map_or_else(|| "closed by the other server".to_string(), ToString::to_string));
         }
-        self.peer_lost(id, &reason);
+        match error {
+            Some(error) if error.condition == condition::UNAUTHORIZED_ACCESS => {
+                self.link_refused(id, error.description.clone());
+            }
+            Some(error) => self.peer_lost(id, &error.to_string()),
+            None => self.peer_lost(id, "closed by the peer"),
+        }
+    }
+
+    fn link_refused(&mut self, id: ConnectionId, reason: String) {
+        if self.attempt.connection == Some(id) {
+            self.attempt.connection = None;
+            let now = self.reactor.now();
+            self.ha.handle(now, Input::LinkRefused { reason });
+        }
+    }
+
+    /// Our name or password was not accepted.
+    pub(crate) fn peer_refused_us(&mut self, id: ConnectionId, connection: &mut Connection, code: SaslCode) {
+        let reason = format!(
+            "it does not accept the name '{name}' and its password ({code:?}); set the same server and password on both, and give \
+             users.conf there the user '{name}' with that password",
+            name = self.configuration.server
+        );
+        if self.unshared.is_own(id) {
+            self.unshared_failed(&reason);
+        }
+        self.link_refused(id, reason);
         connection.close(None);
     }
 
+    /// A login as `user` failed. True: it is that of the other server, and the operator knows.
+    pub(crate) fn peer_login_failed(&mut self, now: Nanos, id: ConnectionId, user: &str) -> bool {
+        let own = &self.configuration.server;
+        let is_peer = self.configuration.ft.is_some() && user == own;
+        if is_peer {
+            let reason = format!(
+                "at {}, its login as '{own}' failed; set the same server and password on both, and give users.conf here the user \
+                 '{own}' with that password",
+                self.host_of(id)
+            );
+            self.ha.handle(now, Input::PeerRefused { reason });
+        }
+        is_peer
+    }
+
+    /// Where a connection comes from, in the same words at each attempt.
+    fn host_of(&self, id: ConnectionId) -> String {
+        self.address_of(id).map_or_else(|| "an unknown address".to_string(), |address| address.to_string())
+    }
+
     /// The other server opened a connection to us.
-    pub(crate) fn peer_asks(&mut self, _now: Nanos, _id: ConnectionId, connection: &mut Connection) {
+    pub(crate) fn peer_asks(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection) {
         let open = connection.protocol.peer().expect("the open that was just reported");
         let name = match open.property("server") {
             Some(Value::String(name)) => name.clone(),
             _ => String::new(),
         };
         let own = &self.configuration.server;
-        if name != *own || (self.configuration.authorization && connection.identity.user != *own) {
-            let user = connection.identity.user.as_str();
-            let text = match name == *own {
-                true => format!("the other server of a pair must log in as '{own}', not as '{user}'"),
-                false => {
-                    format!("this server is '{own}', not '{name}': both servers of a pair must have the same name")
-                }
+        let is_named_alike = name == *own;
+        if !is_named_alike || (self.configuration.authorization && connection.identity.user != *own) {
+            let text = match is_named_alike {
+                false => format!(
+                    "this server is '{own}', not '{name}'; both servers of a pair must have the same name: set the parameter server \
+                     of one as on the other and restart it"
+                ),
+                true => format!("it logged in as '{}', not as '{own}'", connection.identity.user),
             };
-            self.log.line(format!(
-                "A server at {} asked to be our peer and was refused: {text}",
-                self.peer_name(connection)
-            ));
-            connection.protocol.open(Open { container_id: own.clone(), ..Open::default() });
+            let reason = format!("at {}: {text}", self.host_of(id));
+            connection.protocol.open(Open {
+                container_id: own.clone(),
+                properties: vec![(Value::symbol(condition::CONNECTION_ESTABLISHMENT_FAILED), Value::Bool(true))],
+                ..Open::default()
+            });
             connection.close(Some(amqp::Error::new(condition::UNAUTHORIZED_ACCESS, text)));
+            self.ha.handle(now, Input::PeerRefused { reason });
             return;
         }
         connection.become_stage(Stage::Peer);
         connection.protocol.open(Open {
             container_id: own.clone(),
-            offered_capabilities: vec![PEER_CAPABILITY.to_string()],
+            offered_capabilities: vec![PEER_CAPABILITY.to_string(), unshared::CAPABILITY.to_string()],
             properties: vec![(Value::symbol("server"), Value::from(own.as_str()))],
             ..Open::default()
         });
@@ -155,7 +205,8 @@ impl Broker {
             Role::Sender => attach.target.as_ref().and_then(|target| target.address.as_deref()),
             Role::Receiver => attach.source.as_ref().and_then(|source| source.address.as_deref()),
         };
-        if node != Some(ADDRESS) {
+        let is_description = node == Some(unshared::ADDRESS) && attach.role == Role::Receiver;
+        if node != Some(ADDRESS) && !is_description {
             return Err(amqp::Error::new(condition::NOT_ALLOWED, format!("a peer may attach to {ADDRESS} only")));
         }
         let answer = Attach {
@@ -171,7 +222,7 @@ impl Broker {
                 connection.request_links.push(link);
             }
             Role::Receiver => {
-                connection.reply_links.insert(ADDRESS.to_string(), link);
+                connection.reply_links.insert(node.unwrap_or_default().to_string(), link);
             }
         }
         self.link_up_if_complete(now, id, connection);
@@ -196,7 +247,10 @@ impl Broker {
     }
 
     fn link_up_if_complete(&mut self, now: Nanos, id: ConnectionId, connection: &Connection) {
-        if connection.reply_links.is_empty() || connection.request_links.is_empty() || self.peer_links.contains(&id) {
+        if !connection.reply_links.contains_key(ADDRESS)
+            || connection.request_links.is_empty()
+            || self.peer_links.contains(&id)
+        {
             return;
         }
         self.peer_links.push(id);
@@ -210,18 +264,18 @@ impl Broker {
             .ok()
             .and_then(|sections| sections.data(payload))
             .and_then(|body| serde_json::from_slice::<Heartbeat>(body).ok())
-            .and_then(|heartbeat| Some((State::parse(&heartbeat.state)?, heartbeat.epoch)));
+            .and_then(|heartbeat| Some((State::parse(&heartbeat.state)?, heartbeat.epoch, heartbeat.lot)));
         self.counters.arrivals.arrived(now);
         match heartbeat {
-            Some((state, epoch)) => self.ha.handle(now, Input::PeerState { state, epoch }),
+            Some((state, epoch, lot)) => self.ha.handle(now, Input::PeerState { state, epoch, lot }),
             None => self.log.line("A heartbeat of the peer is not understood: are both servers of the same version?"),
         }
         connection.protocol.grant(link, CREDIT, false);
     }
 
     /// Sends a heartbeat on every FT link.
-    pub(crate) fn send_heartbeat(&mut self, state: State, epoch: u64) {
-        let heartbeat = Heartbeat { state: state.name().to_string(), epoch };
+    pub(crate) fn send_heartbeat(&mut self, state: State, epoch: u64, lot: u64) {
+        let heartbeat = Heartbeat { state: state.name().to_string(), epoch, lot };
         let json = serde_json::to_vec(&heartbeat).expect("a heartbeat is plain data");
         let payload = amqp::message::encode(Header::default(), &Properties::default(), &[], Body::Data(&json));
         for id in self.peer_links.clone() {

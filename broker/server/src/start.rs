@@ -13,8 +13,11 @@ use crate::login::Logins;
 use crate::monitor::{Monitor, Publisher, metrics_help};
 use crate::options::{Command, Options};
 use crate::processors;
+use crate::reread::Source;
 use crate::store_check;
+use crate::temporary::TemporaryQueues;
 use crate::tls;
+use crate::unshared::Unshared;
 use anyhow::{Context, anyhow, bail};
 use engine::{Engine, StoreId, Stores};
 use reactor::{ListenerId, Reactor};
@@ -109,8 +112,15 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
         Some(ft) => Some(resolve(&ft.peer_host, ft.peer_port).context("parameter ft_active")?),
         None => None,
     };
+    let unshared_address = match &configuration.unshared_peer {
+        Some(other) => Some(resolve(&other.host, other.port).context("parameter unshared_peer")?),
+        None => None,
+    };
     let clock = WallClock::from_system(reactor.now());
-    let start = Start { random: random()?, listeners, peer_address, options: options.into(), clock };
+    let source =
+        Some(Source { role: options.role(), path: options.config.clone(), overrides: options.all_overrides() });
+    let start =
+        Start { random: random()?, listeners, peer_address, unshared_address, source, options: options.into(), clock };
     let processor_ids = configuration.processor_ids.clone();
     let mut broker = assemble(configuration, reactor, log, start)?;
     broker.share_descriptors(reactor::raise_descriptor_limit().context("the limit of open files cannot be read")?);
@@ -135,6 +145,10 @@ pub struct Start {
     pub listeners: Vec<ListenerId>,
     /// The other server.
     pub peer_address: Option<SocketAddr>,
+    /// The server beside this one that has a store of its own.
+    pub unshared_address: Option<SocketAddr>,
+    /// Where the configuration comes from: its object files are read again at activation.
+    pub source: Option<Source>,
     /// What the operator allows.
     pub options: StoreOptions,
     /// The time of day.
@@ -198,6 +212,7 @@ pub fn assemble(
     let exchange = Exchange::new(engine(&configuration, &sync), store, sync, budget);
     let logins = Logins::start(&mut reactor).context("the threads that compare passwords cannot be started")?;
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
+    let server = configuration.server.clone();
     Ok(Broker::new(Parts {
         clock: start.clock,
         configuration,
@@ -206,6 +221,9 @@ pub fn assemble(
         ha,
         log,
         peer_address: start.peer_address,
+        source: start.source,
+        unshared: Unshared::new(start.unshared_address),
+        temporary: TemporaryQueues::new(&server, (start.random >> 64) as u64),
         listeners: start.listeners,
         tls_listeners,
         tls,
@@ -246,6 +264,7 @@ fn store_config(configuration: &Configuration, options: StoreOptions) -> store::
         store::Config::new(configuration.store_folder.clone(), configuration.stores.iter().map(one).collect());
     store::Config {
         meta_file: configuration.meta.file.clone(),
+        meta_minimum_bytes: configuration.meta.minimum_bytes,
         segment_bytes: configuration.segment_bytes,
         meta_segment_bytes: defaults.meta_segment_bytes.min(configuration.segment_bytes),
         batch_bytes_max: defaults

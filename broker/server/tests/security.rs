@@ -163,8 +163,8 @@ fn a_pair_with_two_passwords_says_so_on_both_sides() {
     let second = setup.start(1);
     let until = Instant::now() + PATIENCE;
     let said = |log: String, words: &str| log.contains(words);
-    while !said(second.log(), "refused the name 'TEST' and its password (Auth)")
-        || !said(first.log(), "The other server of the pair could not log in")
+    while !said(second.log(), "does not accept the name 'TEST' and its password (Auth)")
+        || !said(first.log(), "its login as 'TEST' failed")
     {
         assert!(Instant::now() < until, "first:\n{}\nsecond:\n{}", first.log(), second.log());
         std::thread::sleep(Duration::from_millis(20));

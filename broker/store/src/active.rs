@@ -181,6 +181,10 @@ impl Active {
         self.lane_mut(store)?.define(id, name)
     }
 
+    pub(crate) fn rename(&mut self, store: u8, id: u32, name: &str) -> Result<(), Refused> {
+        self.lane_mut(store)?.rename(id, name)
+    }
+
     pub(crate) fn publish(
         &mut self,
         now: Nanos,
@@ -262,6 +266,10 @@ impl Active {
 
     pub(crate) fn confirmable(&self, store: u8) -> u64 {
         self.lane(store).confirmable()
+    }
+
+    pub(crate) fn owned_at(&self) -> Option<Nanos> {
+        self.check.owned_at()
     }
 
     pub(crate) fn stop(&mut self) {
@@ -520,8 +528,7 @@ impl Active {
     /// When `flush` or `run` is worth calling though nothing completed.
     pub(crate) fn next_timeout(&self, now: Nanos) -> Option<Nanos> {
         let flushes = self.lanes().iter().filter_map(Lane::flush_at);
-        let is_recent = self.last_async_admission.is_some_and(|at| now < at + RECENTLY);
-        let idle = (is_recent && !self.check.is_in_flight()).then(|| self.idle_check_at(now));
+        let idle = (!self.check.is_in_flight()).then(|| self.idle_check_at(now));
         let retries = self.check.retry_at().into_iter().chain(self.maker.retry_at());
         let checkpoints = (self.stage == Stage::Serving).then(|| self.checkpoints.next_timeout(now)).flatten();
         let copies = (self.stage == Stage::Serving).then(|| self.forward.next_timeout(now)).flatten();

@@ -41,6 +41,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Length of a segment of the metadata in bytes: a multiple of 4096, at least 65536.
     pub meta_segment_bytes: u64,
+    /// Bytes of the metadata that stand ready ahead of use, at least. One segment always does.
+    pub meta_minimum_bytes: u64,
     /// A batch takes no further record beyond this many bytes.
     pub batch_bytes_max: usize,
     /// Journal writes in flight per store, 1 to 4.
@@ -82,6 +84,7 @@ impl Config {
             meta_file: "meta.db".to_owned(),
             segment_bytes: 64 << 20,
             meta_segment_bytes: 4 << 20,
+            meta_minimum_bytes: 0,
             batch_bytes_max: 1 << 20,
             writes_in_flight_max: 1,
             async_flush_interval: 10_000_000,

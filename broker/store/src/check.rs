@@ -42,6 +42,8 @@ pub(crate) struct Check {
     /// Per lane, what the last passed check covered.
     covered: Vec<u64>,
     last_passed: Option<Nanos>,
+    /// When its read was submitted: the slot was unclaimed then, or later.
+    owned_at: Option<Nanos>,
     /// Since when no read has been answered well.
     unknown_since: Option<Nanos>,
     last_error: Option<DiskError>,
@@ -58,6 +60,7 @@ impl Check {
             in_flight: None,
             covered: vec![0; lanes],
             last_passed: None,
+            owned_at: None,
             unknown_since: None,
             last_error: None,
             next_try: 0,
@@ -72,6 +75,11 @@ impl Check {
     /// When the last check passed.
     pub(crate) fn last_passed(&self) -> Option<Nanos> {
         self.last_passed
+    }
+
+    /// The last time that we certainly were the owner. Not the time of an answer: that may have waited for us.
+    pub(crate) fn owned_at(&self) -> Option<Nanos> {
+        self.owned_at
     }
 
     pub(crate) fn is_in_flight(&self) -> bool {
@@ -100,6 +108,7 @@ impl Check {
             Ok(bytes) if !is_claimed(Ok(bytes.clone())) => {
                 self.covered.copy_from_slice(&flight.noted);
                 self.last_passed = Some(now);
+                self.owned_at = Some(flight.submitted);
                 self.unknown_since = None;
                 self.overdue_since = None;
                 Verdict::Unclaimed(flight.noted)
@@ -156,7 +165,9 @@ mod tests {
         let mut check = check();
         assert!(check.start(10, &[5, 7], 1_000).is_some());
         assert!(check.start(11, &[6, 9], 1_000).is_none(), "one read at a time");
+        assert_eq!(check.owned_at(), None);
         assert_eq!(check.answered(12, zeros(), 1), Verdict::Unclaimed(vec![5, 7]));
+        assert_eq!(check.owned_at(), Some(10), "an answer tells of the time when it was asked for");
         assert!(check.start(13, &[5, 7], 1_000).is_none(), "nothing new, not idle for long");
         assert!(check.start(13, &[6, 7], 1_000).is_some());
         assert_eq!(check.answered(14, zeros(), 1), Verdict::Unclaimed(vec![6, 7]));

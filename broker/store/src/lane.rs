@@ -457,6 +457,21 @@ impl Lane {
         Ok(())
     }
 
+    /// Gives a destination another name. Nothing of what lies before may be live: it would come back under this name.
+    pub(crate) fn rename(&mut self, id: u32, name: &str) -> Result<(), Refused> {
+        let size = |name: &str| (RECORD_HEADER_BYTES + 4 + name.len()).next_multiple_of(RECORD_ALIGNMENT);
+        let known = self.destinations.get(&id).expect("a destination that was defined");
+        let bytes = self.destination_bytes - size(known) + size(name);
+        if bytes as u64 > self.segment_bytes / DEFINITIONS_SHARE {
+            return Err(Refused::Full);
+        }
+        self.make_room(size(name), Claim::Message)?;
+        self.put_destination(id, name);
+        self.destinations.insert(id, name.to_owned());
+        self.destination_bytes = bytes;
+        Ok(())
+    }
+
     // --- writing -----------------------------------------------------------------------------------------------
 
     /// Whether something was admitted that is not yet durable.
@@ -545,7 +560,8 @@ impl Lane {
     /// Whether another spare should be made, given how many bytes are to stand ready.
     pub(crate) fn wants_spare(&self) -> bool {
         let store = self.identity.number.checked_sub(1).map(|index| &self.shared.config.stores[usize::from(index)]);
-        let minimum = store.map_or(0, |store| store.minimum_bytes.div_ceil(self.segment_bytes));
+        let minimum = store.map_or(self.shared.config.meta_minimum_bytes, |store| store.minimum_bytes);
+        let minimum = minimum.div_ceil(self.segment_bytes);
         let standing = self.standing.len() as u64;
         (self.spares.len() as u64) < minimum.saturating_sub(standing).max(1)
     }

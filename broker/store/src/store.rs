@@ -228,6 +228,14 @@ impl Store {
         self.active()?.define(store, id, name)
     }
 
+    /// Gives a defined destination another name: its queue is gone, and the removals of its messages are confirmable.
+    ///
+    /// # Errors
+    /// As for [`Store::define_destination`].
+    pub fn rename_destination(&mut self, store: u8, id: u32, name: &str) -> Result<(), Refused> {
+        self.active()?.rename(store, id, name)
+    }
+
     /// Admits a message for `destinations`; the parts of `payload` are copied once, into the batch. Answer it when
     /// `Event::Confirmable` reaches its number (sync), or at once (async).
     pub fn publish(
@@ -317,6 +325,15 @@ impl Store {
             _ => None,
         };
         active.into_iter().flatten()
+    }
+
+    /// The last time at which this server certainly owned the store: when the last check that passed was submitted. `None`
+    /// for one that does not serve. Who woke from a pause may have been replaced since.
+    pub fn owned_at(&self) -> Option<Nanos> {
+        match &self.phase {
+            Phase::Active(active) => active.owned_at(),
+            _ => None,
+        }
     }
 
     /// Through here records of `store` are durable and checked.

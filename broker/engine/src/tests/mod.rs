@@ -1,5 +1,6 @@
 //! Tests of the whole engine.
 
+mod changes;
 mod delivery;
 mod limits;
 mod loading;

@@ -21,6 +21,8 @@ enum Step {
     Poll { count: usize },
     Load { count: usize },
     Trim { budget: usize },
+    Purge { queue: usize },
+    Redefine { maxmsgs: u64, exclusive: bool },
 }
 
 fn outcome() -> impl Strategy<Value = Settle> {
@@ -55,7 +57,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..20usize).prop_map(|budget| Step::Sweep { budget }),
         4 => (1..9usize).prop_map(|count| Step::Poll { count }),
         3 => (1..6usize).prop_map(|count| Step::Load { count }),
-        1 => (1..4usize).prop_map(|budget| Step::Trim { budget }),
+        2 => (1..4usize).prop_map(|budget| Step::Trim { budget }),
+        1 => (0..5usize).prop_map(|queue| Step::Purge { queue }),
+        1 => (1..6u64, any::<bool>()).prop_map(|(maxmsgs, exclusive)| Step::Redefine { maxmsgs, exclusive }),
     ]
 }
 
@@ -99,6 +103,8 @@ struct Model {
     backlog: VecDeque<(usize, Entry)>,
     /// Queues whose backlog is not complete.
     loading: BTreeSet<usize>,
+    /// What the purges under way cover.
+    purged: BTreeSet<u64>,
 }
 
 impl Model {
@@ -136,6 +142,7 @@ impl Model {
             owed: Vec::new(),
             backlog,
             loading,
+            purged: BTreeSet::new(),
         }
     }
 
@@ -166,11 +173,43 @@ impl Model {
                 }
             }
             Step::Load { count } => self.load(count),
-            Step::Trim { budget } => {
-                self.engine.trim(budget);
+            Step::Trim { budget } => self.trim(budget),
+            Step::Purge { queue } => self.purge(queue),
+            Step::Redefine { maxmsgs, exclusive } => {
+                self.definitions[2].maxmsgs = maxmsgs;
+                self.definitions[4].exclusive = exclusive;
+                assert_eq!(self.engine.redefine(self.definitions.clone()), []);
             }
         }
         self.engine.check_invariants();
+    }
+
+    fn purge(&mut self, queue: usize) {
+        // What the sweep took out is taken note of first.
+        while self.has_effects_queued() {
+            self.poll();
+        }
+        let inside = self.messages.values().filter(|message| message.queue == queue);
+        let covered: Vec<u64> = inside.map(|message| message.entry.lsn).collect();
+        let begun = self.engine.purge(self.ids[queue]);
+        if self.loading.contains(&queue) {
+            assert_eq!(begun, Err(StillLoading));
+        } else {
+            assert_eq!(begun, Ok(covered.len() as u64));
+            self.purged.extend(covered);
+        }
+    }
+
+    fn trim(&mut self, budget: usize) {
+        let goes_on = self.engine.trim(budget);
+        while self.has_effects_queued() {
+            self.poll();
+        }
+        if !goes_on {
+            let waits = |lsn: &&u64| self.messages.get(lsn).is_some_and(|message| message.holder.is_none());
+            assert_eq!(self.purged.iter().find(waits), None, "a purge that is over left nothing waiting");
+            self.purged.clear();
+        }
     }
 
     /// Hands over the next part of the backlog; a queue is told of the end some time after its last message.
@@ -331,6 +370,7 @@ impl Model {
                 self.held.push((token, consumer, entry.lsn));
             }
             Some(Effect::Remove { queue, entry, reason, .. }) => self.check_removal(queue, entry, reason),
+            Some(Effect::Vacant { queue }) => panic!("queue {queue:?} is defined"),
             Some(Effect::Drained { consumer, unused }) => {
                 let taker = self.takers.get_mut(&consumer).expect("the dead are told nothing");
                 assert!(taker.draining, "nobody asked for a drain");
@@ -374,6 +414,10 @@ impl Model {
                 let message = self.messages.remove(&entry.lsn).expect("still there");
                 assert!(message.holder.is_none() && entry.expires_at_ms <= self.now_ms);
                 assert_eq!(self.ids[message.queue], queue);
+            }
+            RemoveReason::Purged => {
+                let message = self.messages.remove(&entry.lsn).expect("still there");
+                assert!(message.holder.is_none() && self.purged.contains(&entry.lsn), "a purge covers it");
             }
             RemoveReason::Discarded => {
                 let message = self.messages.remove(&entry.lsn).expect("still there");
@@ -424,7 +468,7 @@ proptest! {
         for step in &steps {
             model.apply(step);
             // Discards are decided by `admit` and are reported before the next step.
-            if matches!(step, Step::Publish { .. } | Step::Trim { .. }) {
+            if matches!(step, Step::Publish { .. }) {
                 while model.has_effects_queued() {
                     model.poll();
                 }
@@ -451,7 +495,10 @@ impl Model {
     fn finish(&mut self) {
         self.load(usize::MAX);
         self.engine.check_invariants();
-        while self.engine.trim(1) {}
+        for _ in 0..=self.messages.len() + self.ids.len() {
+            self.trim(1);
+        }
+        assert!(!self.engine.trim(1), "purges end");
         self.poll_all();
         self.order.clone().into_iter().for_each(|id| self.detach(id));
         self.confirmed = self.lsn;

@@ -29,6 +29,9 @@ mod tables;
 mod value;
 mod written;
 
+mod edit;
+mod replace;
+
 mod diagnostic;
 mod findings;
 mod help;
@@ -42,6 +45,7 @@ mod tests;
 
 pub use convert::{Conversion, Converted, convert};
 pub use diagnostic::{Diagnostic, Severity};
+pub use edit::{Form, Text};
 pub use groups::{ADMINISTRATORS, EVERYBODY};
 pub use help::parameters_help;
 pub use kept_tables::{CHANNEL, DURABLE, FACTORY, LISTENER, ROUTE, TOPIC, TRANSPORT};
@@ -51,6 +55,7 @@ pub use model::{
 };
 pub use parameter::{Kind, Parameter, Status};
 pub use permission::{ALL, Permission, Permissions, Scope};
+pub use replace::{ReplaceError, replace};
 pub use tables::{QUEUE, SERVER, STORE, Section};
 pub use users::ADMINISTRATOR;
 pub use value::ValueError;

@@ -47,6 +47,10 @@ pub struct Configuration {
     pub ft_activation_ns: u64,
     /// `ft_heartbeat` also where there is no peer: the on-disk heartbeat; nanoseconds.
     pub ft_heartbeat_ns: u64,
+    /// `unshared_peer`: the server beside this one that has a store of its own.
+    pub unshared_peer: Option<Listen>,
+    /// `ft_reconnect_timeout`: how long the temporary queues of a lost client are kept, nanoseconds.
+    pub ft_reconnect_ns: u64,
     /// `ssl_*` and `ft_ssl_*`.
     pub tls: TlsSettings,
     /// `logfile`.

@@ -67,6 +67,7 @@ impl Reader<'_> {
         let listens = self.listens();
         let monitor_listens = monitors::listens(settings, self.findings);
         let ft = self.ft(&listens);
+        let unshared_peer = self.unshared_peer(&listens, ft.is_some());
         let (stores, meta) = self.stores();
         let queues = match self.source.entries(family::QUEUES, settings, self.findings) {
             Some(entries) => queues::read(&entries, &stores, self.findings),
@@ -85,7 +86,8 @@ impl Reader<'_> {
             role: self.role,
             server: self.server_name(),
             password: settings.text("password").to_owned(),
-            failover_list: self.failover_list(&listens, ft.as_ref()),
+            failover_list: self.failover_list(&listens, ft.as_ref(), unshared_peer.as_ref()),
+            unshared_peer,
             authorization,
             users,
             groups,
@@ -99,6 +101,7 @@ impl Reader<'_> {
             meta,
             ft_activation_ns: settings.nanos("ft_activation"),
             ft_heartbeat_ns: settings.nanos("ft_heartbeat"),
+            ft_reconnect_ns: settings.nanos("ft_reconnect_timeout"),
             tls: tls::settings(settings, self.source.path(), &listens, ft.as_ref(), self.findings),
             listens,
             monitor_listens,
@@ -216,7 +219,7 @@ impl Reader<'_> {
         }
         let peer_url = settings.text("ft_active").to_owned();
         let peer = value::address(&peer_url).expect("checked when it was set");
-        self.check_peer(&peer, listens);
+        self.check_peer("ft_active", &peer, listens);
         Some(Ft {
             peer_url,
             peer_host: if peer.host.is_empty() { "localhost".to_owned() } else { peer.host },
@@ -228,10 +231,30 @@ impl Reader<'_> {
         })
     }
 
-    fn check_peer(&mut self, peer: &Address, listens: &[Listen]) {
-        let spot = self.settings.spot("ft_active");
+    /// The other server where each has a store of its own.
+    fn unshared_peer(&mut self, listens: &[Listen], is_pair: bool) -> Option<Listen> {
+        const NAME: &str = "unshared_peer";
+        if !self.settings.is_set(NAME) {
+            return None;
+        }
+        let peer = value::address(self.settings.text(NAME)).expect("checked when it was set");
+        self.check_peer(NAME, &peer, listens);
+        if peer.tls {
+            let remedy = "write tcp://: what is compared are digests";
+            self.findings.error(self.settings.spot(NAME), NAME, "ssl:// is not supported here", remedy);
+        }
+        if is_pair {
+            let remedy = "remove ft_active where each server has a store of its own, otherwise unshared_peer";
+            self.findings.error(self.settings.spot(NAME), NAME, "cannot be set together with ft_active", remedy);
+        }
+        let host = if peer.host.is_empty() { "localhost".to_owned() } else { peer.host };
+        Some(Listen { host, port: peer.port, tls: peer.tls })
+    }
+
+    fn check_peer(&mut self, name: &str, peer: &Address, listens: &[Listen]) {
+        let spot = self.settings.spot(name);
         if peer.port == 0 {
-            self.findings.error(spot, "ft_active", "has no port", "name the port that the other server listens on");
+            self.findings.error(spot, name, "has no port", "name the port that the other server listens on");
         }
         let is_own = |listen: &&Listen| {
             let same_host = listen.host == peer.host || (is_this_host(&listen.host) && is_this_host(&peer.host));
@@ -239,7 +262,7 @@ impl Reader<'_> {
         };
         if peer.port != 0 && listens.iter().any(|listen| is_own(&listen)) {
             let remedy = "name the URL of the other server of the pair";
-            self.findings.error(spot, "ft_active", "names this server itself", remedy);
+            self.findings.error(spot, name, "names this server itself", remedy);
         }
     }
 
@@ -298,14 +321,15 @@ impl Reader<'_> {
         or_default(wanted, room)
     }
 
-    fn failover_list(&self, listens: &[Listen], ft: Option<&Ft>) -> Vec<String> {
+    fn failover_list(&self, listens: &[Listen], ft: Option<&Ft>, unshared: Option<&Listen>) -> Vec<String> {
         let told = value::list(self.settings.text("client_urls"));
         if !told.is_empty() {
             return told.into_iter().map(|url| value::client_url(url).expect("checked when it was set")).collect();
         }
         let own = listens.iter().take(1).map(|listen| url(&listen.host, listen.port, listen.tls));
         let peer = ft.into_iter().map(|ft| url(&ft.peer_host, ft.peer_port, ft.peer_tls));
-        own.chain(peer).collect()
+        let unshared = unshared.into_iter().map(|other| url(&other.host, other.port, other.tls));
+        own.chain(peer).chain(unshared).collect()
     }
 }
 

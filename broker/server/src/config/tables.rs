@@ -140,9 +140,14 @@ const FAULT_TOLERANCE: &[Parameter] = &[
         "ft_reconnect_timeout",
         ANY_TIME,
         "60",
-        "How long after its recovery a new active server keeps the state of clients that have not come back.",
-    )
-    .accepted("clients leave no state behind that would have to be kept"),
+        "How long a new active server keeps the state of clients that have not come back, from the end of its recovery on, and how long it keeps that of a client whose connection was lost: temporary queues. What is durable stays.",
+    ),
+    row(
+        "unshared_peer",
+        Address,
+        "",
+        "Extension, unshared state: URL of another server that serves beside this one from a store of its own. Set on both, instead of ft_active, with the same server and password. Clients are told of it to fail over to, and differences of queues and permissions are warned of.",
+    ),
     row(
         "ft_takeover",
         Choice(TAKEOVER_WORDS),
@@ -239,7 +244,7 @@ const STORAGE: &[Parameter] = &[
         "store_minimum_sync",
         Size(8 * MB, u64::MAX),
         "0",
-        "Bytes that stand ready, filled with zeros, ahead of use in each sync store; the standby prepares as much of its own.",
+        "Bytes that stand ready, filled with zeros, ahead of use in each sync store of the active server; a standby prepares the two segments with which it would begin.",
     ),
     row("store_minimum_async", Size(8 * MB, u64::MAX), "0", "The same for each async store."),
     row("store_minimum_meta", Size(8 * MB, u64::MAX), "0", "The same for $sys.meta."),

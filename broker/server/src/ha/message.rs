@@ -73,12 +73,24 @@ pub enum Input {
         /// For people.
         reason: String,
     },
+    /// The peer does not accept this server as the other one of its pair; no `LinkDown` follows.
+    LinkRefused {
+        /// For people, with the remedy.
+        reason: String,
+    },
+    /// A server asked for the FT link and was refused.
+    PeerRefused {
+        /// For people, with the remedy; the same words each time.
+        reason: String,
+    },
     /// A heartbeat from the peer.
     PeerState {
         /// What the peer is.
         state: State,
         /// The epoch that it owns, or 0.
         epoch: u64,
+        /// Its [`Output::SendHeartbeat::lot`].
+        lot: u64,
     },
     /// The on-disk heartbeat of the newest owner or claimant, on each change.
     OwnerHeartbeat {
@@ -142,9 +154,13 @@ pub enum Output {
         state: State,
         /// The epoch that we own, or 0.
         epoch: u64,
+        /// Drawn at the start of the process: decides which of two active servers with equal epochs leaves.
+        lot: u64,
     },
     /// Ask the store for the newest owner's lock; answer with `Lock`.
     ProbeLock,
+    /// Read the files of queues, users and permissions again: this standby is about to become active.
+    Reread,
     /// Ask the store to claim.
     Claim,
     /// Accept clients.

@@ -29,6 +29,8 @@ pub type Nanos = u64;
 const EXIT_FENCED: i32 = 75;
 /// Exit code when the store cannot be recovered: somebody has to look at it.
 const EXIT_FAILED: i32 = 1;
+/// Least time between two attempts to reach a peer that refuses.
+const REFUSED_WAIT: Nanos = 1_000_000_000;
 
 /// The machine of one server.
 ///
@@ -45,6 +47,7 @@ pub struct Ha {
     next_heartbeat: Nanos,
     /// When the machine last ran.
     last_run: Nanos,
+    lot: u64,
     random: u64,
     outputs: VecDeque<Output>,
 }
@@ -60,6 +63,7 @@ impl Ha {
             seeker: Seeker::new(now),
             next_heartbeat: Nanos::MAX,
             last_run: now,
+            lot: random_seed,
             random: random_seed | 1,
             outputs: VecDeque::new(),
         }
@@ -101,7 +105,9 @@ impl Ha {
             Input::Start => self.start(now),
             Input::LinkUp => self.link_up(now),
             Input::LinkDown { reason } => self.link_down(now, &reason),
-            Input::PeerState { state, epoch } => self.peer_state(now, state, epoch),
+            Input::LinkRefused { reason } => self.link_refused(now, reason),
+            Input::PeerRefused { reason } => self.peer_refused(now, reason),
+            Input::PeerState { state, epoch, lot } => self.peer_state(now, state, (epoch, lot)),
             Input::OwnerHeartbeat { epoch, counter } => self.owner_heartbeat(now, epoch, counter),
             Input::Lock { free } => self.lock(now, free),
             Input::Claimed { epoch } => self.claimed(now, epoch),
@@ -181,20 +187,62 @@ impl Ha {
         self.peer.link_down();
     }
 
-    fn peer_state(&mut self, now: Nanos, state: State, epoch: u64) {
+    /// Who is refused says so once, and tries less often: only an operator can change it.
+    fn link_refused(&mut self, now: Nanos, reason: String) {
+        self.peer.is_attempting = false;
+        if !self.peer.is_up {
+            self.peer.retry.at = Some(now + self.config.heartbeat.max(REFUSED_WAIT));
+        }
+        if self.peer.note_refusal(reason.clone()) {
+            self.warn(format!("The other server '{}' refuses this one: {reason}", self.peer_url()));
+            self.emit(EventLine::new("peer-refuses", now, &reason, self.epoch, &self.config).json());
+        }
+    }
+
+    fn peer_refused(&mut self, now: Nanos, reason: String) {
+        if self.peer.note_refused(reason.clone()) {
+            self.warn(format!("Another server was refused as the peer of this one: {reason}"));
+            self.emit(EventLine::new("peer-refused", now, &reason, self.epoch, &self.config).json());
+        }
+    }
+
+    fn peer_state(&mut self, now: Nanos, state: State, (epoch, lot): (u64, u64)) {
         if self.peer.said() != Some(state) {
             self.log(format!("The other server '{}' is {state}", self.peer_url()));
         }
         self.peer.heard(now, state);
-        let owns = matches!(state, State::Active | State::Recovering);
-        if self.state == State::Active && state == State::Active {
-            self.warn(format!("Fault-tolerance error: Dual-Active server detected at {}", self.peer_url()));
-            self.send_heartbeat();
+        let is_dual = self.state == State::Active && state == State::Active;
+        if is_dual {
+            self.report_dual_active(now, epoch);
         }
-        if matches!(self.state, State::Active | State::Recovering) && owns && epoch > self.epoch {
-            let reason = format!("the other server owns epoch {epoch}, this one only {}", self.epoch);
+        let owns = matches!(state, State::Active | State::Recovering);
+        let is_newer = epoch > self.epoch || (is_dual && (epoch, lot) > (self.epoch, self.lot));
+        if matches!(self.state, State::Active | State::Recovering) && owns && is_newer {
+            let reason = match epoch == self.epoch {
+                true => format!("both servers own epoch {epoch} of their stores, and the lot is against this one"),
+                false => format!("the other server owns epoch {epoch}, this one only {}", self.epoch),
+            };
             self.leave(now, EXIT_FENCED, reason);
         }
+    }
+
+    /// Two servers are active, so that at least one of them is not the owner of the store that clients know.
+    fn report_dual_active(&mut self, now: Nanos, epoch: u64) {
+        if std::mem::replace(&mut self.peer.is_dual_reported, true) {
+            return;
+        }
+        let text = format!("Fault-tolerance error: Dual-Active server detected at {}", self.peer_url());
+        self.emit(EventLine::new("dual-active", now, &text, self.epoch, &self.config).json());
+        self.warn(text);
+        if epoch == self.epoch {
+            // In one store an epoch has one owner.
+            self.warn(format!(
+                "Both servers own epoch {epoch}, so that each has a store of its own: the parameter store must name the same folder \
+                 on both; what the server that leaves holds stays in its store"
+            ));
+        }
+        // The other learns of it as soon.
+        self.send_heartbeat();
     }
 
     fn recovered(&mut self, now: Nanos, figures: Recovered) {
@@ -298,7 +346,7 @@ impl Ha {
 
     fn send_heartbeat(&mut self) {
         if self.peer.is_up {
-            self.outputs.push_back(Output::SendHeartbeat { state: self.state, epoch: self.epoch });
+            self.outputs.push_back(Output::SendHeartbeat { state: self.state, epoch: self.epoch, lot: self.lot });
         }
     }
 

@@ -23,6 +23,10 @@ pub(super) struct Peer {
     heard_as_owner: Nanos,
     /// The operator knows that heartbeats are missing.
     pub(super) is_missed: bool,
+    /// The operator knows that both servers are active.
+    pub(super) is_dual_reported: bool,
+    /// What the operator knows: why it refuses us, and why we refused another server.
+    refusals: (Option<String>, Option<String>),
 }
 
 impl Peer {
@@ -35,11 +39,14 @@ impl Peer {
             heard: now,
             heard_as_owner: now,
             is_missed: false,
+            is_dual_reported: false,
+            refusals: (None, None),
         }
     }
 
     pub(super) fn link_up(&mut self, now: Nanos) {
         (self.is_up, self.is_attempting, self.is_missed) = (true, false, false);
+        (self.is_dual_reported, self.refusals) = (false, (None, None));
         self.heard = now;
         self.retry.stop();
     }
@@ -47,6 +54,16 @@ impl Peer {
     pub(super) fn link_down(&mut self) {
         (self.is_up, self.is_attempting) = (false, false);
         self.said = None;
+    }
+
+    /// It refuses us. True: the operator does not know that yet.
+    pub(super) fn note_refusal(&mut self, reason: String) -> bool {
+        self.refusals.0.replace(reason.clone()) != Some(reason)
+    }
+
+    /// We refused somebody. True: the operator does not know that yet.
+    pub(super) fn note_refused(&mut self, reason: String) -> bool {
+        self.refusals.1.replace(reason.clone()) != Some(reason)
     }
 
     pub(super) fn heard(&mut self, now: Nanos, state: State) {

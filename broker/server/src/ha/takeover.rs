@@ -207,6 +207,7 @@ impl Ha {
                 Some(url) => format!("Server activating on failure of '{url}'"),
                 None => "Server activating: the owner of the store is gone".to_owned(),
             });
+            self.outputs.push_back(Output::Reread);
         }
         self.seeker.restart();
         self.enter(now, State::Claiming, reason);

@@ -252,8 +252,8 @@ impl Client {
                     let header = sections.header;
                     self.busy_at = now;
                     let is_marked = header.delivery_count > 0 || !header.first_acquirer;
-                    // A server that was replaced while it did not run hands out what it has in memory until it looks at
-                    // its slot: nothing but a fence in the storage could stop it.
+                    // What a server handed out before it was replaced may be under way: nothing could stop it. Afterwards it
+                    // hands out nothing before it looks at its slot.
                     let is_replaced = self.active.is_some_and(|active| active != link.server);
                     self.ledger.deliver(id, is_marked, is_replaced);
                     match self.random.u8(..10) {

@@ -144,6 +144,8 @@ impl Trial {
             random: self.random.u128(..),
             listeners: vec![listener],
             peer_address: Some(address(1 - number)),
+            unshared_address: None,
+            source: None,
             options: StoreOptions::default(),
             clock: WallClock::starting_at(1_700_000_000_000),
         };

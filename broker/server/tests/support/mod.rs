@@ -7,7 +7,7 @@
 pub(crate) mod certificates;
 
 use amqp::message::{Body, Header, Properties};
-use amqp::{Attach, Config, Connection, Delivery, Event, LinkId, Outcome, Role, Source, Target};
+use amqp::{Attach, Config, Connection, Delivery, Event, LinkId, Outcome, Role, Source, Target, Value};
 use certificates::Authority;
 use rustls::StreamOwned;
 use rustls::pki_types::ServerName;
@@ -97,7 +97,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(config: &Path, port: u16, arguments: &[&str]) -> Server {
+    /// Starts the program with that configuration, which listens on `port`.
+    pub(crate) fn start(config: &Path, port: u16, arguments: &[&str]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_broker"))
             .arg("--config")
             .arg(config)
@@ -169,6 +170,11 @@ impl Server {
             assert!(Instant::now() < until, "the server does not end:\n{}", self.report());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Its exit code, if it has ended by itself.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().and_then(|status| status.code())
     }
 
     /// SIGKILL.
@@ -245,6 +251,8 @@ pub(crate) struct Client {
     /// An administrator's link for requests, and where the replies go.
     requests: Option<LinkId>,
     reply_to: Option<String>,
+    /// The sources that were granted.
+    sources: std::collections::HashMap<LinkId, String>,
 }
 
 impl Client {
@@ -348,7 +356,8 @@ impl Client {
         connection.open(open);
         let session = connection.begin();
         let (started, seen, requests, reply_to) = (Instant::now(), Vec::new(), None, None);
-        let mut client = Client { stream, connection, started, seen, session, requests, reply_to };
+        let sources = std::collections::HashMap::new();
+        let mut client = Client { stream, connection, started, seen, session, requests, reply_to, sources };
         client.turn();
         client
     }
@@ -406,6 +415,7 @@ impl Client {
                 Event::Failed(error) => Seen::Failed(error),
                 Event::Attached { link, attach } => {
                     let address = attach.source.as_ref().and_then(|source| source.address.clone());
+                    self.sources.extend(address.clone().map(|address| (link, address)));
                     self.reply_to =
                         address.filter(|address| address.starts_with("$sys.reply.")).or(self.reply_to.take());
                     let refused = match attach.role {
@@ -490,6 +500,56 @@ impl Client {
         let link = self.connection.attach(self.session, attach);
         self.connection.grant(link, credit, false);
         self.attached(link)
+    }
+
+    /// Connects with a container-id of its own.
+    pub(crate) fn connect_named(port: u16, container_id: &str) -> Client {
+        let open = amqp::Open { container_id: container_id.into(), ..amqp::Open::default() };
+        Client::connect_as(port, amqp::ClientSasl::Anonymous, open)
+    }
+
+    /// The ports of the servers that the server tells its clients to fail over to.
+    pub(crate) fn failover_ports(&mut self) -> Vec<u16> {
+        let open = self.connection.peer().expect("the server has answered");
+        let Some(Value::List(servers)) = open.property("failover-server-list") else { panic!("no list: {open:?}") };
+        let port = |server: &Value| match server {
+            Value::Map(fields) => fields.iter().find_map(|(name, value)| match value {
+                Value::Uint(port) if *name == Value::symbol("port") => Some(*port as u16),
+                _ => None,
+            }),
+            _ => None,
+        };
+        servers.iter().filter_map(port).collect()
+    }
+
+    /// A link that receives from a node of its own, and that node's address.
+    pub(crate) fn temporary(&mut self, credit: u32) -> (LinkId, String) {
+        let attach = Attach {
+            name: "temporary".into(),
+            role: Role::Receiver,
+            source: Some(Source { dynamic: true, ..Source::default() }),
+            target: Some(Target::default()),
+            ..Attach::default()
+        };
+        let link = self.connection.attach(self.session, attach);
+        self.connection.grant(link, credit, false);
+        self.attached(link).unwrap();
+        (link, self.sources[&link].clone())
+    }
+
+    /// Closes a link for good.
+    pub(crate) fn detach(&mut self, link: LinkId) {
+        self.connection.detach(link, true, None);
+        self.wait("the answer to detach", |seen| match seen {
+            Seen::Detached { link: detached, .. } => (*detached == link).then_some(()),
+            _ => None,
+        });
+    }
+
+    /// Closes the connection as a client should.
+    pub(crate) fn close(&mut self) {
+        self.connection.close(None);
+        self.turn();
     }
 
     fn attached(&mut self, link: LinkId) -> Result<LinkId, amqp::Error> {

@@ -1,5 +1,6 @@
 //! Tests of the availability machine.
 
+mod dual;
 mod paths;
 mod simulation;
 

@@ -38,7 +38,7 @@ impl Rig {
     }
 
     fn peer(&mut self, state: State, epoch: u64) -> &mut Self {
-        self.tell(Input::PeerState { state, epoch })
+        self.tell(Input::PeerState { state, epoch, lot: 5 })
     }
 
     fn lock(&mut self, free: bool) -> &mut Self {
@@ -156,7 +156,7 @@ fn the_second_server_stands_by() {
     for owner in [State::Claiming, State::Recovering, State::Active] {
         let mut rig = Rig::new(config(true));
         rig.tell(Input::Start).tell(Input::LinkUp);
-        assert!(rig.take(&Output::SendHeartbeat { state: State::ConnectingPeer, epoch: 0 }));
+        assert!(rig.take(&Output::SendHeartbeat { state: State::ConnectingPeer, epoch: 0, lot: 7 }));
         rig.pass(ACTIVATION / 2);
         assert!(!rig.outputs.contains(&Output::ProbeLock), "the peer is heard first");
         rig.peer(owner, 1);
@@ -292,7 +292,7 @@ fn two_idle_servers_wait_a_random_time() {
         let mut ha = Ha::new(config(true), seed, 0);
         ha.handle(0, Input::Start);
         ha.handle(0, Input::LinkUp);
-        ha.handle(0, Input::PeerState { state: State::ConnectingPeer, epoch: 0 });
+        ha.handle(0, Input::PeerState { state: State::ConnectingPeer, epoch: 0, lot: 5 });
         ha.poll_timeout().unwrap()
     };
     let all: std::collections::BTreeSet<Nanos> =
@@ -391,10 +391,12 @@ fn of_two_actives_the_older_leaves() {
     let mut rig = active();
     rig.tell(Input::LinkUp).peer(State::Active, 1);
     assert!(rig.logged("Fault-tolerance error: Dual-Active server detected at tcp://other:7222"));
-    assert!(rig.take(&Output::SendHeartbeat { state: State::Active, epoch: 2 }), "the other must hear it");
+    assert!(rig.take(&Output::SendHeartbeat { state: State::Active, epoch: 2, lot: 7 }), "the other must hear it");
     assert_eq!((rig.ha.state(), rig.exit()), (State::Active, None));
+    assert!(rig.event_names().contains(&"dual-active".to_owned()));
+    rig.forget().peer(State::Active, 1).peer(State::Active, 1);
+    assert!(!rig.logged("Dual-Active"), "once on each link");
     rig.forget().peer(State::Active, 3);
-    assert!(rig.logged("Fault-tolerance error: Dual-Active server detected at tcp://other:7222"));
     assert_eq!((rig.ha.state(), rig.exit()), (State::Fenced, Some(75)));
 }
 
@@ -404,7 +406,7 @@ fn an_active_server_sends_heartbeats_and_looks_for_its_peer() {
     rig.pass(2 * HEARTBEAT);
     assert!(rig.take(&Output::ConnectPeer));
     rig.tell(Input::LinkUp).forget().pass(10 * HEARTBEAT);
-    let beat = Output::SendHeartbeat { state: State::Active, epoch: 2 };
+    let beat = Output::SendHeartbeat { state: State::Active, epoch: 2, lot: 7 };
     assert_eq!(rig.outputs.iter().filter(|said| **said == beat).count(), 10);
     rig.tell(Input::LinkDown { reason: "reset".into() });
     assert_eq!(rig.ha.state(), State::Active);
@@ -471,7 +473,7 @@ fn a_stop_is_clean() {
     rig.tell(Input::LinkUp).forget().tell(Input::Stopping);
     assert_eq!((rig.ha.state(), rig.exit()), (State::Fenced, None));
     assert!(rig.take(&Output::Refuse) && rig.take(&Output::StopStore));
-    assert!(rig.take(&Output::SendHeartbeat { state: State::Fenced, epoch: 2 }), "the peer need not wait");
+    assert!(rig.take(&Output::SendHeartbeat { state: State::Fenced, epoch: 2, lot: 7 }), "the peer need not wait");
     let mut rig = standby();
     rig.tell(Input::Stopping);
     assert_eq!((rig.exit(), rig.take(&Output::StopStore)), (Some(0), false));
@@ -483,4 +485,85 @@ fn a_peer_that_gives_up_is_followed_at_once() {
     rig.peer(State::Fenced, 1);
     rig.pass(20 * MS).lock(true);
     assert_eq!(rig.ha.state(), State::Claiming);
+}
+
+#[test]
+fn of_two_actives_with_equal_epochs_the_lot_decides_and_the_cause_is_named() {
+    let mut rig = active();
+    // Its lot is 5, ours 7.
+    rig.tell(Input::LinkUp).peer(State::Active, 2);
+    assert!(rig.logged("the parameter store must name the same folder"));
+    assert_eq!(rig.exit(), None);
+    rig.tell(Input::PeerState { state: State::Active, epoch: 2, lot: 9 });
+    assert_eq!(rig.exit(), Some(75));
+}
+
+#[test]
+fn refusals_are_told_once_for_each_cause_and_tried_again_slowly() {
+    let mut rig = active();
+    rig.tell(Input::LinkRefused { reason: "this server is 'B', not 'A'".into() });
+    assert!(rig.logged("The other server 'tcp://other:7222' refuses this one: this server is 'B', not 'A'"));
+    assert_eq!(rig.event_names(), ["peer-refuses"]);
+    rig.forget().pass(REFUSED_WAIT - MS);
+    assert!(!rig.outputs.contains(&Output::ConnectPeer), "only an operator can change it");
+    rig.pass(2 * MS);
+    assert!(rig.take(&Output::ConnectPeer));
+    rig.tell(Input::LinkRefused { reason: "this server is 'B', not 'A'".into() });
+    assert!(!rig.logged("refuses"), "not at every attempt");
+    rig.tell(Input::LinkRefused { reason: "it does not accept the password".into() });
+    assert!(rig.logged("it does not accept the password"), "another cause");
+    for times in [1, 0] {
+        rig.forget().tell(Input::PeerRefused { reason: "at 127.0.0.1: wrong name".into() });
+        assert_eq!(rig.event_names().len(), times);
+    }
+    rig.tell(Input::LinkUp).forget().tell(Input::PeerRefused { reason: "at 127.0.0.1: wrong name".into() });
+    assert!(rig.logged("wrong name"), "after a link that stood it is news again");
+}
+
+#[test]
+fn a_standby_reads_its_files_again_before_it_claims_and_a_fresh_server_does_not() {
+    let mut rig = standby();
+    rig.tell(Input::LinkDown { reason: "reset".into() }).lock(true);
+    let place = |output: &Output| rig.outputs.iter().position(|said| said == output);
+    assert!(place(&Output::Reread).expect("it reads again") < place(&Output::Claim).expect("it claims"));
+    let mut rig = Rig::new(config(true));
+    rig.tell(Input::Start).tell(Input::LinkDown { reason: "refused".into() }).lock(true);
+    assert!(rig.take(&Output::Claim) && !rig.outputs.contains(&Output::Reread), "it has read them a moment ago");
+}
+
+/// As EMS documents them: ft_heartbeat 3 s, ft_activation 10 s.
+fn standby_with_defaults() -> Rig {
+    let mut rig = Rig::new(HaConfig { heartbeat: 3 * SECOND, activation: 10 * SECOND, ..config(true) });
+    rig.tell(Input::Start).tell(Input::LinkUp).peer(State::Active, 1);
+    rig.tell(Input::OwnerHeartbeat { epoch: 1, counter: 1 });
+    rig.forget();
+    rig
+}
+
+const SECOND: Nanos = 1000 * MS;
+
+#[test]
+fn with_the_defaults_of_ems_silence_counts_after_ten_seconds() {
+    let mut rig = standby_with_defaults();
+    let beats = |rig: &Rig| rig.outputs.iter().filter(|said| matches!(said, Output::SendHeartbeat { .. })).count();
+    rig.pass(9 * SECOND);
+    assert_eq!(beats(&rig), 3, "one in three seconds");
+    rig.pass(990 * MS);
+    assert_eq!(rig.ha.state(), State::Standby);
+    assert!(!rig.logged("Missing heartbeats") && !rig.outputs.contains(&Output::ProbeLock));
+    rig.pass(10 * MS).lock(false);
+    assert!(rig.logged("Missing heartbeats from primary server 'tcp://other:7222'"));
+    assert_eq!(rig.ha.state(), State::Claiming, "both are silent: a lock that is still held does not matter");
+}
+
+#[test]
+fn with_the_defaults_of_ems_two_late_heartbeats_are_borne_and_a_broken_link_is_followed_at_once() {
+    let mut rig = standby_with_defaults();
+    for counter in 2..5 {
+        rig.pass(9500 * MS).peer(State::Active, 1).tell(Input::OwnerHeartbeat { epoch: 1, counter });
+        assert_eq!(rig.ha.state(), State::Standby);
+    }
+    assert!(!rig.logged("Missing heartbeats"));
+    rig.tell(Input::LinkDown { reason: "reset".into() }).lock(true);
+    assert_eq!(rig.ha.state(), State::Claiming, "a killed server is replaced without waiting");
 }

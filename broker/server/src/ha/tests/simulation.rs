@@ -139,10 +139,10 @@ impl World {
                 self.send(node, delay, Flying::Connect);
             }
             Output::DropLink => self.break_link(other),
-            Output::SendHeartbeat { state, epoch } => {
+            Output::SendHeartbeat { state, epoch, lot } => {
                 if self.is_linked && !self.is_cut && self.random.u8(..) > 10 {
                     let delay = self.net_delay();
-                    self.send(other, delay, Flying::Heartbeat(self.link, Input::PeerState { state, epoch }));
+                    self.send(other, delay, Flying::Heartbeat(self.link, Input::PeerState { state, epoch, lot }));
                 }
             }
             Output::ProbeLock => {
@@ -158,7 +158,7 @@ impl World {
                 let delay = self.random.u64(10 * MS..500 * MS);
                 self.send(node, delay, Flying::Restart);
             }
-            Output::Serve | Output::Refuse | Output::Log(_) | Output::Emit(_) => {}
+            Output::Reread | Output::Serve | Output::Refuse | Output::Log(_) | Output::Emit(_) => {}
         }
     }
 
