@@ -1,6 +1,6 @@
 """The cases of the interoperability script, spoken by Apache Qpid Proton.
 
-Usage: proton_client.py --url amqp://host:port[,amqp://host:port] --user NAME --password WORD [--count N] CASE...
+Usage: proton_client.py --url amqp://host:port[,amqp://host:port] --user NAME --password WORD [--ca FILE] [--count N] CASE...
 
 Each case prints one line, "ok CASE (detail)" or "FAILED CASE: reason"; the exit code is 1 if any failed.
 The cases and their names are the same as in rhea_client.mjs.
@@ -11,7 +11,7 @@ import hashlib
 import sys
 import time
 
-from proton import Message
+from proton import Message, SSLDomain
 from proton.handlers import MessagingHandler
 from proton.reactor import Container
 
@@ -55,8 +55,18 @@ class Case(MessagingHandler):
             "password": self.options.password,
             "allowed_mechs": "PLAIN",
             "allow_insecure_mechs": True,
+            **self.secured(),
             **self.connect_arguments,
         }
+
+    def secured(self):
+        """What amqps:// needs: the authority to trust, and the name in the certificate to be the URL's."""
+        if not self.options.ca:
+            return {}
+        domain = SSLDomain(SSLDomain.MODE_CLIENT)
+        domain.set_trusted_ca_db(self.options.ca)
+        domain.set_peer_authentication(SSLDomain.VERIFY_PEER_NAME)
+        return {"ssl_domain": domain}
 
     def begin(self, event):
         raise NotImplementedError
@@ -455,6 +465,7 @@ def main():
     parser.add_argument("--url", required=True)
     parser.add_argument("--user", required=True)
     parser.add_argument("--password", required=True)
+    parser.add_argument("--ca")
     parser.add_argument("--count", type=int, default=20000)
     parser.add_argument("cases", nargs="+", choices=CASES, metavar="CASE")
     options = parser.parse_args()

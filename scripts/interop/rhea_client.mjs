@@ -1,13 +1,16 @@
 // The cases of the interoperability script, spoken by rhea (npm).
 //
-// Usage: rhea_client.mjs --url amqp://host:port[,amqp://host:port] --user NAME --password WORD [--count N] CASE...
+// Usage: rhea_client.mjs --url amqp://host:port[,amqp://host:port] --user NAME --password WORD [--ca FILE] [--count N] CASE...
 //
 // Each case prints one line, "ok CASE (detail)" or "FAILED CASE: reason"; the exit code is 1 if any failed.
 // The cases and their names are the same as in proton_client.py. rhea itself is found through NODE_PATH.
 
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { connect as netConnect } from "node:net";
 import path from "node:path";
+import { connect as tlsConnect } from "node:tls";
 import { parseArgs } from "node:util";
 
 const require = createRequire(path.join(process.env.NODE_PATH ?? process.cwd(), "interop.js"));
@@ -21,10 +24,14 @@ const { values: options, positionals: chosen } = parseArgs({
     url: { type: "string" },
     user: { type: "string" },
     password: { type: "string" },
+    ca: { type: "string" },
     count: { type: "string", default: "20000" },
   },
 });
 const count = Number(options.count);
+// What amqps:// needs: the authority to trust.
+const trusted = options.ca ? { ca: [readFileSync(options.ca)] } : {};
+const connect = options.ca ? tlsConnect : netConnect;
 
 /** Runs one case: a connection of its own, a time limit, and `finish` or `fail` exactly once. */
 function runCase(start, connectionOptions = {}) {
@@ -55,7 +62,8 @@ function runCase(start, connectionOptions = {}) {
       connection_details() {
         const url = urls[attempt % urls.length];
         attempt += 1;
-        return { host: url.hostname, port: Number(url.port), options: { host: url.hostname, port: Number(url.port) } };
+        const where = { host: url.hostname, port: Number(url.port), servername: url.hostname, ...trusted };
+        return { host: where.host, port: where.port, options: where, connect };
       },
       ...connectionOptions,
     });
