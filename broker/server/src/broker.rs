@@ -3,6 +3,7 @@
 //! Owns the state of one server and the order of work within a turn. What each event means is in `inbound`, `outbound`, `peer`,
 //! `opening` and `admin`; which server is active is decided in `ha`.
 
+use crate::admin::{Admin, Files};
 use crate::clock::WallClock;
 use crate::config::Configuration;
 use crate::connection::Connection;
@@ -16,6 +17,7 @@ use crate::outbound::Reading;
 use crate::pauses::Pauses;
 use crate::peer::Attempt;
 use crate::security;
+use crate::security::directory::Directory;
 use crate::stage::Stage;
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
@@ -154,6 +156,8 @@ pub struct Broker {
     listeners: Vec<ListenerId>,
     events: VecDeque<Event>,
     pub(crate) pauses: Pauses,
+    pub(crate) admin: Admin,
+    pub(crate) directory: Directory,
     pub(crate) budget: TurnBudget,
     /// A clean stop is under way: nothing is taken in.
     pub(crate) stopping: bool,
@@ -177,6 +181,8 @@ impl Broker {
     /// Joins the parts; nothing happens before [`Broker::start`].
     pub(crate) fn new(parts: Parts) -> Broker {
         Broker {
+            admin: Admin::new(&parts.configuration),
+            directory: Directory::new(&parts.configuration),
             configuration: parts.configuration,
             reactor: parts.reactor,
             exchange: parts.exchange,
@@ -285,7 +291,9 @@ impl Broker {
 
     fn accepted(&mut self, now: Nanos, socket: SocketId, peer: SocketAddr) {
         let protocol = amqp::Connection::server(self.protocol_config(), now);
-        let id = self.connections.insert(Connection::new(socket, protocol, false));
+        let mut connection = Connection::new(socket, protocol, false);
+        connection.since = now;
+        let id = self.connections.insert(connection);
         self.addresses.insert(id, peer);
     }
 
@@ -407,6 +415,7 @@ impl Broker {
                 break;
             }
         }
+        self.answer_administrators();
         while let Some(request) = self.exchange.store.poll_disk() {
             self.reactor.submit_disk(request);
         }
@@ -521,6 +530,7 @@ impl Broker {
                 self.exchange.store.claim(now);
             }
             Output::Serve => {
+                self.admin.files = Files::read(&self.configuration);
                 self.audience = Audience::Serve;
                 self.answer_waiting(now);
             }

@@ -65,6 +65,10 @@ pub(crate) struct Connection {
     pub(crate) protocol: amqp::Connection,
     /// Who it is.
     pub(crate) identity: Identity,
+    /// When it was accepted or begun.
+    pub(crate) since: Nanos,
+    /// An administrator's changes of files wait for `commit`.
+    pub(crate) holds_changes: bool,
     stage: Stage,
     /// Between its bytes and the network's.
     pub(crate) transform: Transform,
@@ -124,6 +128,8 @@ impl Connection {
             socket,
             protocol,
             identity: Identity::default(),
+            since: 0,
+            holds_changes: false,
             stage: Stage::Handshake,
             transform: Transform::Plain,
             producers: HashMap::new(),

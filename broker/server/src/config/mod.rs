@@ -35,10 +35,12 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use edit::{Form, Text};
 pub use groups::{ADMINISTRATORS, EVERYBODY};
 pub use help::parameters_help;
-pub use model::{AclEntry, AclTarget, Configuration, Ft, Group, Listen, Mode, Principal, QueueSpec, StoreSpec, User};
+pub use model::{
+    AclEntry, AclTarget, Configuration, Ft, Group, Listen, Mode, Paths, Principal, QueueSpec, StoreSpec, User,
+};
 pub use parameter::{Kind, Parameter, Status};
-pub use replace::{ReplaceError, replace};
 pub use permission::{ALL, Permission, Permissions, Scope};
+pub use replace::{ReplaceError, replace};
 pub use tables::{QUEUE, SERVER, STORE, Section};
 pub use users::ADMINISTRATOR;
 pub use value::ValueError;
@@ -68,6 +70,32 @@ pub fn load(
         }
         _ => Err(diagnostics),
     }
+}
+
+/// A switch as in the files (`enabled`, `off`).
+///
+/// # Errors
+/// What is wrong with it and what to write, for people.
+pub fn flag(text: &str) -> Result<bool, String> {
+    value::flag(text).map_err(|error| format!("{error}: {}", error.remedy()))
+}
+
+/// The row of a parameter of tibemsd.conf.
+pub fn parameter(name: &str) -> Option<&'static Parameter> {
+    tables::find(SERVER, name)
+}
+
+/// What one line of queues.conf says, and what is wrong with it; doubts are errors, as under `--check`. `file` is the
+/// file that it is for.
+pub fn queue_line(file: &Path, line: &str, stores: &[StoreSpec]) -> (Option<QueueSpec>, Vec<Diagnostic>) {
+    let mut findings = Findings::default();
+    let spec = queues::parse(file, line, stores, &mut findings).pop();
+    (spec, findings.finish(true, &[]))
+}
+
+/// The properties in a line of queues.conf, as written.
+pub fn properties_of(line: &str) -> Vec<String> {
+    queues::properties_of(line).map(str::to_owned).collect()
 }
 
 /// A time as in the files (`3`, `0.25`, `250ms`), in nanoseconds.

@@ -46,6 +46,12 @@ fn properties(spot: &Spot, text: &str, findings: &mut Findings) -> Settings {
     settings
 }
 
+/// The properties in a line, as written.
+pub(super) fn properties_of(line: &str) -> impl Iterator<Item = &str> {
+    let (_, rest) = line.trim().split_once(char::is_whitespace).unwrap_or((line, ""));
+    split_properties(rest).into_iter()
+}
+
 /// Splits at commas outside double quotes; blanks around are dropped.
 fn split_properties(text: &str) -> Vec<&str> {
     let mut quoted = false;

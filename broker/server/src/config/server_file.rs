@@ -1,7 +1,7 @@
 //! tibemsd.conf: the main file, as meant. Reads the other files that it names through their own modules.
 
 use super::findings::{Findings, Spot, Weight};
-use super::model::{Configuration, Ft, Listen, StoreSpec, User};
+use super::model::{Configuration, Ft, Listen, Paths, StoreSpec, User};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
 use super::written::{Settings, lines, read};
@@ -85,6 +85,12 @@ impl Reader<'_> {
         let segment_bytes = settings.bytes("segment_size").next_multiple_of(4096);
         Configuration {
             file: self.path.to_owned(),
+            paths: Paths {
+                users: self.resolve("users"),
+                groups: self.resolve("groups"),
+                queues: self.resolve("queues"),
+                acl: self.resolve("acl_list"),
+            },
             server: self.server_name(),
             password: settings.text("password").to_owned(),
             failover_list: self.failover_list(&listens, ft.as_ref()),

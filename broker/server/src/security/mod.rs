@@ -2,9 +2,12 @@
 //!
 //! Owns the decision whether a name and a password are good. Knows no frame and no permission of a destination.
 
+pub(crate) mod directory;
 pub(crate) mod password;
 
-use crate::config::Configuration;
+use crate::config::{Configuration, Permission};
+use directory::Directory;
+use std::fmt;
 
 /// The user that may administer, as in EMS.
 pub(crate) const ADMIN_USER: &str = "admin";
@@ -17,10 +20,51 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// Whether the user has `permission` on `target`.
+    ///
+    /// # Errors
+    /// It does not, in words for the peer.
+    pub(crate) fn may(&self, directory: &Directory, permission: Permission, target: Target<'_>) -> Result<(), Denied> {
+        if directory.may(&self.user, permission, target) {
+            return Ok(());
+        }
+        Err(Denied { user: self.user.clone(), permission: permission.name(), target: target.to_string() })
+    }
+
     /// Whether this user may administer.
     pub(crate) fn is_admin(&self) -> bool {
         self.user == ADMIN_USER
     }
+}
+
+/// What a permission is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target<'a> {
+    /// The server.
+    Server,
+    /// A queue.
+    Queue(&'a str),
+    /// A topic.
+    Topic(&'a str),
+}
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Server => formatter.write_str("this server"),
+            Target::Queue(name) => write!(formatter, "queue '{name}'"),
+            Target::Topic(name) => write!(formatter, "topic '{name}'"),
+        }
+    }
+}
+
+/// A permission that is missing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("user '{user}' does not have the permission '{permission}' on {target}")]
+pub(crate) struct Denied {
+    user: String,
+    permission: &'static str,
+    target: String,
 }
 
 /// The mechanisms to offer: ANONYMOUS only where nobody has to say who they are.
