@@ -263,7 +263,8 @@ impl Exchange {
         for RecoveredDestination { store, id, name, has_backlog } in &recovered.destinations {
             let index = usize::from(*store);
             self.destinations_next[index] = self.destinations_next[index].max(id + 1);
-            if !has_backlog && self.engine.resolve(name).is_err() {
+            // An empty queue comes back when somebody asks for it.
+            if !has_backlog && self.engine.find(name).is_none() {
                 self.retired[index].insert(name.clone(), *id);
                 continue;
             }

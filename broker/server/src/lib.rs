@@ -11,6 +11,7 @@
 //! * `ha`, `peer`: which server is active; the FT link
 //! * `admin`: request/reply administration; `queues`: queues that change while they are in use
 //! * `store_check`: `broker store-check`, offline
+//! * `tool`: the program `broker-admin`
 //! * `config`: the files of EMS
 //! * `log`, `clock`, `pauses`
 //!
@@ -41,6 +42,7 @@ mod security;
 mod stage;
 mod start;
 mod store_check;
+mod tool;
 mod transform;
 mod volatile;
 
@@ -48,3 +50,4 @@ pub use broker::Broker;
 pub use clock::WallClock;
 pub use log::Log;
 pub use start::{Start, StoreOptions, assemble, run};
+pub use tool::administer;
