@@ -70,4 +70,6 @@ pub enum Event {
     Timer(u64),
     /// A signal that `watch_signals` asked for.
     Signal(i32),
+    /// A [`crate::Waker`] of this reactor was used, once or more often since the last report.
+    Woken,
 }

@@ -5,6 +5,8 @@
 use crate::event::{Event, ListenerId, SocketId};
 use crate::sim::SimHost;
 use crate::uring::{Config, SetupError, Uring};
+use crate::waker::Waker;
+use crate::workers::Workers;
 use bytes::Bytes;
 use disk::{DiskRequest, Nanos};
 use std::collections::VecDeque;
@@ -122,6 +124,17 @@ impl Reactor {
     /// before the process starts other threads, since each thread inherits which signals are blocked.
     pub fn watch_signals(&mut self) -> io::Result<()> {
         dispatch!(self, backend => backend.watch_signals())
+    }
+
+    /// The way by which other threads make this reactor report [`Event::Woken`].
+    pub fn waker(&mut self) -> io::Result<Waker> {
+        dispatch!(self, backend => backend.waker())
+    }
+
+    /// Starts `threads` threads for work that takes long; at most `waiting_max` pieces of it wait. [`Event::Woken`] says that
+    /// there are results to take. To be called after `watch_signals`.
+    pub fn workers<T: Send + 'static>(&mut self, threads: usize, waiting_max: usize) -> io::Result<Workers<T>> {
+        Workers::new(self.waker()?, threads, waiting_max)
     }
 
     /// Hands the queued work over and appends to `events` what is complete; blocks until there is at least one

@@ -11,13 +11,16 @@
 //! * `timer`: the heap of timers that both backends use
 //! * `slots`: generational slots; a late completion never meets a reused one
 //! * `sync_delay`: `debug_sync_delay`
-//! * `uring`: the kernel backend; with `keeper` the only `unsafe` of the workspace
+//! * `descriptors`: the limit of open files
+//! * `waker`, `workers`: other threads, and how they are heard
+//! * `uring`: the kernel backend; with `keeper` and one call of `workers` the only `unsafe` of the workspace
 //! * `keeper`: a killed process closes its sockets and locks before its memory is freed
 //! * `sim`: the double
 //!
 //! It knows no AMQP, no queue and no journal.
 
 pub mod buffer;
+mod descriptors;
 mod event;
 mod facade;
 mod keeper;
@@ -26,10 +29,15 @@ mod slots;
 mod sync_delay;
 mod timer;
 mod uring;
+mod waker;
+mod workers;
 
 pub use buffer::RecvBuffer;
+pub use descriptors::raise_descriptor_limit;
 pub use disk::{BLOCK_SIZE, Nanos};
 pub use event::{Event, ListenerId, SocketId};
 pub use facade::Reactor;
 pub use keeper::{Keeper, keep_memory};
 pub use uring::{Config, SetupError};
+pub use waker::Waker;
+pub use workers::{Full, Workers};

@@ -13,10 +13,11 @@ use crate::ha::{Ha, Input, Output, Recovered, Standby, State};
 use crate::inbound::outcome_of;
 use crate::loading::Loaded;
 use crate::log::Log;
+use crate::login::Logins;
 use crate::outbound::Reading;
 use crate::pauses::Pauses;
 use crate::peer::Attempt;
-use crate::security;
+use crate::security::Channel;
 use crate::security::directory::Directory;
 use crate::stage::Stage;
 use amqp::{LinkId, Outcome};
@@ -41,6 +42,14 @@ const SWEEP_BUDGET: usize = 10_000;
 /// normally stays below a millisecond.
 const TURN_RECEIVED_BYTES: usize = 128 << 10;
 const TURN_DELIVERIES: usize = 128;
+
+/// What a client may send ahead before it knows whether it is served, in bytes: an open and many attaches.
+const HELD_BYTES_MAX: usize = 16 << 10;
+/// Files that connections leave to the stores: an eighth of what the process may open, within these bounds.
+const DESCRIPTORS_RESERVED_MIN: u64 = 256;
+const DESCRIPTORS_RESERVED_MAX: u64 = 4096;
+/// Connections beyond that are logged this often.
+const TOO_MANY_LOG_PERIOD: Nanos = 10_000_000_000;
 
 /// What clients that open a connection get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,14 +79,16 @@ pub(crate) enum Timer {
     PeerAttempt(ConnectionId),
     /// The patience with a connection that we have half closed.
     Linger(ConnectionId),
+    /// Logins that wait for their turn.
+    Login,
     /// More of the work at hand, at once: the turn in between sees to all the rest.
     Again,
 }
 
 impl Timer {
-    const KIND_SHIFT: u32 = 61;
+    const KIND_SHIFT: u32 = 60;
 
-    /// The timer as the reactor's token: the kind in the upper three bits.
+    /// The timer as the reactor's token: the kind in the upper four bits.
     pub(crate) fn to_token(self) -> u64 {
         let (kind, rest) = match self {
             Timer::Ha => (0, 0),
@@ -88,6 +99,7 @@ impl Timer {
             Timer::PeerAttempt(id) => (5, id.to_token()),
             Timer::Linger(id) => (6, id.to_token()),
             Timer::Again => (7, 0),
+            Timer::Login => (8, 0),
         };
         assert!(rest >> Self::KIND_SHIFT == 0, "connection names stay below the timer kinds");
         kind << Self::KIND_SHIFT | rest
@@ -103,6 +115,7 @@ impl Timer {
             4 => Timer::Connection(id),
             5 => Timer::PeerAttempt(id),
             6 => Timer::Linger(id),
+            8 => Timer::Login,
             _ => Timer::Again,
         }
     }
@@ -147,6 +160,14 @@ pub struct Broker {
     pub(crate) audience: Audience,
     pub(crate) waiting: Vec<ConnectionId>,
     pub(crate) stalled: Vec<ConnectionId>,
+    /// Users, groups and permissions as they are now.
+    pub(crate) logins: Logins,
+    pub(crate) admin: Admin,
+    /// There is something to do for logins within this turn.
+    pub(crate) logins_under_way: bool,
+    /// Connections that may exist, whatever they have said so far.
+    connections_ceiling: usize,
+    too_many_logged_at: Option<Nanos>,
     pub(crate) attempt: Attempt,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
@@ -156,7 +177,6 @@ pub struct Broker {
     listeners: Vec<ListenerId>,
     events: VecDeque<Event>,
     pub(crate) pauses: Pauses,
-    pub(crate) admin: Admin,
     pub(crate) directory: Directory,
     pub(crate) budget: TurnBudget,
     /// A clean stop is under way: nothing is taken in.
@@ -175,14 +195,20 @@ pub(crate) struct Parts {
     pub(crate) clock: WallClock,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) listeners: Vec<ListenerId>,
+    pub(crate) logins: Logins,
+    pub(crate) admin: Admin,
 }
 
 impl Broker {
     /// Joins the parts; nothing happens before [`Broker::start`].
     pub(crate) fn new(parts: Parts) -> Broker {
         Broker {
-            admin: Admin::new(&parts.configuration),
+            admin: parts.admin,
             directory: Directory::new(&parts.configuration),
+            logins: parts.logins,
+            logins_under_way: false,
+            connections_ceiling: usize::MAX,
+            too_many_logged_at: None,
             configuration: parts.configuration,
             reactor: parts.reactor,
             exchange: parts.exchange,
@@ -217,6 +243,12 @@ impl Broker {
         self.exchange.store.watch(now);
         self.ha.handle(now, Input::Start);
         self.finish_turn(now);
+    }
+
+    /// Lets connections take so many of the `descriptors` that this process may have open that the stores have some left.
+    pub(crate) fn share_descriptors(&mut self, descriptors: u64) {
+        let reserved = (descriptors / 8).clamp(DESCRIPTORS_RESERVED_MIN, DESCRIPTORS_RESERVED_MAX);
+        self.connections_ceiling = usize::try_from(descriptors.saturating_sub(reserved)).unwrap_or(usize::MAX);
     }
 
     /// Turns until the end; the result is the exit code of the process.
@@ -286,12 +318,27 @@ impl Broker {
             Event::Disk(done) => self.exchange.store.handle_disk(now, done),
             Event::Timer(token) => self.timer(now, Timer::from_token(token)),
             Event::Signal(signal) => self.signal(now, signal),
+            Event::Woken => self.logins_under_way = true,
         }
     }
 
     fn accepted(&mut self, now: Nanos, socket: SocketId, peer: SocketAddr) {
-        let protocol = amqp::Connection::server(self.protocol_config(), now);
+        if self.connections.len() >= self.connections_ceiling {
+            self.reactor.close(socket);
+            if self.too_many_logged_at.is_none_or(|at| now >= at + TOO_MANY_LOG_PERIOD) {
+                self.too_many_logged_at = Some(now);
+                let limit = self.connections_ceiling;
+                self.log.line(format!(
+                    "Closed a connection from {peer}: there are {limit} already, which is what the limit of open files allows; raise it with `ulimit -n`"
+                ));
+            }
+            return;
+        }
+        let channel = Channel { address: Some(peer.ip()), ..Channel::default() };
+        let config = amqp::Config { sasl_mechanisms: self.sasl_offer(now, &channel), ..self.protocol_config() };
+        let protocol = amqp::Connection::server(config, now);
         let mut connection = Connection::new(socket, protocol, false);
+        connection.channel = channel;
         connection.since = now;
         let id = self.connections.insert(connection);
         self.addresses.insert(id, peer);
@@ -302,11 +349,11 @@ impl Broker {
         let configuration = &self.configuration;
         amqp::Config {
             container_id: configuration.server.clone(),
-            sasl_mechanisms: security::mechanisms(configuration).into_iter().map(str::to_string).collect(),
             require_sasl: configuration.authorization,
             idle_timeout_ms: u32::try_from(configuration.client_timeout_ns / 1_000_000).unwrap_or(u32::MAX),
             limits: amqp::Limits {
                 message_size_max: configuration.message_bytes_max,
+                held_bytes_max: HELD_BYTES_MAX,
                 handshake_timeout_ms: (configuration.handshake_timeout_ns / 1_000_000) as u32,
                 ..amqp::Limits::default()
             },
@@ -319,6 +366,7 @@ impl Broker {
             Timer::Ha => self.ha.handle_timeout(now),
             Timer::Store => self.exchange.store.handle_timeout(now),
             Timer::Farewell | Timer::Again => {}
+            Timer::Login => self.logins_under_way = true,
             Timer::Sweep => {
                 self.exchange.engine.sweep(self.clock.wall_ms(now), SWEEP_BUDGET);
                 self.reactor.set_timer(now + SWEEP_INTERVAL, Timer::Sweep.to_token());
@@ -402,6 +450,10 @@ impl Broker {
         }
         loop {
             let mut any = self.apply_effects(now);
+            if self.logins_under_way {
+                any = true;
+                self.continue_logins(now);
+            }
             self.exchange.store.flush(now);
             while let Some(event) = self.exchange.store.poll_event() {
                 any = true;

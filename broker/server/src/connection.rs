@@ -3,7 +3,7 @@
 //! Owns the bytes on the way in and out and the tables of producers and consumers. What a message does is decided in
 //! `messages` (inward) and `deliveries` (outward).
 
-use crate::security::Identity;
+use crate::security::{Channel, Identity};
 use crate::stage::Stage;
 use crate::transform::Transform;
 use amqp::{LinkId, SessionId};
@@ -63,6 +63,8 @@ pub(crate) struct Connection {
     pub(crate) socket: SocketId,
     /// The protocol.
     pub(crate) protocol: amqp::Connection,
+    /// What it comes through.
+    pub(crate) channel: Channel,
     /// Who it is.
     pub(crate) identity: Identity,
     /// When it was accepted or begun.
@@ -127,6 +129,7 @@ impl Connection {
         Connection {
             socket,
             protocol,
+            channel: Channel::default(),
             identity: Identity::default(),
             since: 0,
             holds_changes: false,

@@ -3,10 +3,10 @@
 //! Owns the dispatch of protocol events and the attaching of links. What goes out to consumers is in `outbound`.
 
 use crate::broker::Broker;
+use crate::config::Permission;
 use crate::connection::{Connection, Consumer, Producer, ReceivedDelivery, SentDelivery};
 use crate::connections::ConnectionId;
 use crate::exchange::Published;
-use crate::security;
 use crate::stage::Stage;
 use amqp::{Attach, Event, LinkId, Outcome, Role, SaslCode, SenderSettleMode, SessionId, condition};
 use bytes::Bytes;
@@ -120,9 +120,8 @@ impl Broker {
                     }
                 }
                 Event::SaslInit { mechanism, response, .. } => {
-                    let identity = security::authenticate(&self.configuration, mechanism, response);
-                    let mechanism = mechanism.to_string();
-                    self.authenticated(connection, &mechanism, identity);
+                    let (mechanism, response) = (mechanism.to_string(), Bytes::copy_from_slice(response));
+                    self.sasl_init(now, id, connection, &mechanism, &response);
                 }
                 Event::SaslOutcome(SaslCode::Ok) | Event::Begin(_) | Event::Begun(_) | Event::Drained { .. } => {}
                 Event::SaslOutcome(code) => self.peer_refused_us(connection, code),
@@ -141,22 +140,11 @@ impl Broker {
                 Event::Failed(error) => {
                     self.log.line(format!("Connection {} failed: {error}", self.peer_name(connection)));
                     self.leave_links(connection);
+                    if connection.outgoing {
+                        self.peer_lost(id, &error.to_string());
+                    }
                     connection.close(None);
                 }
-            }
-        }
-    }
-
-    fn authenticated(&mut self, connection: &mut Connection, mechanism: &str, identity: Option<security::Identity>) {
-        match identity {
-            Some(identity) => {
-                connection.identity = identity;
-                connection.protocol.sasl_outcome(SaslCode::Ok);
-            }
-            None => {
-                let name = self.peer_name(connection);
-                self.log.line(format!("Authentication of {name} failed (mechanism {mechanism})"));
-                connection.protocol.sasl_outcome(SaslCode::Auth);
             }
         }
     }
@@ -229,6 +217,7 @@ impl Broker {
             return Err(amqp::Error::new(condition::NOT_IMPLEMENTED, "transactions are not supported yet"));
         }
         let address = node_name(target.address.as_deref(), target.dynamic, "target")?;
+        self.check_queue(connection, Permission::Send, address)?;
         let producer = self.exchange.producer(address)?;
         connection.stores_used |= 1 << producer.store;
         connection.producers.insert(link, producer);
@@ -253,8 +242,10 @@ impl Broker {
     ) -> Result<(), amqp::Error> {
         let source = attach.source.as_ref().ok_or_else(|| null_terminus("source"))?;
         let address = node_name(source.address.as_deref(), source.dynamic, "source")?;
-        let queue = self.exchange.queue(address)?;
         let browse = source.distribution_mode.as_deref() == Some("copy");
+        let permission = if browse { Permission::Browse } else { Permission::Receive };
+        self.check_queue(connection, permission, address)?;
+        let queue = self.exchange.queue(address)?;
         let spec = ConsumerSpec { browse, window_max: CONSUMER_WINDOW_MAX };
         let consumer = self.exchange.engine.add_consumer(queue, spec);
         self.consumers.insert(consumer, (id, link));

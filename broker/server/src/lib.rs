@@ -7,7 +7,8 @@
 //! * `inbound`, `outbound`: what peers say; what consumers get
 //! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`, `loading`, `budget`
 //! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
-//! * `opening`, `security`: who is served, who is sent away
+//! * `login`, `security`: who a connection is, what it may do
+//! * `opening`: who is served, who is sent away
 //! * `ha`, `peer`: which server is active; the FT link
 //! * `admin`: request/reply administration; `queues`: queues that change while they are in use
 //! * `store_check`: `broker store-check`, offline
@@ -32,6 +33,7 @@ pub mod ha;
 mod inbound;
 mod loading;
 mod log;
+mod login;
 mod opening;
 mod options;
 mod outbound;

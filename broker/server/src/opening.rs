@@ -43,13 +43,19 @@ impl Broker {
     }
 
     fn administrator_asks(&mut self, connection: &mut Connection) {
-        if connection.identity.is_admin() {
+        if connection.identity.may_administer(&self.directory) {
             connection.become_stage(Stage::Admin);
             let open = Open { offered_capabilities: vec![ADMIN_CAPABILITY.to_string()], ..self.open_answer() };
             connection.protocol.open(open);
         } else {
-            let error = amqp::Error::new(condition::UNAUTHORIZED_ACCESS, "only the user 'admin' may administer");
-            self.refuse(connection, error);
+            let user = connection.identity.user.as_str();
+            let text = match self.directory.administers(user) {
+                true => format!("the password of '{user}' is needed to administer"),
+                false => format!(
+                    "'{user}' may not administer: it is neither admin, nor in $admin, nor in a line ADMIN of acl.conf"
+                ),
+            };
+            self.refuse(connection, amqp::Error::new(condition::UNAUTHORIZED_ACCESS, text));
         }
     }
 

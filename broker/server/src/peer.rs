@@ -96,6 +96,7 @@ impl Broker {
              and users.conf of the peer must have that user",
             self.configuration.server
         );
+        self.log.line(format!("The pair has no link: {reason}"));
         self.peer_lost(id, &reason);
         connection.close(None);
     }
@@ -109,7 +110,13 @@ impl Broker {
         };
         let own = &self.configuration.server;
         if name != *own || (self.configuration.authorization && connection.identity.user != *own) {
-            let text = format!("this server is '{own}', not '{name}': both servers of a pair must have the same name");
+            let user = connection.identity.user.as_str();
+            let text = match name == *own {
+                true => format!("the other server of a pair must log in as '{own}', not as '{user}'"),
+                false => {
+                    format!("this server is '{own}', not '{name}': both servers of a pair must have the same name")
+                }
+            };
             self.log.line(format!(
                 "A server at {} asked to be our peer and was refused: {text}",
                 self.peer_name(connection)

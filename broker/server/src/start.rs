@@ -2,6 +2,7 @@
 //!
 //! Owns the order of start-up and the exit codes. Each failure is told in words that name file, parameter or address and the remedy.
 
+use crate::admin::Admin;
 use crate::broker::{Broker, Parts};
 use crate::budget::Budget;
 use crate::clock::WallClock;
@@ -9,6 +10,7 @@ use crate::config::{self, Configuration, Diagnostic, Listen, Mode, Severity, Sto
 use crate::exchange::{Exchange, STORES_MAX};
 use crate::ha::{Ha, HaConfig};
 use crate::log::Log;
+use crate::login::Logins;
 use crate::options::{Command, Options};
 use crate::store_check;
 use anyhow::{Context, bail};
@@ -97,6 +99,7 @@ fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32>
     let clock = WallClock::from_system(reactor.now());
     let start = Start { random: random()?, listeners, peer_address, options: options.into(), clock };
     let mut broker = assemble(configuration, reactor, log, start)?;
+    broker.share_descriptors(reactor::raise_descriptor_limit().context("the limit of open files cannot be read")?);
     broker.start();
     Ok(broker.run()?)
 }
@@ -135,7 +138,12 @@ impl From<&Options> for StoreOptions {
 ///
 /// # Errors
 /// The configuration asks for more than there is room for.
-pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, start: Start) -> anyhow::Result<Broker> {
+pub fn assemble(
+    configuration: Configuration,
+    mut reactor: Reactor,
+    mut log: Log,
+    start: Start,
+) -> anyhow::Result<Broker> {
     if configuration.stores.len() > STORES_MAX {
         bail!("stores.conf defines {} stores, at most {STORES_MAX} are supported", configuration.stores.len());
     }
@@ -160,6 +168,9 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         swapout: configuration.swapout,
     };
     let exchange = Exchange::new(engine(&configuration, &sync), store, sync, budget);
+    let logins = Logins::start(&mut reactor).context("the threads that compare passwords cannot be started")?;
+    let admin =
+        Admin::start(&mut reactor, &configuration).context("the thread for administration cannot be started")?;
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
     Ok(Broker::new(Parts {
         clock: start.clock,
@@ -170,6 +181,8 @@ pub fn assemble(configuration: Configuration, reactor: Reactor, mut log: Log, st
         log,
         peer_address: start.peer_address,
         listeners: start.listeners,
+        logins,
+        admin,
     }))
 }
 

@@ -11,6 +11,7 @@ use crate::event::{Event, ListenerId, SocketId};
 use crate::slots::Key;
 use crate::sync_delay::{SyncDelay, is_flush};
 use crate::timer::Timers;
+use crate::waker::Waker;
 use bytes::Bytes;
 use disk::sim::Session;
 use disk::{DiskDone, DiskRequest, Nanos};
@@ -19,6 +20,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +36,7 @@ pub(super) struct Host {
     pub(super) session: Session,
     pub(super) stopped: bool,
     pub(super) watches_signals: bool,
+    woken: Arc<AtomicBool>,
     alive: bool,
     notices: VecDeque<Notice>,
     timers: Timers<Alarm>,
@@ -47,6 +51,7 @@ impl Host {
             session,
             stopped: false,
             watches_signals: false,
+            woken: Arc::new(AtomicBool::new(false)),
             alive: true,
             notices: VecDeque::new(),
             timers: Timers::new(),
@@ -76,7 +81,8 @@ impl Host {
     /// Whether a turn now would give an event.
     pub(super) fn is_ready(&self, now: Nanos) -> bool {
         let runs = self.alive && !self.stopped;
-        runs && (!self.notices.is_empty() || self.timers.next_at().is_some_and(|at| at <= now))
+        let has_news = !self.notices.is_empty() || self.woken.load(Ordering::Acquire);
+        runs && (has_news || self.timers.next_at().is_some_and(|at| at <= now))
     }
 
     pub(super) fn next_alarm(&self) -> Option<Nanos> {
@@ -197,6 +203,11 @@ impl SimHost {
         Ok(())
     }
 
+    pub(crate) fn waker(&mut self) -> io::Result<Waker> {
+        let woken = Arc::clone(&self.world.borrow_mut().host(self.id).woken);
+        Ok(Waker::sim(woken))
+    }
+
     pub(crate) fn wait(&mut self, events: &mut VecDeque<Event>) -> io::Result<()> {
         self.act(|state, id, now| {
             for notice in std::mem::take(&mut state.host(id).notices) {
@@ -208,6 +219,9 @@ impl SimHost {
                 }
             }
             let host = state.host(id);
+            if host.woken.swap(false, Ordering::AcqRel) {
+                events.push_back(Event::Woken);
+            }
             while let Some(alarm) = host.timers.pop_due(now) {
                 events.push_back(match alarm {
                     Alarm::User(token) => Event::Timer(token),
@@ -251,6 +265,8 @@ fn socket_of(notice: &Notice) -> Option<SocketId> {
             | Event::Sent { socket }
             | Event::Closed { socket, .. },
         ) => Some(*socket),
-        Notice::Event(Event::AcceptFailed { .. } | Event::Disk(_) | Event::Timer(_) | Event::Signal(_)) => None,
+        Notice::Event(
+            Event::AcceptFailed { .. } | Event::Disk(_) | Event::Timer(_) | Event::Signal(_) | Event::Woken,
+        ) => None,
     }
 }

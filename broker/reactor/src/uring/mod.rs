@@ -1,7 +1,8 @@
 //! The kernel backend: one ring for sockets, files, signals and the clock.
 //!
 //! Owns the turn: submit, wait, reap, and hand each completion to the child that began the operation. State lives in the
-//! children: `socket` (with `receive`, `send`, `recv_buffers`), `accept`, `operation` (with `file`), `signal`.
+//! children: `socket` (with `receive`, `send`, `recv_buffers`), `accept`, `operation` (with `file`), `signal`,
+//! `wake`.
 //! `ring` holds the queues and `setup` makes them.
 //!
 //! One system call per turn: it submits all that was queued, waits with the deadline of the earliest timer, and lets the
@@ -18,6 +19,7 @@ mod send;
 mod setup;
 mod signal;
 mod socket;
+mod wake;
 
 pub(crate) use recv_buffers::PooledBuffer;
 pub use setup::{Config, SetupError};
@@ -26,6 +28,7 @@ use crate::event::{Event, ListenerId, SocketId};
 use crate::slots::Key;
 use crate::sync_delay::SyncDelay;
 use crate::timer::Timers;
+use crate::waker::Waker;
 use accept::{Accepted, Listeners, RETRY_AFTER};
 use bytes::Bytes;
 use disk::{DiskRequest, Nanos};
@@ -40,6 +43,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use wake::WakeUps;
 
 /// How long the end of a reactor waits for the kernel, in nanoseconds.
 const DROP_PATIENCE: Nanos = 5_000_000_000;
@@ -63,6 +67,7 @@ pub(crate) struct Uring {
     sync_delay: SyncDelay,
     timers: Timers<Alarm>,
     signals: Option<Signals>,
+    wake_ups: Option<WakeUps>,
     /// Events that came up outside of `wait`.
     ready: VecDeque<Event>,
     /// Kept for its memory.
@@ -81,6 +86,7 @@ impl Uring {
             sync_delay: SyncDelay::new(),
             timers: Timers::new(),
             signals: None,
+            wake_ups: None,
             ready: VecDeque::new(),
             completions: Vec::new(),
         })
@@ -151,6 +157,14 @@ impl Uring {
         Ok(())
     }
 
+    pub(crate) fn waker(&mut self) -> io::Result<Waker> {
+        let wake_ups = match self.wake_ups.take() {
+            Some(wake_ups) => wake_ups,
+            None => WakeUps::watch(&mut self.ring)?,
+        };
+        Ok(self.wake_ups.insert(wake_ups).waker())
+    }
+
     pub(crate) fn wait(&mut self, events: &mut VecDeque<Event>) -> io::Result<()> {
         let before = events.len();
         loop {
@@ -193,6 +207,11 @@ impl Uring {
             Kind::Signal => {
                 if let Some(signals) = &self.signals {
                     signals.complete(&mut self.ring, completion, events)?;
+                }
+            }
+            Kind::Wake => {
+                if let Some(wake_ups) = &self.wake_ups {
+                    wake_ups.complete(&mut self.ring, completion, events)?;
                 }
             }
             Kind::Cancel => {}

@@ -23,6 +23,7 @@ pub(super) enum Kind {
     Send = 5,
     Disk = 6,
     Signal = 7,
+    Wake = 8,
 }
 
 /// What an entry carries through the kernel: 8 bits of kind, 24 of slot, 32 of generation.
@@ -50,6 +51,7 @@ impl Tag {
             5 => Kind::Send,
             6 => Kind::Disk,
             7 => Kind::Signal,
+            8 => Kind::Wake,
             other => panic!("the kernel returned a completion of kind {other}, which was never submitted"),
         };
         Tag { kind, key: Key { index: (user_data >> 32) as u32 & 0xff_ffff, generation: user_data as u32 } }

@@ -5,6 +5,7 @@
 mod disk_files;
 mod harness;
 mod network;
+mod threads;
 mod time;
 
 /// Each body becomes four tests: `uring::name`, `sim::name`, and the kernel's once more with buffered files and once
@@ -56,6 +57,11 @@ on_both_backends! {
     time::timers_fire_in_order_and_not_early,
     time::the_earliest_deadline_of_a_token_wins,
     time::a_timer_in_the_past_fires_at_once,
+    threads::a_wake_up_is_reported_once,
+    threads::another_thread_ends_the_wait,
+    threads::workers_give_all_results,
+    threads::workers_refuse_what_is_too_much,
+    threads::workers_end_with_what_waits_undone,
     disk_files::what_was_written_is_read_back,
     disk_files::reads_end_at_the_end_of_the_file,
     disk_files::a_new_length_reads_as_zeros,

@@ -22,10 +22,11 @@ use crate::stage::Stage;
 use amqp::message::{Body, Header, Properties};
 use amqp::{Attach, Delivery, LinkId, Outcome, Role, Source, condition};
 use command::{Command, Place};
-use reactor::Nanos;
+use reactor::{Nanos, Reactor, Workers};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 
 /// Where requests go.
 pub(crate) const ADDRESS: &str = "$sys.admin";
@@ -48,13 +49,26 @@ pub(crate) struct Admin {
     pub(crate) files: Files,
     /// Replies that wait.
     waiting: VecDeque<Waiting>,
+    hashes: Workers<Hashed>,
+    hashes_begun: u64,
 }
 
 impl Admin {
-    /// Reads the files of a configuration.
-    pub(crate) fn new(configuration: &Configuration) -> Admin {
-        Admin { files: Files::read(configuration), waiting: VecDeque::new() }
+    /// Reads the files of a configuration, and starts the thread that makes hashes of passwords.
+    ///
+    /// # Errors
+    /// The operating system allows no further thread.
+    pub(crate) fn start(reactor: &mut Reactor, configuration: &Configuration) -> io::Result<Admin> {
+        let hashes = reactor.workers(1, WAITING_MAX)?;
+        Ok(Admin { files: Files::read(configuration), waiting: VecDeque::new(), hashes, hashes_begun: 0 })
     }
+}
+
+/// The hash of a password.
+#[derive(Debug)]
+struct Hashed {
+    number: u64,
+    hash: String,
 }
 
 /// What became of a command.
@@ -73,6 +87,8 @@ enum Progress {
     Purging { queues: Vec<String>, messages: u64 },
     /// A queue is being deleted that held so many messages.
     Deleting { name: String, messages: u64 },
+    /// The hash of this number is being made, of a user's password. `exists`: the user is there already.
+    Hashing { number: u64, exists: bool, name: String, description: String },
 }
 
 /// A reply that waits.
@@ -154,11 +170,10 @@ impl Broker {
     ) {
         match read_request(payload) {
             Ok((request, words)) => match self.execute(now, id, connection, &words) {
-                Ok(Step::Later(progress)) if self.admin.waiting.len() < WAITING_MAX => {
+                Ok(Step::Later(progress)) => {
                     self.admin.waiting.push_back(Waiting { connection: id, delivery, request, progress });
                     return;
                 }
-                Ok(Step::Later(_)) => self.reply(connection, delivery, &request, Ok(json!({ "goes_on": true }))),
                 Ok(Step::Done(reply)) => self.reply(connection, delivery, &request, Ok(reply)),
                 Err(error) => self.reply(connection, delivery, &request, Err(error)),
             },
@@ -169,30 +184,62 @@ impl Broker {
 
     /// Answers those whose work is done.
     pub(crate) fn answer_administrators(&mut self) {
+        if self.admin.waiting.is_empty() {
+            return;
+        }
+        let hashes: Vec<Hashed> = std::iter::from_fn(|| self.admin.hashes.take()).collect();
         for waiting in std::mem::take(&mut self.admin.waiting) {
-            let Some(reply) = self.progress(&waiting.progress) else {
+            let Some(result) = self.progress(&waiting, &hashes) else {
                 self.admin.waiting.push_back(waiting);
                 continue;
             };
             let Some(mut connection) = self.connections.take(waiting.connection) else { continue };
             if connection.stage() == Stage::Admin {
-                self.reply(&mut connection, waiting.delivery, &waiting.request, Ok(reply));
+                self.reply(&mut connection, waiting.delivery, &waiting.request, result.map_err(Refusal::from));
             }
             self.connections.put_back(waiting.connection, connection);
         }
     }
 
     /// The reply, if the work is done.
-    fn progress(&self, progress: &Progress) -> Option<Value> {
+    fn progress(&mut self, waiting: &Waiting, hashes: &[Hashed]) -> Option<Result<Value, String>> {
         let engine = &self.exchange.engine;
-        let (is_done, messages) = match progress {
+        let (is_done, messages) = match &waiting.progress {
             Progress::Purging { queues, messages } => {
                 let is_purging = |name: &String| engine.find(name).is_some_and(|queue| engine.is_purging(queue));
                 (!queues.iter().any(is_purging), *messages)
             }
             Progress::Deleting { name, messages } => (!engine.is_deleting(name), *messages),
+            Progress::Hashing { number, exists, name, description } => {
+                let Hashed { hash, .. } = hashes.iter().find(|hashed| hashed.number == *number)?;
+                let hold = self.connections.get(waiting.connection).is_some_and(|connection| connection.holds_changes);
+                return Some(self.put_user(hold, *exists, name, description, hash));
+            }
         };
-        is_done.then(|| json!({ "messages": messages }))
+        is_done.then(|| Ok(json!({ "messages": messages })))
+    }
+
+    /// Begins `create user` or `set password`: the hash of a password takes longer than a turn may.
+    fn begin_user(
+        &mut self,
+        hold: bool,
+        exists: bool,
+        name: String,
+        description: String,
+        password: String,
+    ) -> Result<Step, String> {
+        match (exists, self.directory.user(&name).is_some()) {
+            (true, false) => return Err(format!("there is no user '{name}'")),
+            (false, true) => return Err(format!("there is a user '{name}' already")),
+            _ if password.is_empty() => return Ok(Step::Done(self.put_user(hold, exists, &name, &description, "")?)),
+            _ => {}
+        }
+        let salt = password::salt().map_err(|error| format!("there are no random bits: {error}"))?;
+        self.admin.hashes_begun += 1;
+        let number = self.admin.hashes_begun;
+        let work = move || Hashed { number, hash: password::hash(&password, &salt) };
+        self.admin.hashes.submit(work).map_err(|error| error.to_string())?;
+        Ok(Step::Later(Progress::Hashing { number, exists, name, description }))
     }
 
     fn reply(
@@ -241,6 +288,9 @@ impl Broker {
         connection: &mut Connection,
         request: &Request,
     ) -> Result<Step, Refusal> {
+        if self.admin.waiting.len() >= WAITING_MAX {
+            return Err("too many commands are under way; try again in a moment".to_owned().into());
+        }
         let command = command::parse(&request.command, &request.args)?;
         if let Some((permission, queue)) = command.permission() {
             let target = queue.map_or(Target::Server, Target::Queue);
@@ -282,12 +332,10 @@ impl Broker {
             Command::Show(show) => self.show(now, &show, from)?,
             Command::ShowAcl(subject) => self.show_acl(&subject, from),
             Command::CreateUser { name, description, password } => {
-                let hash = self.hash(&password)?;
-                self.put_user(hold, false, &name, &description, &hash)?
+                return self.begin_user(hold, false, name, description, password);
             }
             Command::SetPassword(name, password) => {
-                let hash = self.hash(&password)?;
-                self.put_user(hold, true, &name, "", &hash)?
+                return self.begin_user(hold, true, name, String::new(), password);
             }
             Command::CreateQueue(name, properties) => self.create_queue(hold, &name, &properties)?,
             Command::Properties(change, name, properties) => self.change_queue(hold, change, &name, &properties)?,
@@ -339,14 +387,6 @@ impl Broker {
         other.close(Some(error));
         self.connections.put_back(id, other);
         Ok(json!({}))
-    }
-
-    fn hash(&mut self, password: &str) -> Result<String, String> {
-        if password.is_empty() {
-            return Ok(String::new());
-        }
-        let salt = password::salt().map_err(|error| format!("there are no random bits: {error}"))?;
-        Ok(password::hash(password, &salt))
     }
 
     fn rotate_log(&mut self) -> Result<Value, String> {

@@ -74,6 +74,7 @@ impl Reader<'_> {
         };
         let authorization = settings.flag("authorization");
         let users = self.users(authorization, ft.is_some());
+        self.check_login_between(authorization, ft.as_ref());
         let groups = match self.side_file("groups") {
             Some((path, text)) => groups::parse(&path, &text, &users, self.findings),
             None => Vec::new(),
@@ -260,6 +261,17 @@ impl Reader<'_> {
         users
     }
 
+    /// Two servers that cannot tell each other a password never become a pair.
+    fn check_login_between(&mut self, authorization: bool, ft: Option<&Ft>) {
+        let settings = self.settings;
+        let is_public = |ft: &&Ft| !ft.peer_tls && !is_this_host(&ft.peer_host);
+        if authorization && !settings.flag("allow_plain_without_tls") && ft.filter(is_public).is_some() {
+            let message = "passwords are not taken from a network connection without TLS: the servers cannot log in to each other";
+            let remedy = "write ssl://, or set allow_plain_without_tls = enabled";
+            self.findings.add(Weight::Doubt, settings.spot("ft_active"), "ft_active", message, remedy);
+        }
+    }
+
     /// A message is never split over segments, and half of one is the most that the store writes at once.
     fn message_bytes_max(&mut self, segment_bytes: u64) -> u64 {
         let room = segment_bytes / 2 - RECORD_BYTES;
@@ -298,7 +310,8 @@ fn or_default(value: u64, default: u64) -> u64 {
 }
 
 fn is_this_host(host: &str) -> bool {
-    ["", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"].contains(&host)
+    let is_loopback = |address: std::net::IpAddr| address.is_loopback();
+    ["", "localhost", "0.0.0.0", "::"].contains(&host) || host.parse().is_ok_and(is_loopback)
 }
 
 /// A URL for clients. A listen on all addresses is told by the machine's name, as EMS does.

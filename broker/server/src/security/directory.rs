@@ -21,6 +21,7 @@ pub(crate) struct Directory {
 }
 
 /// Why the directory was not changed.
+#[allow(dead_code, reason = "for the commands of the administration, which are not all there")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DirectoryError {
     /// Choose another name.
@@ -53,26 +54,6 @@ impl Directory {
     /// The user of that name.
     pub(crate) fn user(&self, name: &str) -> Option<&User> {
         self.users.get(name)
-    }
-
-    /// All users, by name.
-    pub(crate) fn users(&self) -> impl Iterator<Item = &User> {
-        self.users.values()
-    }
-
-    /// The group of that name; `all` is not among them.
-    pub(crate) fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.get(name)
-    }
-
-    /// All groups but `all`, by name.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.groups.values()
-    }
-
-    /// All that was granted, in the order of acl.conf.
-    pub(crate) fn acl(&self) -> &[AclEntry] {
-        &self.acl
     }
 
     /// Whether `user` is in `group`.
@@ -127,6 +108,30 @@ impl Directory {
         };
         let everywhere = || self.granted(user, |grant| *grant == AclTarget::Admin);
         suffices(on_target, permission) || on_server(permission).is_some_and(|global| suffices(everywhere(), global))
+    }
+}
+
+/// Lists and changes.
+#[allow(dead_code, reason = "for the commands of the administration, which are not all there")]
+impl Directory {
+    /// All users, by name.
+    pub(crate) fn users(&self) -> impl Iterator<Item = &User> {
+        self.users.values()
+    }
+
+    /// The group of that name; `all` is not among them.
+    pub(crate) fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.get(name)
+    }
+
+    /// All groups but `all`, by name.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// All that was granted, in the order of acl.conf.
+    pub(crate) fn acl(&self) -> &[AclEntry] {
+        &self.acl
     }
 
     /// Adds a user; the password is a hash, or empty.
@@ -256,6 +261,7 @@ impl Directory {
 }
 
 /// Names that stand in the files as they are.
+#[allow(dead_code, reason = "for the commands of the administration, which are not all there")]
 fn check_name(name: &str) -> Result<(), DirectoryError> {
     let is_bad = |letter: char| letter.is_whitespace() || letter.is_control() || [':', '"', '#', ';'].contains(&letter);
     if name.is_empty() || name.contains(is_bad) { Err(DirectoryError::BadName(name.to_owned())) } else { Ok(()) }

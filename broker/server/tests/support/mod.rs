@@ -182,6 +182,7 @@ impl Drop for Server {
 /// What a client saw.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
+    Sasl(amqp::SaslCode),
     Opened,
     Closed(Option<amqp::Error>),
     Failed(amqp::Error),
@@ -215,15 +216,26 @@ impl Client {
         Client::connect_as(port, amqp::ClientSasl::Anonymous, open)
     }
 
+    /// Connects with a name and a password, and waits for the server's answer to them.
+    pub(crate) fn log_in(port: u16, user: &str, password: &str) -> Result<Client, amqp::SaslCode> {
+        let open = amqp::Open { container_id: user.into(), ..amqp::Open::default() };
+        let sasl = amqp::ClientSasl::Plain { user: user.into(), password: password.into() };
+        let mut client = Client::connect_as(port, sasl, open);
+        let code = client.wait("the outcome of SASL", |seen| match seen {
+            Seen::Sasl(code) => Some(*code),
+            _ => None,
+        });
+        if code == amqp::SaslCode::Ok { Ok(client) } else { Err(code) }
+    }
+
     /// Connects as the administrator.
     pub(crate) fn connect_admin(port: u16) -> Client {
-        let open = amqp::Open {
-            container_id: "test admin".into(),
-            desired_capabilities: vec!["understudy:admin".into()],
-            ..amqp::Open::default()
-        };
-        let sasl = amqp::ClientSasl::Plain { user: "admin".into(), password: String::new() };
-        let mut client = Client::connect_as(port, sasl, open);
+        Client::connect_admin_as(port, "admin", "")
+    }
+
+    /// Connects to administer.
+    pub(crate) fn connect_admin_as(port: u16, user: &str, password: &str) -> Client {
+        let mut client = Client::ask_to_administer(port, user, password);
         let source = Source { dynamic: true, ..Source::default() };
         let attach = Attach {
             name: "replies".into(),
@@ -237,6 +249,17 @@ impl Client {
         client.attached(replies).unwrap();
         client.requests = Some(client.sender("$sys.admin").unwrap());
         client
+    }
+
+    /// Connects and asks to administer; the answer is in `seen`.
+    pub(crate) fn ask_to_administer(port: u16, user: &str, password: &str) -> Client {
+        let open = amqp::Open {
+            container_id: "test admin".into(),
+            desired_capabilities: vec!["understudy:admin".into()],
+            ..amqp::Open::default()
+        };
+        let sasl = amqp::ClientSasl::Plain { user: user.into(), password: password.into() };
+        Client::connect_as(port, sasl, open)
     }
 
     /// An administrator's command without arguments, and the reply to it.
@@ -274,6 +297,23 @@ impl Client {
         client
     }
 
+    /// Whether the server serves this client: the open has come, and no close.
+    pub(crate) fn is_opened(&mut self) -> bool {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.turn();
+            let has_ended = |seen: &Seen| matches!(seen, Seen::Closed(_) | Seen::Failed(_) | Seen::EndOfFile);
+            if self.seen.iter().any(has_ended) {
+                return false;
+            }
+            // A close comes with its open.
+            if self.seen.contains(&Seen::Opened) {
+                return true;
+            }
+            assert!(Instant::now() < until, "no answer to the open");
+        }
+    }
+
     fn now(&self) -> u64 {
         self.started.elapsed().as_nanos() as u64 + 1
     }
@@ -304,6 +344,7 @@ impl Client {
         let now = self.now();
         while let Some(event) = self.connection.next_event(now, &mut input) {
             let seen = match event {
+                Event::SaslOutcome(code) => Seen::Sasl(code),
                 Event::Open => Seen::Opened,
                 Event::Close { error } => Seen::Closed(error),
                 Event::Failed(error) => Seen::Failed(error),
@@ -373,10 +414,20 @@ impl Client {
 
     /// A link that receives from `address`.
     pub(crate) fn receiver(&mut self, address: &str, credit: u32) -> Result<LinkId, amqp::Error> {
+        self.receiver_from(Source::at(address), credit)
+    }
+
+    /// A link that browses `address`.
+    pub(crate) fn browser(&mut self, address: &str, credit: u32) -> Result<LinkId, amqp::Error> {
+        self.receiver_from(Source { distribution_mode: Some("copy".into()), ..Source::at(address) }, credit)
+    }
+
+    fn receiver_from(&mut self, source: Source, credit: u32) -> Result<LinkId, amqp::Error> {
+        let address = source.address.clone().unwrap_or_default();
         let attach = Attach {
-            name: format!("from {address}"),
+            name: format!("from {address} {}", source.distribution_mode.as_deref().unwrap_or_default()),
             role: Role::Receiver,
-            source: Some(Source::at(address)),
+            source: Some(source),
             target: Some(Target::default()),
             ..Attach::default()
         };

@@ -155,7 +155,7 @@ fn what_nobody_is_granted_is_a_remark_not_an_error_at_start() {
 fn hashes_in_users_conf() {
     let hash = crate::security::password::hash("secret", &[3; 16]);
     let users = format!("EMS-SERVER:{hash}:\"the pair\"\n");
-    let server = "authorization=on\nserver=EMS-SERVER\npassword=secret\nft_active=tcp://other:7224\n";
+    let server = "authorization=on\nallow_plain_without_tls=on\nserver=EMS-SERVER\npassword=secret\nft_active=tcp://other:7224\n";
     let configuration = Folder::new(server).with("users.conf", &users).clean();
     assert_eq!(configuration.users[0].password, hash);
     let wrong = Folder::new(&server.replace("secret", "other")).with("users.conf", &users).remarks(false);

@@ -92,13 +92,26 @@ fn the_pair_is_checked() {
         "listen = tcp://7222\nft_active = tcp://localhost:7222\n",
         "tibemsd.conf:2: error: ft_active: names this server itself (name the URL of the other server of the pair)\n",
     );
-    let folder = Folder::new("authorization=enabled\nft_active=tcp://x:1\npassword=p\n")
+    let folder = Folder::new("authorization=enabled\nft_active=tcp://localhost:1\npassword=p\n")
         .with("users.conf", "EMS-SERVER:q:the pair\n");
     assert_eq!(
         folder.remarks(false),
         "users.conf: error: users: has no user 'EMS-SERVER' with the password of tibemsd.conf: the peer cannot log in \
          (add a line EMS-SERVER:password:the servers of the pair)\n"
     );
+    check_pair_over_a_network();
+}
+
+fn check_pair_over_a_network() {
+    let server = "authorization=enabled\nft_active=tcp://x:1\npassword=p\n";
+    let with = |server: &str| Folder::new(server).with("users.conf", "EMS-SERVER:p:the pair\n").remarks(false);
+    assert_eq!(
+        with(server),
+        "tibemsd.conf:2: warning: ft_active: passwords are not taken from a network connection without TLS: the servers \
+         cannot log in to each other (write ssl://, or set allow_plain_without_tls = enabled)\n"
+    );
+    assert_eq!(with(&format!("{server}allow_plain_without_tls=yes\n")), "");
+    assert_eq!(with(&server.replace("//x", "//127.0.0.9")), "");
 }
 
 #[test]
