@@ -342,6 +342,12 @@ impl Exchange {
         (0..self.sync.len()).all(|store| stores & 1 << store == 0 || !self.store.is_throttled(store as u8))
     }
 
+    /// Another `max_msg_memory`; 0 = no limit. What is above it leaves memory as room is needed.
+    pub(crate) fn limit_memory(&mut self, bytes_max: u64) {
+        self.budget.bytes_max = bytes_max;
+        self.memory.limit((bytes_max > 0).then(|| usize::try_from(bytes_max).unwrap_or(usize::MAX)));
+    }
+
     /// What messages take of memory.
     pub(crate) fn used(&self) -> Used {
         let (bytes, volatile_bytes) = (self.memory.used() as u64, self.volatile.bytes());

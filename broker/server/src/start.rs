@@ -14,7 +14,6 @@ use crate::login::Logins;
 use crate::options::{Command, Options};
 use crate::store_check;
 use anyhow::{Context, bail};
-use clap::Parser;
 use engine::{Engine, StoreId, Stores};
 use reactor::{ListenerId, Reactor};
 use std::ffi::OsString;
@@ -31,7 +30,7 @@ const PORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The broker as a program: `arguments` begin with the program's name. Returns the exit code of the process.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
-    let options = match Options::try_parse_from(arguments) {
+    let options = match Options::read(arguments) {
         Ok(options) => options,
         Err(error) => {
             // Nowhere to report that the terminal is gone.
@@ -46,7 +45,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
         print!("{}", config::parameters_help());
         return 0;
     }
-    let loaded = config::load(&options.config, &options.overrides, options.check);
+    for option in options.without_effect() {
+        eprintln!("command line: {option} is accepted, not acted upon: why a TLS handshake failed is always logged");
+    }
+    let loaded = config::load_as(options.role(), &options.config, &options.all_overrides(), options.check);
     let (configuration, remarks) = match loaded {
         Ok(loaded) => loaded,
         Err(remarks) => {
@@ -56,7 +58,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
     };
     print_remarks(&remarks);
     if options.check {
-        println!("{}: {} warnings, no errors", options.config.display(), remarks.len());
+        let notes = remarks.iter().filter(|remark| remark.severity == Severity::Note).count();
+        let warnings = remarks.len() - notes;
+        println!("{}: {notes} accepted, not acted upon; {warnings} warnings, no errors", options.config.display());
         return 0;
     }
     match serve(configuration, &options) {
@@ -74,7 +78,8 @@ fn print_remarks(remarks: &[Diagnostic]) {
     }
     let errors = remarks.iter().filter(|remark| remark.severity == Severity::Error).count();
     if errors > 0 {
-        eprintln!("{errors} errors, {} warnings", remarks.len() - errors);
+        let warnings = remarks.iter().filter(|remark| remark.severity == Severity::Warning).count();
+        eprintln!("{errors} errors, {warnings} warnings");
     }
 }
 

@@ -295,3 +295,17 @@ fn a_standby_names_the_active_and_the_tool_goes_there() {
     done(&second, &["create", "queue", "b"]);
     assert_eq!(read(setup.folder.path().join("queues.conf")), format!("{QUEUES}a\nb\n"));
 }
+
+#[test]
+fn configuration_files_are_converted_without_a_server() {
+    let setup = Setup::new(1, QUEUES, "");
+    let json = setup.folder.path().join("tibemsd.json");
+    let convert = || {
+        let config = setup.config(0);
+        let arguments = ["convert", "--from", config.to_str().unwrap(), "--to", json.to_str().unwrap()];
+        Command::new(env!("CARGO_BIN_EXE_broker-admin")).args(arguments).output().unwrap()
+    };
+    assert_eq!(convert().status.code(), Some(0));
+    assert!(read(&json).contains("sync.>"));
+    assert_eq!(convert().status.code(), Some(1), "it is not overwritten unasked");
+}

@@ -96,6 +96,27 @@ pub(crate) enum Show {
     Store(String),
     /// `show config`.
     Config,
+    /// `show topics`, `show durables` and so on: what the configuration holds of what is not acted upon.
+    Kept(Kept),
+}
+
+/// Files that are kept and not acted upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// topics.conf.
+    Topics,
+    /// durables.conf.
+    Durables,
+    /// bridges.conf.
+    Bridges,
+    /// factories.conf.
+    Factories,
+    /// routes.conf.
+    Routes,
+    /// transports.conf.
+    Transports,
+    /// channels.conf.
+    Channels,
 }
 
 /// How a queue came to be.
@@ -224,9 +245,16 @@ fn show(words: &[&str]) -> Result<Show, String> {
         ["stores"] => Show::Stores,
         ["store", name] => Show::Store((*name).to_owned()),
         ["config"] => Show::Config,
+        ["topics"] => Show::Kept(Kept::Topics),
+        ["durables"] => Show::Kept(Kept::Durables),
+        ["bridges"] => Show::Kept(Kept::Bridges),
+        ["factories"] => Show::Kept(Kept::Factories),
+        ["routes"] => Show::Kept(Kept::Routes),
+        ["transports"] => Show::Kept(Kept::Transports),
+        ["channels"] => Show::Kept(Kept::Channels),
         _ => {
             let known = "server, state, queues, queue, users, user, groups, group, connections, consumers, consumer, \
-                         stores, store, config";
+                         stores, store, config, topics, durables, bridges, factories, routes, transports, channels";
             return Err(format!("'show {}' is not known; known are {known}", words.join(" ")));
         }
     };
@@ -399,6 +427,20 @@ impl Show {
             Show::Groups | Show::Group(_) => Some((Permission::ViewGroup, None)),
             Show::Connections | Show::Consumers(_) | Show::Consumer(_) => Some((Permission::ViewConnection, None)),
             Show::Server | Show::Stores | Show::Store(_) | Show::Config => Some((Permission::ViewServer, None)),
+            Show::Kept(kept) => Some((kept.permission(), None)),
+        }
+    }
+}
+
+impl Kept {
+    fn permission(self) -> Permission {
+        match self {
+            Kept::Topics => Permission::ViewDestination,
+            Kept::Durables => Permission::ViewDurable,
+            Kept::Bridges => Permission::ViewBridge,
+            Kept::Factories => Permission::ViewFactory,
+            Kept::Routes => Permission::ViewRoute,
+            Kept::Transports | Kept::Channels => Permission::ViewServer,
         }
     }
 }

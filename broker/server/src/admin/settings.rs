@@ -7,16 +7,10 @@ use crate::broker::Broker;
 use crate::config::{self, Status};
 use serde_json::{Value, json};
 
-/// Parameters that take effect at once.
-const LIVE: [&str; 7] = [
-    "authorization",
-    "debug_sync_delay",
-    "destination_backlog_swapout",
-    "handshake_timeout",
-    "max_connections",
-    "password",
-    "server_timeout_client_connection",
-];
+/// Parameters that take effect at once: the rows of the table that are marked so.
+fn live() -> impl Iterator<Item = &'static str> {
+    config::parameters().filter(|row| row.live).map(|row| row.name)
+}
 
 impl Broker {
     /// `set server`: all of the values, or none when one is not good.
@@ -33,17 +27,21 @@ impl Broker {
             })
         })?;
         for (name, value) in values {
-            self.apply(name, value)?;
+            warnings.extend(self.apply(name, value)?);
             let shown = if name == "password" { "***" } else { value.as_str() };
             self.log.line(format!("{name} = {shown} by command"));
         }
         Ok(json!({ "warnings": warnings }))
     }
 
-    fn apply(&mut self, name: &str, value: &str) -> Result<(), String> {
+    /// Has a value take effect; a remark where something else is needed with it.
+    fn apply(&mut self, name: &str, value: &str) -> Result<Option<String>, String> {
         let configuration = &mut self.configuration;
         match name {
-            "authorization" => configuration.authorization = config::flag(value)?,
+            "authorization" => {
+                configuration.authorization = config::flag(value)?;
+                return Ok(self.remark_on_login_between());
+            }
             "debug_sync_delay" => {
                 configuration.debug_sync_delay_ns = config::duration_ns(value)?;
                 self.reactor.set_sync_delay(configuration.debug_sync_delay_ns);
@@ -54,12 +52,25 @@ impl Broker {
             }
             "handshake_timeout" => configuration.handshake_timeout_ns = config::duration_ns(value)?,
             "max_connections" => configuration.connections_max = number(value)?,
+            "max_msg_memory" => {
+                configuration.message_memory_max = config::bytes(value)?;
+                self.exchange.limit_memory(configuration.message_memory_max);
+            }
             "password" => value.clone_into(&mut configuration.password),
-            "server_timeout_client_connection" => configuration.client_timeout_ns = config::duration_ns(value)?,
             // Written to the file; that it has no effect was said.
             _ => {}
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Under `authorization` the other server logs in as the user named like the server.
+    fn remark_on_login_between(&self) -> Option<String> {
+        let configuration = &self.configuration;
+        let is_needed = configuration.authorization && configuration.ft.is_some();
+        (is_needed && self.directory.user(&configuration.server).is_none()).then(|| {
+            let name = &configuration.server;
+            format!("there is no user '{name}': the other server cannot log in again; create user {name} password=...")
+        })
     }
 }
 
@@ -74,12 +85,13 @@ fn check(name: &str, value: &str) -> Result<Option<String>, String> {
         format!("{name}: {error} ({}{range})", error.remedy())
     })?;
     match row.status {
-        _ if LIVE.contains(&row.name) => Ok(None),
+        _ if row.live => Ok(None),
         Status::Accepted(instead) => Ok(Some(format!("{name} has no effect here: {instead}"))),
+        Status::Kept => Ok(Some(format!("{name} is kept, and its file is not acted upon"))),
         Status::Refused(remedy) => Err(format!("{name} is not supported: {remedy}")),
         Status::Implemented => Err(format!(
             "{name} cannot be changed while the server runs; write it to tibemsd.conf and restart, or set one of {}",
-            LIVE.join(", ")
+            live().collect::<Vec<_>>().join(", ")
         )),
     }
 }
@@ -93,11 +105,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_live_is_in_the_table_and_implemented() {
-        for name in LIVE {
-            let row = config::parameter(name).expect(name);
-            assert_eq!((row.name, row.status), (name, Status::Implemented));
-        }
+    fn what_is_marked_live_takes_effect() {
+        let applied = [
+            "authorization",
+            "debug_sync_delay",
+            "destination_backlog_swapout",
+            "handshake_timeout",
+            "max_connections",
+            "max_msg_memory",
+            "password",
+        ];
+        let mut live: Vec<&str> = live().collect();
+        live.sort_unstable();
+        assert_eq!(live, applied, "`apply` and the table agree");
     }
 
     #[test]

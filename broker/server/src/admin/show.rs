@@ -2,10 +2,11 @@
 //!
 //! Owns the names of the fields. Long lists come in pages; how people see them is the tool's.
 
-use super::command::{Kind, Show};
+use super::command::{Kept, Kind, Show};
 use super::files::Which;
 use crate::broker::Broker;
 use crate::budget::ENTRY_BYTES;
+use crate::config;
 use crate::connection::Connection;
 use crate::connections::ConnectionId;
 use crate::stage::Stage;
@@ -52,6 +53,7 @@ impl Broker {
             Show::Stores => page("stores", from, self.store_rows()),
             Show::Store(name) => self.show_store(name)?,
             Show::Config => self.show_config(),
+            Show::Kept(kept) => self.show_kept(*kept, from),
             Show::Users | Show::User(_) | Show::Groups | Show::Group(_) => self.show_people(show, from)?,
         };
         Ok(reply)
@@ -243,6 +245,31 @@ impl Broker {
         Ok(reply)
     }
 
+    /// What the configuration holds of what is not acted upon.
+    fn show_kept(&self, kept: Kept, from: usize) -> Value {
+        let files = &self.configuration.kept;
+        let (name, list) = match kept {
+            Kept::Topics => ("topics", &files.topics),
+            Kept::Durables => ("durables", &files.durables),
+            Kept::Factories => ("factories", &files.factories),
+            Kept::Routes => ("routes", &files.routes),
+            Kept::Transports => ("transports", &files.transports),
+            Kept::Channels => ("channels", &files.channels),
+            Kept::Bridges => return page("bridges", from, files.bridges.iter().map(bridge_row)),
+        };
+        page(
+            name,
+            from,
+            list.iter().map(|entry| {
+                let set = entry.properties.iter().map(|(name, value)| match name.contains("password") {
+                    true => format!("{name}=***"),
+                    false => format!("{name}={value}"),
+                });
+                json!({ "name": entry.name, "properties": set.collect::<Vec<_>>().join(","), "acted_upon": false })
+            }),
+        )
+    }
+
     /// What the main file sets, without passwords.
     fn show_config(&self) -> Value {
         let mut rows = Vec::new();
@@ -266,6 +293,15 @@ pub(super) fn no_queue(name: &str) -> String {
 /// That a text is not a pattern of queues, in words for people.
 pub(super) fn check_pattern(pattern: &str) -> Result<(), String> {
     engine::check_pattern(pattern).map_err(|error| error.to_string())
+}
+
+fn bridge_row(bridge: &config::Bridge) -> Value {
+    let in_words = |destination: &config::Destination| match destination {
+        config::Destination::Topic(name) => format!("topic {name}"),
+        config::Destination::Queue(name) => format!("queue {name}"),
+    };
+    let targets: Vec<String> = bridge.targets.iter().map(|target| in_words(&target.destination)).collect();
+    json!({ "name": in_words(&bridge.source), "targets": targets.join(", "), "acted_upon": false })
 }
 
 fn merge(reply: &mut Value, more: Value) {

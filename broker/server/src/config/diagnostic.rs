@@ -6,6 +6,8 @@ use std::path::PathBuf;
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// Nothing is wrong, but something is not acted upon; told by `--check`.
+    Note,
     /// The server starts all the same.
     Warning,
     /// The server does not start.
@@ -21,6 +23,8 @@ pub struct Diagnostic {
     pub file: PathBuf,
     /// Line, from 1; 0 = the file as a whole.
     pub line: usize,
+    /// Where in a JSON file, as `queues[2].store`; empty in other files.
+    pub path: String,
     /// The parameter or property, or empty.
     pub parameter: String,
     /// What is wrong.
@@ -36,11 +40,15 @@ impl fmt::Display for Diagnostic {
             write!(formatter, ":{}", self.line)?;
         }
         let severity = match self.severity {
+            Severity::Note => "note",
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
         write!(formatter, ": {severity}: ")?;
-        if !self.parameter.is_empty() {
+        if !self.path.is_empty() {
+            write!(formatter, "{}: ", self.path)?;
+        }
+        if !self.parameter.is_empty() && !self.path.ends_with(&self.parameter) {
             write!(formatter, "{}: ", self.parameter)?;
         }
         write!(formatter, "{} ({})", self.message, self.remedy)

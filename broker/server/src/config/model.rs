@@ -11,6 +11,8 @@ pub struct Configuration {
     pub file: PathBuf,
     /// The other files that administrators' commands change, absolute.
     pub paths: Paths,
+    /// Which of the two servers of a tibemsd.json this is.
+    pub role: Role,
     /// `server`: the name that both servers of a pair share.
     pub server: String,
     /// `password` for the FT link.
@@ -29,6 +31,8 @@ pub struct Configuration {
     pub plain_without_tls: bool,
     /// queues.conf, in file order. [`QueueDefinition::store`] is an index into `stores`.
     pub queues: Vec<QueueSpec>,
+    /// What is read and checked and of which nothing comes yet.
+    pub kept: KeptFiles,
     /// Index into `stores` of the store for queues without `store=`: `$sys.nonfailsafe`.
     pub default_store: u8,
     /// `store`: folder of the store files.
@@ -78,7 +82,7 @@ pub struct Configuration {
 impl Configuration {
     /// Read from a tibemsd.json, which both servers of a pair share.
     pub fn is_json(&self) -> bool {
-        self.file.extension().is_some_and(|extension| extension == "json")
+        self.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
     }
 }
 
@@ -93,6 +97,86 @@ pub struct Paths {
     pub queues: PathBuf,
     /// `acl_list`.
     pub acl: PathBuf,
+}
+
+/// Which server of a tibemsd.json is meant; a tibemsd.conf is of one server, which is its primary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The one of `primary_listens`.
+    #[default]
+    Primary,
+    /// The one of `secondary_listens`.
+    Secondary,
+}
+
+/// The files that are read and checked and of which nothing comes yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptFiles {
+    /// topics.conf.
+    pub topics: Vec<Kept>,
+    /// durables.conf: the name is the topic's, the durable's is the property `name`.
+    pub durables: Vec<Kept>,
+    /// bridges.conf.
+    pub bridges: Vec<Bridge>,
+    /// factories.conf.
+    pub factories: Vec<Kept>,
+    /// routes.conf.
+    pub routes: Vec<Kept>,
+    /// transports.conf.
+    pub transports: Vec<Kept>,
+    /// tibrvcm.conf: the name is the transport's.
+    pub listeners: Vec<Kept>,
+    /// channels.conf.
+    pub channels: Vec<Kept>,
+}
+
+/// One entry of such a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name.
+    pub name: String,
+    /// What was set, by name, as written.
+    pub properties: Vec<(String, String)>,
+    /// Line in its file.
+    pub line: usize,
+}
+
+/// One section of bridges.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Where messages come from; may be a pattern.
+    pub source: Destination,
+    /// Where they go as well.
+    pub targets: Vec<BridgeTarget>,
+    /// Line in bridges.conf.
+    pub line: usize,
+}
+
+/// One target of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeTarget {
+    /// Where messages go.
+    pub destination: Destination,
+    /// Which messages; `None` = all.
+    pub selector: Option<String>,
+}
+
+/// A topic or a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A topic, by name.
+    Topic(String),
+    /// A queue, by name.
+    Queue(String),
+}
+
+impl Destination {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Destination::Topic(name) | Destination::Queue(name) => name,
+        }
+    }
 }
 
 /// One `listen` URL.

@@ -29,6 +29,8 @@ pub enum Kind {
     Address,
     /// URLs that clients understand, with commas between.
     ClientUrls,
+    /// URLs of servers, with commas between; `+` separates those that share no state.
+    ServerUrls,
 }
 
 /// What the server makes of a parameter.
@@ -40,6 +42,8 @@ pub enum Status {
     Accepted(&'static str),
     /// A value other than the default stops the start; the text is the remedy.
     Refused(&'static str),
+    /// It is read, checked and kept; its file as a whole is not acted upon.
+    Kept,
 }
 
 /// One row.
@@ -57,13 +61,15 @@ pub struct Parameter {
     pub repeatable: bool,
     /// What the server makes of it.
     pub status: Status,
+    /// Whether a running server can be told another value.
+    pub live: bool,
     /// For people.
     pub help: &'static str,
 }
 
 impl Parameter {
     pub(crate) const fn new(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Self {
-        Self { name, aliases: &[], kind, default, repeatable: false, status: Status::Implemented, help }
+        Self { name, aliases: &[], kind, default, repeatable: false, status: Status::Implemented, live: false, help }
     }
 
     pub(crate) const fn accepted(self, instead: &'static str) -> Self {
@@ -72,6 +78,14 @@ impl Parameter {
 
     pub(crate) const fn refused(self, remedy: &'static str) -> Self {
         Self { status: Status::Refused(remedy), ..self }
+    }
+
+    pub(crate) const fn kept(self) -> Self {
+        Self { status: Status::Kept, ..self }
+    }
+
+    pub(crate) const fn live(self) -> Self {
+        Self { live: true, ..self }
     }
 
     pub(crate) const fn repeatable(self) -> Self {
@@ -114,6 +128,7 @@ impl Parameter {
             Kind::Counts => value::list(text).into_iter().try_for_each(|number| value::count(number).map(drop)),
             Kind::Address => value::address(text).map(drop),
             Kind::ClientUrls => value::list(text).into_iter().try_for_each(|url| value::client_url(url).map(drop)),
+            Kind::ServerUrls => text.split([',', '+']).map(str::trim).try_for_each(|url| value::address(url).map(drop)),
         }
     }
 
@@ -152,6 +167,7 @@ impl Parameter {
             Kind::Counts => "list of numbers".into(),
             Kind::Address => "tcp://host:port".into(),
             Kind::ClientUrls => "list of amqp://host:port".into(),
+            Kind::ServerUrls => "list of tcp://host:port".into(),
         }
     }
 }

@@ -1,65 +1,40 @@
 //! queues.conf: `name property,property=value`, one queue or pattern a line. Inheritance is the engine's.
 
+use super::entry::Entry;
 use super::findings::{Findings, Spot, Weight};
 use super::model::{QueueSpec, StoreSpec};
-use super::nearest::nearest;
 use super::stores;
 use super::tables::QUEUE;
 use super::value;
-use super::written::{Settings, lines};
+use super::written::Settings;
 use engine::{OverflowPolicy, Prefetch, QueueDefinition, StoreId};
-use std::path::Path;
 
-/// Value of a property that stands without one, where it is not a flag.
-const FLOW_CONTROL_BARE: &str = "256KB";
-
-/// All lines; the first of two with one name counts.
-pub(super) fn parse(path: &Path, text: &str, stores: &[StoreSpec], findings: &mut Findings) -> Vec<QueueSpec> {
+/// All queues; the first of two with one name counts.
+pub(super) fn read(entries: &[Entry], stores: &[StoreSpec], findings: &mut Findings) -> Vec<QueueSpec> {
     let mut queues: Vec<QueueSpec> = Vec::new();
-    for (spot, line) in lines(path, text, findings) {
-        let (pattern, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        if let Err(error) = engine::check_pattern(pattern) {
-            let remedy = "write elements with dots between; * stands for one element, > as the last for one or more";
-            findings.error(&spot, pattern, error.to_string(), remedy);
+    for entry in entries {
+        let (spot, pattern) = (&entry.spot, &entry.name);
+        if !check_pattern(spot, pattern, findings) {
             continue;
         }
-        if queues.iter().any(|queue| queue.definition.pattern == pattern) {
-            findings.add(Weight::Doubt, &spot, pattern, "is named twice; the first counts", "remove this line");
+        if queues.iter().any(|queue| queue.definition.pattern == *pattern) {
+            findings.add(Weight::Doubt, spot, pattern, "is named twice; the first counts", "remove this line");
             continue;
         }
-        let settings = properties(&spot, rest, findings);
-        queues.push(QueueReader { spot: &spot, settings: &settings, stores, findings }.queue(pattern));
+        let settings = Settings::of(QUEUE, entry, findings);
+        queues.push(QueueReader { spot, settings: &settings, stores, findings }.queue(pattern));
     }
     queues
 }
 
-fn properties(spot: &Spot, text: &str, findings: &mut Findings) -> Settings {
-    let mut settings = Settings::new(QUEUE, spot.clone());
-    for property in split_properties(text) {
-        let (name, value) = match property.split_once('=') {
-            Some((name, value)) => (name.trim(), value),
-            None if property == "flowControl" => (property, FLOW_CONTROL_BARE),
-            None => (property, "enabled"),
-        };
-        settings.set(spot.clone(), name, value, findings);
+/// Whether that may be a destination or a pattern; otherwise it is said why not.
+pub(super) fn check_pattern(spot: &Spot, pattern: &str, findings: &mut Findings) -> bool {
+    let checked = engine::check_pattern(pattern);
+    if let Err(error) = &checked {
+        let remedy = "write elements with dots between; * stands for one element, > as the last for one or more";
+        findings.error(spot, pattern, error.to_string(), remedy);
     }
-    settings
-}
-
-/// The properties in a line, as written.
-pub(super) fn properties_of(line: &str) -> impl Iterator<Item = &str> {
-    let (_, rest) = line.trim().split_once(char::is_whitespace).unwrap_or((line, ""));
-    split_properties(rest).into_iter()
-}
-
-/// Splits at commas outside double quotes; blanks around are dropped.
-fn split_properties(text: &str) -> Vec<&str> {
-    let mut quoted = false;
-    let parts = text.split(move |letter| {
-        quoted ^= letter == '"';
-        letter == ',' && !quoted
-    });
-    parts.map(str::trim).filter(|part| !part.is_empty()).collect()
+    checked.is_ok()
 }
 
 struct QueueReader<'r> {
@@ -94,11 +69,7 @@ impl QueueReader<'_> {
         };
         let index = self.stores.iter().position(|store| store.name == name);
         if index.is_none() {
-            let remedy = match nearest(name, self.stores.iter().map(|store| store.name.as_str())) {
-                Some(known) => format!("did you mean {known}?"),
-                None => "add the store to stores.conf".to_owned(),
-            };
-            self.findings.error(self.spot, "store", format!("there is no store '{name}'"), remedy);
+            stores::report_unknown(self.settings.spot("store"), name, self.stores, self.findings);
         }
         index.map(|index| StoreId(u8::try_from(index).expect("stores.conf is bounded")))
     }
@@ -112,7 +83,7 @@ impl QueueReader<'_> {
             Ok(Ok(count)) => Prefetch::Count(count),
             _ => {
                 let message = format!("'{text}' is neither a number nor none");
-                self.findings.error(self.spot, "prefetch", message, "write a number or none");
+                self.findings.error(self.settings.spot("prefetch"), "prefetch", message, "write a number or none");
                 Prefetch::Unset
             }
         }
@@ -121,7 +92,8 @@ impl QueueReader<'_> {
     fn max_redelivery(&mut self) -> u8 {
         let attempts = u8::try_from(self.settings.count("maxRedelivery")).expect("the row has that range");
         if attempts == 1 {
-            self.findings.error(self.spot, "maxRedelivery", "1 is outside the range 2 to 255", "write 0 for no limit");
+            let spot = self.settings.spot("maxRedelivery");
+            self.findings.error(spot, "maxRedelivery", "1 is outside the range 2 to 255", "write 0 for no limit");
         }
         attempts
     }

@@ -1,11 +1,15 @@
-//! tibemsd.conf: the main file, as meant. Reads the other files that it names through their own modules.
+//! The main file, as meant, and with it the others through their own modules. Does not know whether they are .conf
+//! files or one tibemsd.json.
 
+use super::entry::Entry;
+use super::family::{self, SideFile};
 use super::findings::{Findings, Spot, Weight};
-use super::model::{Configuration, Ft, Listen, Paths, StoreSpec, User};
+use super::model::{Configuration, Ft, KeptFiles, Listen, Paths, Role, StoreSpec, User};
+use super::source::{Source, Text};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
-use super::written::{Settings, lines, read};
-use super::{acl, groups, queues, stores, users};
+use super::written::Settings;
+use super::{acl, bridges, groups, kept, queues, stores, users};
 use crate::security::password;
 use std::path::{Path, PathBuf};
 
@@ -17,18 +21,13 @@ const RECORD_BYTES: u64 = 4096;
 const SERVER_NAME_MAX: usize = 64;
 
 /// Reads everything; what is wrong goes to `findings`. `None` when the main file itself cannot be read.
-pub(super) fn load(path: &Path, overrides: &[(String, String)], findings: &mut Findings) -> Option<Loaded> {
-    if path.extension().is_some_and(|extension| extension == "json") {
-        let remedy = "write a tibemsd.conf; every parameter has the same name there";
-        findings.error(&Spot::new(path, 0), "", "JSON configurations are not read", remedy);
-        return None;
-    }
-    let text = read(path, "", Weight::Error, findings)?;
-    let settings = settings(path, &text, overrides, findings);
+pub(super) fn load(path: &Path, role: Role, overrides: &[(String, String)], findings: &mut Findings) -> Option<Loaded> {
+    let source = Source::open(path, role, findings)?;
+    let settings = settings(&source, overrides, findings);
     let abort_on = value::list(settings.text("startup_abort_list"));
     let abort_on = ABORT_WORDS.iter().copied().filter(|word| abort_on.iter().any(|set| set.eq_ignore_ascii_case(word)));
     let abort_on: Vec<&'static str> = abort_on.collect();
-    let configuration = Reader { path, settings: &settings, findings }.configuration();
+    let configuration = Reader { source: &source, role, settings: &settings, findings }.configuration();
     if abort_on.contains(&"DB_FILES") {
         check_store_exists(&configuration, settings.spot("store"), findings);
     }
@@ -41,23 +40,23 @@ pub(super) struct Loaded {
     pub(super) abort_on: Vec<&'static str>,
 }
 
-fn settings(path: &Path, text: &str, overrides: &[(String, String)], findings: &mut Findings) -> Settings {
-    let mut settings = Settings::new(SERVER, Spot::new(path, 0));
-    for (spot, line) in lines(path, text, findings) {
-        match line.split_once('=') {
-            Some((name, value)) => settings.set(spot, name.trim(), value, findings),
-            None => findings.error(&spot, "", format!("'{line}' has no '='"), "write name = value"),
-        }
-    }
+/// Where `overrides` stand.
+const COMMAND_LINE: &str = "command line";
+
+/// The parameters with what beats them.
+pub(super) fn settings(source: &Source, overrides: &[(String, String)], findings: &mut Findings) -> Settings {
+    let mut settings = Settings::new(SERVER, Spot::new(source.path(), 0));
+    source.server().iter().for_each(|property| settings.take(property, findings));
     for (name, value) in overrides {
-        settings.replace(Spot::new(Path::new("--set"), 0), name, value, findings);
+        settings.replace(Spot::new(Path::new(COMMAND_LINE), 0), name, value, findings);
     }
     settings
 }
 
 /// Turns settings into meaning.
 struct Reader<'r> {
-    path: &'r Path,
+    source: &'r Source,
+    role: Role,
     settings: &'r Settings,
     findings: &'r mut Findings,
 }
@@ -68,30 +67,27 @@ impl Reader<'_> {
         let listens = self.listens();
         let ft = self.ft(&listens);
         let (stores, meta) = self.stores();
-        let queues = match self.side_file("queues") {
-            Some((path, text)) => queues::parse(&path, &text, &stores, self.findings),
-            None => Vec::new(),
+        let queues = match self.source.entries(family::QUEUES, settings, self.findings) {
+            Some(entries) => queues::read(&entries, &stores, self.findings),
+            None => self.no_queues(),
         };
         let authorization = settings.flag("authorization");
         let users = self.users(authorization, ft.is_some());
         self.check_login_between(authorization, ft.as_ref());
-        let groups = match self.side_file("groups") {
-            Some((path, text)) => groups::parse(&path, &text, &users, self.findings),
-            None => Vec::new(),
-        };
-        let acl = match self.side_file("acl_list") {
-            Some((path, text)) => acl::parse(&path, &text, &users, &groups, self.findings),
-            None => Vec::new(),
-        };
+        let groups = self.text("groups");
+        let groups = groups.parse(self.findings, |path, text, findings| groups::parse(path, text, &users, findings));
+        let acl = self.text("acl_list");
+        let acl = acl.parse(self.findings, |path, text, findings| acl::parse(path, text, &users, &groups, findings));
         let segment_bytes = settings.bytes("segment_size").next_multiple_of(4096);
         Configuration {
-            file: self.path.to_owned(),
+            file: self.source.path().to_owned(),
             paths: Paths {
-                users: self.resolve("users"),
-                groups: self.resolve("groups"),
-                queues: self.resolve("queues"),
-                acl: self.resolve("acl_list"),
+                users: self.source.resolve("users", settings),
+                groups: self.source.resolve("groups", settings),
+                queues: self.source.resolve("queues", settings),
+                acl: self.source.resolve("acl_list", settings),
             },
+            role: self.role,
             server: self.server_name(),
             password: settings.text("password").to_owned(),
             failover_list: self.failover_list(&listens, ft.as_ref()),
@@ -102,6 +98,7 @@ impl Reader<'_> {
             acl,
             plain_without_tls: settings.flag("allow_plain_without_tls"),
             queues,
+            kept: self.kept(&stores),
             default_store: stores::DEFAULT,
             store_folder: self.resolve("store"),
             stores,
@@ -128,27 +125,51 @@ impl Reader<'_> {
 
     /// A path of the file, relative to the folder of the file.
     fn resolve(&self, name: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(self.settings.text(name))
+        self.source.resolve(name, self.settings)
     }
 
-    /// Another configuration file. One that was not named may be missing.
-    fn side_file(&mut self, name: &str) -> Option<(PathBuf, String)> {
-        let path = self.resolve(name);
-        if !self.settings.is_set(name) && !path.exists() {
-            if name == "queues" {
-                let remedy = "create it with at least one line, for example '>' to allow every queue";
-                self.findings.add(
-                    Weight::Doubt,
-                    &Spot::new(&path, 0),
-                    name,
-                    "does not exist: there are no queues",
-                    remedy,
-                );
-            }
-            return None;
+    /// There is no queues.conf.
+    fn no_queues<T>(&mut self) -> Vec<T> {
+        if !self.settings.is_set("queues") {
+            let spot = self.source.spot("queues", self.settings);
+            let remedy = "create it with at least one line, for example '>' to allow every queue";
+            self.findings.add(Weight::Doubt, &spot, "queues", "does not exist: there are no queues", remedy);
         }
-        let text = read(&path, name, Weight::MissingFile, self.findings)?;
-        Some((path, text))
+        Vec::new()
+    }
+
+    /// The files of which nothing comes yet.
+    fn kept(&mut self, stores: &[StoreSpec]) -> KeptFiles {
+        let mark = self.findings.mark();
+        let transports = self.entries(family::TRANSPORTS);
+        let transports = kept::transports(&transports, self.findings);
+        let listeners = self.entries(family::LISTENERS);
+        let listeners = kept::listeners(&listeners, &transports, self.findings);
+        self.findings.soften(mark, Weight::Transport);
+        let [topics, durables] = [family::TOPICS, family::DURABLES].map(|file| self.entries(file));
+        let [factories, routes, channels] =
+            [family::FACTORIES, family::ROUTES, family::CHANNELS].map(|file| self.entries(file));
+        let bridges = self.source.bridges(self.settings, self.findings).unwrap_or_default();
+        KeptFiles {
+            topics: kept::topics(&topics, stores, self.findings),
+            durables: kept::durables(&durables, self.findings),
+            bridges: bridges::read(&bridges, self.findings),
+            factories: kept::with_url(family::FACTORIES, &factories, self.findings),
+            routes: kept::with_url(family::ROUTES, &routes, self.findings),
+            channels: kept::channels(&channels, self.findings),
+            transports,
+            listeners,
+        }
+    }
+
+    /// The lines of a file that may be missing.
+    fn text(&mut self, name: &str) -> Text {
+        self.source.text(name, self.settings, self.findings).unwrap_or_default()
+    }
+
+    /// The entries of a file that may be missing.
+    fn entries(&mut self, file: &SideFile) -> Vec<Entry> {
+        self.source.entries(file, self.settings, self.findings).unwrap_or_default()
     }
 
     fn server_name(&mut self) -> String {
@@ -228,7 +249,7 @@ impl Reader<'_> {
     }
 
     fn stores(&mut self) -> (Vec<StoreSpec>, StoreSpec) {
-        let file = self.side_file("stores");
+        let entries = self.entries(family::STORES);
         let minimum = |name: &str| {
             let own = self.settings.bytes(name);
             or_default(own, self.settings.bytes("store_minimum"))
@@ -238,19 +259,17 @@ impl Reader<'_> {
             r#async: minimum("store_minimum_async"),
             meta: minimum("store_minimum_meta"),
         };
-        let text = file.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
-        stores::parse(text, minimums, self.findings)
+        stores::read(&entries, minimums, self.findings)
     }
 
     fn users(&mut self, authorization: bool, paired: bool) -> Vec<User> {
-        let file = self.side_file("users");
-        let spot = Spot::new(&self.resolve("users"), 0);
-        if file.is_none() && authorization {
+        let text = self.source.text("users", self.settings, self.findings);
+        let spot = self.source.spot("users", self.settings);
+        if text.is_none() && authorization {
             let remedy = "create it, or set authorization = disabled";
             self.findings.error(&spot, "users", "cannot be read, and authorization is enabled", remedy);
         }
-        let (path, text) = file.unwrap_or_default();
-        let users = users::parse(&path, &text, self.findings);
+        let users = text.unwrap_or_default().parse(self.findings, users::parse);
         let (server, own) = (self.settings.text("server"), self.settings.text("password"));
         let is_known = users.iter().any(|user| user.name == server && password::matches(&user.password, own));
         if authorization && paired && !is_known {

@@ -1,10 +1,11 @@
 //! stores.conf: `[name]` and the keys of one store below it. The three stores that EMS ships always exist.
 
+use super::entry::Entry;
 use super::findings::{Findings, Spot, Weight};
 use super::model::{Mode, StoreSpec};
+use super::nearest::nearest;
 use super::tables::STORE;
-use super::written::{Settings, lines};
-use std::path::Path;
+use super::written::Settings;
 
 /// The store of queues without `store=`.
 pub(super) const NONFAILSAFE: &str = "$sys.nonfailsafe";
@@ -31,17 +32,16 @@ pub(super) struct Minimums {
 
 /// The message stores (shipped ones first, then in file order, so that their numbers stay when one is added at the
 /// end) and `$sys.meta`.
-pub(super) fn parse(
-    file: Option<(&Path, &str)>,
-    minimums: Minimums,
-    findings: &mut Findings,
-) -> (Vec<StoreSpec>, StoreSpec) {
+pub(super) fn read(entries: &[Entry], minimums: Minimums, findings: &mut Findings) -> (Vec<StoreSpec>, StoreSpec) {
     let mut stores = shipped(minimums);
-    if let Some((path, text)) = file {
-        for (spot, name, settings) in sections(path, text, findings) {
-            read_section(&spot, &name, &settings, minimums, &mut stores, findings);
+    for (index, entry) in entries.iter().enumerate() {
+        let settings = Settings::of(STORE, entry, findings);
+        if entries[..index].iter().any(|other| other.name == entry.name) {
+            findings.add(Weight::Doubt, &entry.spot, &entry.name, "is named twice", "remove one of the two sections");
         }
-        check_files(path, &stores, findings);
+        if let Some(index) = read_section(entry, &settings, minimums, &mut stores, findings) {
+            check_file(settings.spot("file"), &stores[index], &stores, findings);
+        }
     }
     let meta = stores.remove(META_INDEX);
     (stores, meta)
@@ -64,44 +64,37 @@ fn shipped(minimums: Minimums) -> Vec<StoreSpec> {
     ]
 }
 
-fn sections(path: &Path, text: &str, findings: &mut Findings) -> Vec<(Spot, String, Settings)> {
-    let mut sections: Vec<(Spot, String, Settings)> = Vec::new();
-    for (spot, line) in lines(path, text, findings) {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            let settings = Settings::new(STORE, spot.clone());
-            sections.push((spot, name.trim().to_owned(), settings));
-            continue;
-        }
-        match (line.split_once('='), sections.last_mut()) {
-            (Some((name, value)), Some((_, _, settings))) => settings.set(spot, name.trim(), value, findings),
-            (Some(_), None) => findings.error(&spot, "", "stands before any store", "begin with [name of the store]"),
-            (None, _) => findings.error(&spot, "", format!("'{line}' has no '='"), "write [name] or key = value"),
-        }
-    }
-    sections
+/// There is no store of that name.
+pub(super) fn report_unknown(spot: &Spot, name: &str, stores: &[StoreSpec], findings: &mut Findings) {
+    let remedy = match nearest(name, stores.iter().map(|store| store.name.as_str())) {
+        Some(known) => format!("did you mean {known}?"),
+        None => "add the store to stores.conf".to_owned(),
+    };
+    findings.error(spot, "store", format!("there is no store '{name}'"), remedy);
 }
 
+/// One section; the position of its store.
 fn read_section(
-    spot: &Spot,
-    name: &str,
+    entry: &Entry,
     settings: &Settings,
     minimums: Minimums,
     stores: &mut Vec<StoreSpec>,
     findings: &mut Findings,
-) {
+) -> Option<usize> {
+    let (spot, name) = (&entry.spot, entry.name.as_str());
     let known = stores.iter().position(|store| store.name == name);
     if name.is_empty() || (known.is_none() && name.starts_with("$sys.")) {
         let remedy = "names that begin with $sys. are the server's: $sys.failsafe, $sys.nonfailsafe, $sys.meta";
         findings.error(spot, name, "is not a name for a store", remedy);
-        return;
+        return None;
     }
     if known.is_none() && !settings.is_set("file") {
         findings.error(spot, name, "has no file", "add file = name, a name inside the store folder");
-        return;
+        return None;
     }
     if known.is_none() && stores.len() > STORES_MAX {
         findings.error(spot, name, format!("is one store too many; {STORES_MAX} are possible"), "use fewer stores");
-        return;
+        return None;
     }
     let mode = if settings.text("mode").eq_ignore_ascii_case("sync") { Mode::Sync } else { Mode::Async };
     let index = known.unwrap_or_else(|| {
@@ -120,25 +113,20 @@ fn read_section(
     let inherited = if index == META_INDEX { minimums.meta } else { by_mode };
     let own = settings.bytes("file_minimum");
     store.minimum_bytes = if own == 0 { inherited } else { own };
+    Some(index)
 }
 
 /// File names are plain and used once.
-fn check_files(path: &Path, stores: &[StoreSpec], findings: &mut Findings) {
-    let spot = Spot::new(path, 0);
-    for (index, store) in stores.iter().enumerate() {
-        let is_long = store.file.len() > FILE_NAME_BYTES_MAX;
-        if is_long || store.file.contains('/') || store.file.starts_with('.') || store.file.is_empty() {
-            let message = format!("'{}' is not a plain name", store.file);
-            let remedy =
-                format!("give a name inside the store folder, without a path, of at most {FILE_NAME_BYTES_MAX} bytes");
-            findings.error(&spot, &store.name, message, remedy);
-        }
-        if let Some(twin) = stores[..index].iter().find(|other| other.file == store.file) {
-            let message = format!("has the file '{}' of {}", store.file, twin.name);
-            findings.error(&spot, &store.name, message, "give each store a file of its own");
-        }
-        if stores[..index].iter().any(|other| other.name == store.name) {
-            findings.add(Weight::Doubt, &spot, &store.name, "is named twice", "remove one of the two sections");
-        }
+fn check_file(spot: &Spot, store: &StoreSpec, stores: &[StoreSpec], findings: &mut Findings) {
+    let is_long = store.file.len() > FILE_NAME_BYTES_MAX;
+    if is_long || store.file.contains('/') || store.file.starts_with('.') || store.file.is_empty() {
+        let message = format!("'{}' is not a plain name", store.file);
+        let remedy =
+            format!("give a name inside the store folder, without a path, of at most {FILE_NAME_BYTES_MAX} bytes");
+        findings.error(spot, &store.name, message, remedy);
+    }
+    if let Some(twin) = stores.iter().find(|other| other.name != store.name && other.file == store.file) {
+        let message = format!("has the file '{}' of {}", store.file, twin.name);
+        findings.error(spot, &store.name, message, "give each store a file of its own");
     }
 }

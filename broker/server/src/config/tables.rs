@@ -17,7 +17,6 @@ const ANY_SIZE: Kind = Size(0, u64::MAX);
 const ANY_TIME: Kind = Time(0, FOREVER);
 
 const NO_TLS: &str = "this version has no TLS; only tcp:// listens";
-const QUEUES_ONLY: &str = "this version has queues only";
 const NO_MONITOR: &str = "this version has no HTTP monitor";
 const NO_STATISTICS: &str = "this version keeps no statistics";
 
@@ -56,7 +55,8 @@ const IDENTITY: &[Parameter] = &[
         Password,
         "",
         "Password with which this server logs in to its peer, as the user named like the server.",
-    ),
+    )
+    .live(),
     row("users", Path, "users.conf", "File of users."),
     row("queues", Path, "queues.conf", "File of queues and patterns for queues."),
     row("stores", Path, "stores.conf", "File of stores. Without it the three stores that EMS ships exist."),
@@ -66,7 +66,8 @@ const IDENTITY: &[Parameter] = &[
         Flag,
         "disabled",
         "Check user names and passwords, and the permissions of queues that are `secure`.",
-    ),
+    )
+    .live(),
     row(
         "allow_plain_without_tls",
         Flag,
@@ -75,15 +76,14 @@ const IDENTITY: &[Parameter] = &[
     ),
     row("groups", Path, "groups.conf", "File of groups."),
     row("acl_list", Path, "acl.conf", "File of permissions."),
-    row("topics", Path, "topics.conf", "File of topics.").accepted(QUEUES_ONLY),
-    row("durables", Path, "durables.conf", "File of durable subscriptions.").accepted(QUEUES_ONLY),
-    row("bridges", Path, "bridges.conf", "File of bridges.").accepted("there are no bridges"),
-    row("factories", Path, "factories.conf", "File of connection factories.")
-        .accepted("AMQP clients keep their own connection settings"),
-    row("routes", Path, "routes.conf", "File of routes.").accepted("there are no routes"),
-    row("transports", Path, "transports.conf", "File of transports.").accepted("there are no transports"),
-    row("tibrvcm", Path, "tibrvcm.conf", "File of certified listeners.").accepted("there are no transports"),
-    row("channels", Path, "channels.conf", "File of multicast channels.").accepted("there is no multicast"),
+    row("topics", Path, "topics.conf", "File of topics."),
+    row("durables", Path, "durables.conf", "File of durable subscriptions."),
+    row("bridges", Path, "bridges.conf", "File of bridges."),
+    row("factories", Path, "factories.conf", "File of connection factories."),
+    row("routes", Path, "routes.conf", "File of routes."),
+    row("transports", Path, "transports.conf", "File of transports."),
+    row("tibrvcm", Path, "tibrvcm.conf", "File of certified listeners."),
+    row("channels", Path, "channels.conf", "File of multicast channels."),
     row("module_path", Path, "", "Folders of shared libraries.").accepted("the server is one program without modules"),
 ];
 
@@ -96,8 +96,8 @@ const NETWORK: &[Parameter] = &[
         "",
         "Extension: the URLs that clients are told to fail over to, where proxies or address translation make them differ. Default: the own listen, then ft_active.",
     ),
-    row("max_connections", ANY_COUNT, "0", "Most client connections at a time; 0 = no limit."),
-    row("handshake_timeout", Time(100 * MS, FOREVER), "10", "Time for a new connection to send its AMQP open."),
+    row("max_connections", ANY_COUNT, "0", "Most client connections at a time; 0 = no limit.").live(),
+    row("handshake_timeout", Time(100 * MS, FOREVER), "10", "Time for a new connection to send its AMQP open.").live(),
     row("processor_ids", Counts, "", "Processors to run on.")
         .accepted("this version runs one shard, wherever the system puts it"),
     row("network_thread_count", Count(1, 1024), "1", "Network threads.")
@@ -217,8 +217,9 @@ const STORAGE: &[Parameter] = &[
         "debug_sync_delay",
         Time(0, 10_000 * MS),
         "0",
-        "Extension, for tests: time added to each sync of a store, to imitate a slow disk. Settable while running.",
-    ),
+        "Extension, for tests: time added to each sync of a store, to imitate a slow disk.",
+    )
+    .live(),
     row("store_crc", Flag, "enabled", "Checksums in the store.").accepted("checksums are always on"),
     row("store_truncate", Flag, "disabled", "Shrink store files.")
         .accepted("segments that hold no live message are removed as they die"),
@@ -232,7 +233,8 @@ const MEMORY: &[Parameter] = &[
         Size(8 * MB, u64::MAX),
         "512MB",
         "Memory for message bodies of all stores and of non-persistent messages together. Above it msg_swapping rules. The entries of the queues, 32 bytes a message, are not part of it; when they alone are more, sends are refused. 0 = no limit, as in EMS. The default is that of the tibemsd.conf that EMS ships (EMS itself: 0).",
-    ),
+    )
+    .live(),
     row(
         "max_client_msg_size",
         Size(1024, 2048 * MB),
@@ -251,7 +253,8 @@ const MEMORY: &[Parameter] = &[
         ANY_COUNT,
         "1024",
         "When memory is needed, messages that had more than so many before them in their queue leave it first, the newest first. With max_msg_memory=0 they leave it as soon as they are stored. 0 = all of them.",
-    ),
+    )
+    .live(),
     row("reserve_memory", ANY_SIZE, "0", "Memory kept for hard times, in MB.").accepted("memory has fixed bounds"),
     row("max_stat_memory", ANY_SIZE, "64MB", "Memory for statistics.").accepted(NO_STATISTICS),
     row("large_destination_memory", ANY_SIZE, "0", "Size of a queue that is worth an alert.").accepted(NO_STATISTICS),
@@ -262,7 +265,7 @@ const START_UP: &[Parameter] = &[row(
     "startup_abort_list",
     Choices(ABORT_WORDS),
     "",
-    "What stops the start and is a warning otherwise: CONFIG_FILES a file that cannot be read, CONFIG_ERRORS an unknown name, DB_FILES a store folder that is missing or empty (it would become a new store). SSL and TRANSPORTS stop nothing here, since what cannot be done securely never starts.",
+    "What stops the start and is a warning otherwise: CONFIG_FILES a file that is named and cannot be read, CONFIG_ERRORS an unknown name or something that is there twice, DB_FILES a store folder that is missing or empty (it would become a new store), TRANSPORTS a mistake in transports.conf or tibrvcm.conf, and tibrv_transports or tibftl_transports, since there are no transports. SSL is always in force: what cannot be done securely never starts.",
 )];
 
 const LIVENESS: &[Parameter] = &[

@@ -1,8 +1,9 @@
 //! The first step: files as written, names and values with their lines. Knows the tables, not the meaning.
 
+use super::entry::{Entry, Property};
 use super::findings::{Findings, Spot, Weight};
 use super::nearest::nearest;
-use super::parameter::{Parameter, Status};
+use super::parameter::{Kind, Parameter, Status};
 use super::tables::{Section, find, rows};
 use super::value;
 use std::collections::BTreeMap;
@@ -56,6 +57,9 @@ pub(super) fn unquote(text: &str) -> &str {
     text.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(text)
 }
 
+/// Value of `flowControl` that stands without one.
+const FLOW_CONTROL_BARE: &str = "256KB";
+
 /// One value and where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
@@ -77,12 +81,26 @@ impl Settings {
         Self { table, values: BTreeMap::new(), whole }
     }
 
+    /// The properties of one entry.
+    pub(super) fn of(table: &'static [Section], entry: &Entry, findings: &mut Findings) -> Self {
+        let mut settings = Self::new(table, entry.spot.clone());
+        entry.properties.iter().for_each(|property| settings.take(property, findings));
+        settings
+    }
+
+    /// Takes one property as written; one that stands without a value is a flag.
+    pub(super) fn take(&mut self, property: &Property, findings: &mut Findings) {
+        let bare = if property.name == "flowControl" { FLOW_CONTROL_BARE } else { "enabled" };
+        let value = property.value.as_deref().unwrap_or(bare);
+        self.set(property.spot.clone(), &property.name, value, findings);
+    }
+
     /// Takes one `name = value`; an empty value means the default and is ignored, as in EMS.
     pub(super) fn set(&mut self, spot: Spot, name: &str, text: &str, findings: &mut Findings) {
         let Some(row) = find(self.table, name) else {
             return self.report_unknown(&spot, name, findings);
         };
-        let text = unquote(text);
+        let text = text.trim();
         if text.is_empty() {
             return;
         }
@@ -136,6 +154,17 @@ impl Settings {
         self.values.get(row.name).and_then(|values| values.last()).map_or(row.default, |setting| &setting.text)
     }
 
+    /// All that was set, as written, apart from the spelling of booleans; without the defaults.
+    pub(super) fn written(&self) -> Vec<(String, String)> {
+        let all = self.values.iter().flat_map(|(name, values)| values.iter().map(move |value| (*name, value)));
+        let spelling = |name: &str, text: &str| match (self.row(name).kind, value::flag(text)) {
+            (Kind::Flag, Ok(true)) => "enabled".to_owned(),
+            (Kind::Flag, Ok(false)) => "disabled".to_owned(),
+            _ => text.to_owned(),
+        };
+        all.map(|(name, value)| (name.to_owned(), spelling(name, &value.text))).collect()
+    }
+
     /// All values of a repeatable parameter, or its default.
     pub(super) fn texts(&self, name: &str) -> Vec<Setting> {
         let row = self.row(name);
@@ -175,12 +204,16 @@ fn report_status(row: &Parameter, text: &str, spot: &Spot, findings: &mut Findin
         return;
     }
     match row.status {
-        Status::Implemented => {}
+        Status::Implemented | Status::Kept => {}
         Status::Accepted(instead) => {
-            findings.add(Weight::Warning, spot, row.name, format!("has no effect here: {instead}"), "remove the line");
+            let weight = if TRANSPORTS.contains(&row.name) { Weight::UnusedTransport } else { Weight::Unused };
+            findings.unused(weight, spot, row.name, instead);
         }
         Status::Refused(remedy) => {
             findings.error(spot, row.name, format!("'{text}' is not supported"), remedy);
         }
     }
 }
+
+/// Parameters that ask for transports, which startup_abort_list can insist on.
+const TRANSPORTS: [&str; 2] = ["tibrv_transports", "tibftl_transports"];

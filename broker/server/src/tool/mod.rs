@@ -1,9 +1,10 @@
 //! The program `broker-admin`: an administrator's terminal.
 //!
 //! Owns where commands come from (the command line, a script, a terminal) and the exit codes. What a command does is the
-//! server's; `session` sends it, `client` speaks AMQP, `render` shows the reply.
+//! server's; `session` sends it, `client` speaks AMQP, `render` shows the reply. `convert` needs no server.
 
 mod client;
+mod convert;
 mod help;
 mod options;
 mod prompt;
@@ -26,7 +27,12 @@ const EXIT_USAGE: i32 = 64;
 
 /// `broker-admin` as a program: `arguments` begin with the program's name. Returns the exit code of the process.
 pub fn administer(arguments: impl Iterator<Item = OsString>) -> i32 {
-    let options = match Options::try_parse_from(options::normalize(arguments)) {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    if arguments.get(1).is_some_and(|word| word == "convert") {
+        arguments.remove(1);
+        return convert::run(arguments.into_iter());
+    }
+    let options = match Options::try_parse_from(options::normalize(arguments.into_iter())) {
         Ok(options) => options,
         Err(error) => {
             // Nowhere to report that the terminal is gone.

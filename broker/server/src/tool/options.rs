@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "broker-admin", version, max_term_width = 110)]
 #[command(
-    after_help = "Examples:\n  broker-admin show queues\n  broker-admin --server tcp://a:7222,tcp://b:7224 --user admin create queue orders.in maxmsgs=1000\n  broker-admin --script setup.txt\n\nEMS's spellings (-server, -user, -password, -pwdfile, -script, -ignore) are understood. Without a command and a script it is\ninteractive; 'help' lists the commands.\n\nExit codes: 0 done, 1 a command was refused, 2 no connection, 64 the command line is wrong."
+    after_help = "Examples:\n  broker-admin show queues\n  broker-admin --server tcp://a:7222,tcp://b:7224 --user admin create queue orders.in maxmsgs=1000\n  broker-admin --script setup.txt\n  broker-admin convert --from tibemsd.conf --to tibemsd.json\n\nEMS's spellings (-server, -user, -password, -pwdfile, -script, -ignore) are understood. Without a command and a script it is\ninteractive; 'help' lists the commands.\n\nExit codes: 0 done, 1 a command was refused, 2 no connection, 64 the command line is wrong."
 )]
 pub(super) struct Options {
     /// Servers, with commas between; the first that answers is used, and for commands that only the active server does, that

@@ -10,7 +10,7 @@ const WIDTH: usize = 100;
 const TEXT_MIN: usize = 8;
 
 /// Columns of the lists: key of the field and heading.
-const TABLES: [(&str, &[(&str, &str)]); 8] = [
+const TABLES: [(&str, &[(&str, &str)]); 15] = [
     (
         "queues",
         &[
@@ -64,7 +64,16 @@ const TABLES: [(&str, &[(&str, &str)]); 8] = [
     ),
     ("permissions", &[("target", "On"), ("kind", "To"), ("name", "Name"), ("permissions", "Permissions")]),
     ("parameters", &[("parameter", "Parameter"), ("value", "Value")]),
+    ("topics", KEPT),
+    ("durables", KEPT),
+    ("factories", KEPT),
+    ("routes", KEPT),
+    ("transports", KEPT),
+    ("channels", KEPT),
+    ("bridges", &[("name", "From"), ("targets", "To"), ("acted_upon", "Acted upon")]),
 ];
+
+const KEPT: &[(&str, &str)] = &[("name", "Name"), ("properties", "Properties"), ("acted_upon", "Acted upon")];
 
 /// The reply of a command that was carried out.
 pub(super) fn reply(reply: &Value) -> String {

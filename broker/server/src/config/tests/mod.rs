@@ -1,6 +1,8 @@
 //! Tests of the configuration, by example: a file, and what comes of it.
 
+mod conversion;
 mod garbage;
+mod json;
 mod meaning;
 mod pages;
 mod permissions;

@@ -52,9 +52,23 @@ fn unknown_names_are_doubts() {
 
 #[test]
 fn parameters_without_effect_say_so() {
+    let folder = Folder::new("routing = enabled\nmulticast = off\nclient_trace = x\n");
+    assert_eq!(
+        folder.remarks(false),
+        "tibemsd.conf: warning: accepted, not acted upon: routing, client_trace (broker --check tells the lines and why)\n"
+    );
+    assert_eq!(
+        folder.remarks(true),
+        "tibemsd.conf:1: note: routing: accepted, not acted upon: there are no routes (remove it, or leave it for EMS)\n\
+         tibemsd.conf:3: note: client_trace: accepted, not acted upon: clients are not traced (remove it, or leave it for \
+         EMS)\n"
+    );
+    let many =
+        "flow_control=on\nstatistics=on\nrouting=on\nmulticast=on\nlog_trace=x\nclient_trace=x\nconsole_trace=x\n";
     check(
-        "routing = enabled\nmulticast = off\n",
-        "tibemsd.conf:1: warning: routing: has no effect here: there are no routes (remove the line)\n",
+        many,
+        "tibemsd.conf: warning: accepted, not acted upon: flow_control, statistics, routing, multicast, log_trace and 2 \
+         more (broker --check tells the lines and why)\n",
     );
     check(
         "ssl_require_client_cert = yes\n",
@@ -143,8 +157,6 @@ fn files_that_cannot_be_read() {
     assert_eq!(folder.remarks(false), warning.replace("warning", "error"));
     let errors = load(&folder.path("missing.conf"), &[], false).unwrap_err();
     assert_eq!(errors.len(), 1);
-    let errors = load(&folder.path("tibemsd.json"), &[], false).unwrap_err();
-    assert_eq!(errors[0].message, "JSON configurations are not read");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn queue_lines_with_problems() {
     );
     check_queues(
         "q flowControl\n",
-        "queues.conf:1: warning: flowControl: has no effect here: link credit bounds senders (remove the line)\n",
+        "queues.conf: warning: accepted, not acted upon: flowControl (broker --check tells the lines and why)\n",
     );
 }
 
@@ -127,7 +127,7 @@ fn stores_are_read() {
 
 #[test]
 fn stores_with_problems() {
-    check_stores("file=x\n", "stores.conf:1: error: stands before any store (begin with [name of the store])\n");
+    check_stores("file=x\n", "stores.conf:1: error: stands before any [name] (begin with a line [name])\n");
     check_stores("[x]\n", "stores.conf:1: error: x: has no file (add file = name, a name inside the store folder)\n");
     check_stores(
         "[x]\nfile=x\ntype=dbstore\n",
@@ -135,12 +135,12 @@ fn stores_with_problems() {
     );
     check_stores(
         "[x]\nfile=../x\n",
-        "stores.conf: error: x: '../x' is not a plain name (give a name inside the store folder, without a path, of at \
+        "stores.conf:2: error: x: '../x' is not a plain name (give a name inside the store folder, without a path, of at \
          most 64 bytes)\n",
     );
     check_stores(
         "[x]\nfile=meta.db\n",
-        "stores.conf: error: x: has the file 'meta.db' of $sys.meta (give each store a file of its own)\n",
+        "stores.conf:2: error: x: has the file 'meta.db' of $sys.meta (give each store a file of its own)\n",
     );
     let many: String = (0..7).map(|number| format!("[s{number}]\nfile=f{number}\n")).collect();
     check_stores(&many, "stores.conf:13: error: s6: is one store too many; 8 are possible (use fewer stores)\n");
