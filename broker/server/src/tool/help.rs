@@ -33,7 +33,7 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("set password USER [PASSWORD]", "gives a user a password; asks where none is named"),
     ("set server NAME=VALUE ...", "changes parameters of the server"),
     ("setprop queue NAME [PROPERTY,...]", "gives a queue or pattern these properties, and no others"),
-    ("show bridges", "bridges.conf; also: topics, durables, factories, routes, transports, channels"),
+    ("show bridges", "bridges.conf; also topics, durables, factories, routes, channels"),
     ("show config", "the parameters that tibemsd.conf sets"),
     ("show connections", "who is connected"),
     ("show consumer ID", "one consumer"),
