@@ -296,6 +296,86 @@ fn a_standby_names_the_active_and_the_tool_goes_there() {
     assert_eq!(read(setup.folder.path().join("queues.conf")), format!("{QUEUES}a\nb\n"));
 }
 
+/// Waits until the connection between the two servers stands.
+fn wait_linked(server: &Server, password: &[&str]) -> u64 {
+    let until = std::time::Instant::now() + support::PATIENCE;
+    loop {
+        let shown = json(server, &[password, &["show", "connections"]].concat());
+        let rows = shown["connections"].as_array().unwrap();
+        if let Some(link) = rows.iter().find(|row| row["kind"] == "other server") {
+            return link["id"].as_u64().unwrap();
+        }
+        assert!(std::time::Instant::now() < until, "the pair has no link: {shown}");
+    }
+}
+
+#[test]
+fn authorization_is_switched_on_in_a_running_pair_without_loss_of_its_link() {
+    let setup = Setup::new(2, QUEUES, "");
+    for index in 0..2 {
+        let users = format!("users = users{index}.conf\n");
+        std::fs::write(setup.config(index), read(setup.config(index)) + &users).unwrap();
+        std::fs::write(setup.folder.path().join(format!("users{index}.conf")), "admin::\n").unwrap();
+    }
+    let mut first = setup.start(0);
+    first.wait_active();
+    let mut second = setup.start(1);
+    second.wait_standby();
+    let link = wait_linked(&first, &[]);
+    for server in [&first, &second] {
+        done(server, &["create", "user", "TEST", "password=between"]);
+        done(server, &["set", "server", "password=between"]);
+    }
+    done(&first, &["set", "server", "authorization=enabled"]);
+    done(&second, &["set", "server", "authorization=enabled"]);
+    assert_eq!(wait_linked(&first, &[]), link, "it is the same connection");
+    assert!(
+        setup.folder.path().join("users1.conf").exists() && read(setup.config(1)).contains("authorization = enabled")
+    );
+    // With authorization on, a new connection between them needs the user.
+    second.kill();
+    let mut second = setup.start(1);
+    second.wait_standby();
+    assert_ne!(wait_linked(&first, &[]), link, "another connection, with a password");
+    first.kill();
+    second.wait_active();
+    done(&second, &["show", "users"]);
+}
+
+#[test]
+fn a_pair_with_one_json_is_changed_at_the_active_only() {
+    let setup = Setup::new(2, QUEUES, "");
+    let file = setup.folder.path().join("tibemsd.json");
+    let (one, two) = (setup.config(0), setup.config(1));
+    let files = [one.to_str().unwrap(), "--secondary", two.to_str().unwrap(), "--to", file.to_str().unwrap()];
+    let converted =
+        Command::new(env!("CARGO_BIN_EXE_broker-admin")).args(["convert", "--from"]).args(files).output().unwrap();
+    assert_eq!(converted.status.code(), Some(0), "{converted:?}");
+    let mut first = setup.start_file(&file, 0, &[]);
+    first.wait_active();
+    let mut second = setup.start_file(&file, 1, &["--secondary"]);
+    second.wait_standby();
+    done(&first, &["create", "queue", "orders", "maxmsgs=7,store=$sys.failsafe"]);
+    done(&first, &["create", "user", "bob", "password=secret"]);
+    done(&first, &["set", "server", "max_connections=50"]);
+    refused(&second, &["set", "server", "max_connections=60"], &first.port.to_string());
+    refused(&second, &["show", "queues"], "standby");
+    done(&second, &["show", "state"]);
+    done(&second, &["show", "connections"]);
+    let value: serde_json::Value = serde_json::from_str(&read(&file)).unwrap();
+    let named =
+        |list: &str, name: &str| value[list].as_array().unwrap().iter().find(|one| one["name"] == name).cloned();
+    assert_eq!(named("queues", "orders").unwrap()["maxmsgs"], "7");
+    assert!(named("users", "bob").unwrap()["password"].as_str().unwrap().starts_with("$argon2id$"));
+    assert_eq!(value["tibemsd"]["max_connections"], "50");
+    done(&second, &["shutdown"]);
+    assert_eq!(second.wait_exit(), Some(0));
+    first.kill();
+    let mut first = setup.start_file(&file, 0, &[]);
+    first.wait_active();
+    assert_eq!(json(&first, &["show", "queue", "orders"])["maxmsgs"], 7);
+}
+
 #[test]
 fn configuration_files_are_converted_without_a_server() {
     let setup = Setup::new(1, QUEUES, "");

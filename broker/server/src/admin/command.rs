@@ -381,6 +381,17 @@ impl Command {
             Command::Show(_)
             | Command::ShowAcl(_)
             | Command::SetServer(_)
+            // A standby may have users.conf, groups.conf and acl.conf of its own; where they are shared, what the active
+            // server wrote is not overwritten.
+            | Command::CreateUser { .. }
+            | Command::DeleteUser(_)
+            | Command::SetPassword(..)
+            | Command::CreateGroup(..)
+            | Command::DeleteGroup(_)
+            | Command::AddMember(..)
+            | Command::RemoveMember(..)
+            | Command::Grant(..)
+            | Command::Revoke(..)
             | Command::Commit
             | Command::AutoCommit(_) => Place::OwnFile,
             _ => Place::Active,

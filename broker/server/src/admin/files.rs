@@ -1,9 +1,10 @@
 //! The configuration files that commands change: as they are on the disk, and as they are to become.
 //!
-//! Owns their texts between two commits. What a command changes in a text is said by the command; a file that someone else
-//! changed meanwhile is not overwritten.
+//! Owns their texts between two commits. What a command changes in a text is said by the command, as of a line of a .conf
+//! file; where a tibemsd.json stands for all of them, it is its element. A file that someone else changed meanwhile is not
+//! overwritten.
 
-use crate::config::{self, Configuration, Form, Text};
+use crate::config::{self, Configuration, Form, Text, Tree};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -75,18 +76,88 @@ impl File {
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Files {
-    files: [File; ALL.len()],
+    /// By [`Which`]; a tibemsd.json alone.
+    files: Vec<File>,
+}
+
+/// A text that is being changed, in one of two forms.
+#[derive(Debug)]
+pub(crate) enum Document<'t> {
+    /// Lines.
+    Conf(Text<'t>),
+    /// Elements.
+    Json(Tree),
+}
+
+impl Document<'_> {
+    /// See [`Text::set_parameter`].
+    pub(crate) fn set_parameter(&mut self, name: &str, value: &str) {
+        match self {
+            Document::Conf(text) => text.set_parameter(name, value),
+            Document::Json(tree) => tree.set_parameter(name, value),
+        }
+    }
+
+    /// See [`Text::put`].
+    pub(crate) fn put(&mut self, form: Form, key: &str, line: &str) {
+        match self {
+            Document::Conf(text) => text.put(form, key, line),
+            Document::Json(tree) => tree.put(form, key, line),
+        }
+    }
+
+    /// See [`Text::remove`].
+    pub(crate) fn remove(&mut self, form: Form, key: &str) -> bool {
+        match self {
+            Document::Conf(text) => text.remove(form, key),
+            Document::Json(tree) => tree.remove(form, key),
+        }
+    }
+
+    /// See [`Text::add_member`].
+    pub(crate) fn add_member(&mut self, group: &str, member: &str) -> bool {
+        match self {
+            Document::Conf(text) => text.add_member(group, member),
+            Document::Json(tree) => tree.add_member(group, member),
+        }
+    }
+
+    /// See [`Text::remove_member`].
+    pub(crate) fn remove_member(&mut self, group: &str, member: &str) -> bool {
+        match self {
+            Document::Conf(text) => text.remove_member(group, member),
+            Document::Json(tree) => tree.remove_member(group, member),
+        }
+    }
 }
 
 impl Files {
     /// Reads the files of a configuration, as a start or a takeover does.
     pub(crate) fn read(configuration: &Configuration) -> Files {
-        Files { files: ALL.map(|which| File::read(path(configuration, which).to_owned())) }
+        if configuration.is_json() {
+            return Files { files: vec![File::read(configuration.file.clone())] };
+        }
+        Files { files: ALL.map(|which| File::read(path(configuration, which).to_owned())).into() }
     }
 
-    /// Its text, as it is to become.
-    pub(crate) fn text(&self, which: Which) -> &str {
-        self.files[which as usize].text()
+    /// The properties of a queue's own line or element.
+    pub(crate) fn properties_of(&self, name: &str) -> Vec<String> {
+        match document(&self.files, Which::Queues) {
+            Ok(Document::Conf(text)) => {
+                text.find(Form::Destination, name).map(config::properties_of).unwrap_or_default()
+            }
+            Ok(Document::Json(tree)) => tree.properties(name),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The parameters that the main file sets.
+    pub(crate) fn parameters(&self) -> Vec<(String, String)> {
+        match document(&self.files, Which::Server) {
+            Ok(Document::Conf(text)) => text.parameters(),
+            Ok(Document::Json(tree)) => tree.parameters(),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Changes texts as `edit` says and, unless `hold`, writes them. After an error nothing has changed.
@@ -95,7 +166,7 @@ impl Files {
         hold: bool,
         edit: impl FnOnce(&mut Draft<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
-        let before = self.files.each_ref().map(|file| file.wanted.clone());
+        let before: Vec<Option<String>> = self.files.iter().map(|file| file.wanted.clone()).collect();
         let result = edit(&mut Draft { files: &mut self.files });
         let result = result.and_then(|()| if hold { Ok(()) } else { self.commit().map(drop) });
         if result.is_err() {
@@ -131,19 +202,34 @@ impl Files {
 /// Texts that are being changed.
 #[derive(Debug)]
 pub(crate) struct Draft<'f> {
-    files: &'f mut [File; ALL.len()],
+    files: &'f mut [File],
+}
+
+/// Where a file is among `files`: a tibemsd.json stands for all.
+fn place(files: &[File], which: Which) -> usize {
+    if files.len() == 1 { 0 } else { which as usize }
+}
+
+/// A file's text, as it is to become, taken apart.
+fn document(files: &[File], which: Which) -> Result<Document<'_>, String> {
+    let file = &files[place(files, which)];
+    match &file.unreadable {
+        Some(reason) => Err(reason.clone()),
+        None if files.len() > 1 => Ok(Document::Conf(Text::new(file.text()))),
+        None => Tree::new(file.text()).map(Document::Json).map_err(|error| format!("{}: {error}", file.path.display())),
+    }
 }
 
 impl Draft<'_> {
     /// Changes one text.
-    pub(crate) fn edit(&mut self, which: Which, edit: impl FnOnce(&mut Text<'_>)) -> Result<(), String> {
-        let file = &mut self.files[which as usize];
-        if let Some(reason) = &file.unreadable {
-            return Err(reason.clone());
-        }
-        let mut text = Text::new(file.text());
-        edit(&mut text);
-        let text = text.finish();
+    pub(crate) fn edit(&mut self, which: Which, edit: impl FnOnce(&mut Document<'_>)) -> Result<(), String> {
+        let mut document = document(self.files, which)?;
+        edit(&mut document);
+        let text = match document {
+            Document::Conf(text) => text.finish(),
+            Document::Json(tree) => tree.finish(),
+        };
+        let file = &mut self.files[place(self.files, which)];
         file.wanted = (Some(&text) != file.disk.as_ref()).then_some(text);
         Ok(())
     }
@@ -197,11 +283,23 @@ mod tests {
         files.change(true, |draft| draft.put(Which::Groups, "g", "g:new")).unwrap();
         assert_eq!(read(folder.path(), "users.conf"), "admin::\n");
         assert_eq!(files.unwritten().count(), 2);
-        assert_eq!(files.text(Which::Users), "admin::\nbob:x:\n");
         assert_eq!(files.commit().unwrap().len(), 2);
         assert_eq!(read(folder.path(), "users.conf"), "admin::\nbob:x:\n");
         assert_eq!(read(folder.path(), "groups.conf"), "g:new\n", "a file that was missing is made");
         assert_eq!(files.commit(), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_json_stands_for_all_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tibemsd.json");
+        std::fs::write(&path, "{\"queues\": [{\"name\": \">\"}], \"users\": []}").unwrap();
+        let mut files = Files { files: vec![File::read(path.clone())] };
+        files.change(false, |draft| draft.put(Which::Queues, "a", "a maxmsgs=1,secure")).unwrap();
+        files.change(false, |draft| draft.put(Which::Users, "bob", "bob:x:")).unwrap();
+        assert_eq!(files.properties_of("a"), ["maxmsgs=1", "secure"]);
+        let text = read(folder.path(), "tibemsd.json");
+        assert!(text.contains("\"bob\"") && !folder.path().join("users.conf").exists(), "{text}");
     }
 
     #[test]
@@ -217,7 +315,7 @@ mod tests {
             .unwrap_err();
         assert!(error.contains("users.conf") && error.contains("someone else"), "{error}");
         assert_eq!(read(folder.path(), "queues.conf"), "# all\n>\n");
-        assert_eq!((files.text(Which::Queues), files.unwritten().count()), ("# all\n>\n", 0));
+        assert_eq!(files.unwritten().count(), 0);
         files.change(false, |draft| draft.put(Which::Queues, "a", "a")).expect("other files go on");
     }
 }

@@ -8,7 +8,7 @@ use super::files::Which;
 use super::show::no_queue;
 use super::{Progress, Step};
 use crate::broker::Broker;
-use crate::config::{self, Form, Severity};
+use crate::config::{self, Severity};
 use serde_json::{Value, json};
 
 /// Queues that one command purges at a time.
@@ -17,8 +17,7 @@ const PURGE_MAX: usize = 10_000;
 impl Broker {
     /// The properties in a queue's own line of queues.conf.
     pub(super) fn properties_of(&self, name: &str) -> Vec<String> {
-        let text = config::Text::new(self.admin.files.text(Which::Queues));
-        text.find(Form::Destination, name).map(config::properties_of).unwrap_or_default()
+        self.admin.files.properties_of(name)
     }
 
     /// `create queue`.

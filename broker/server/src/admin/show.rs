@@ -3,7 +3,6 @@
 //! Owns the names of the fields. Long lists come in pages; how people see them is the tool's.
 
 use super::command::{Kept, Kind, Show};
-use super::files::Which;
 use crate::broker::Broker;
 use crate::budget::ENTRY_BYTES;
 use crate::config;
@@ -272,14 +271,11 @@ impl Broker {
 
     /// What the main file sets, without passwords.
     fn show_config(&self) -> Value {
-        let mut rows = Vec::new();
-        for line in self.admin.files.text(Which::Server).lines().map(str::trim) {
-            if let Some((name, value)) = line.split_once('=').filter(|_| !line.starts_with(['#', ';'])) {
-                let (name, value) = (name.trim(), value.trim());
-                let value = if name.contains("password") && !value.is_empty() { "***" } else { value };
-                rows.push(json!({ "parameter": name, "value": value }));
-            }
-        }
+        let parameters = self.admin.files.parameters().into_iter().map(|(name, value)| {
+            let value = if name.contains("password") && !value.is_empty() { "***".to_owned() } else { value };
+            json!({ "parameter": name, "value": value })
+        });
+        let rows: Vec<Value> = parameters.collect();
         let unwritten: Vec<String> = self.admin.files.unwritten().map(|path| path.display().to_string()).collect();
         json!({ "file": self.configuration.file.display().to_string(), "not_committed": unwritten, "parameters": rows })
     }

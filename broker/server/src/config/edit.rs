@@ -82,6 +82,13 @@ impl<'t> Text<'t> {
         if form == Form::Parameter { found.next_back() } else { found.next() }
     }
 
+    /// The parameters that are set, in order.
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        let set = self.lines.iter().filter(|line| Form::Parameter.key(line).is_some());
+        let pairs = set.filter_map(|line| line.split_once('='));
+        pairs.map(|(name, value)| (name.trim().to_owned(), unquote(value).to_owned())).collect()
+    }
+
     /// Gives a parameter a value: in its line, as that is spaced, or in a new one at the end.
     pub fn set_parameter(&mut self, name: &str, value: &str) {
         let Some(at) = self.position(Form::Parameter, name) else {

@@ -28,6 +28,7 @@ mod value;
 mod written;
 
 mod edit;
+mod edit_json;
 mod replace;
 
 mod diagnostic;
@@ -44,6 +45,7 @@ mod tests;
 pub use convert::{Conversion, Converted, convert};
 pub use diagnostic::{Diagnostic, Severity};
 pub use edit::{Form, Text};
+pub use edit_json::Tree;
 pub use groups::{ADMINISTRATORS, EVERYBODY};
 pub use help::parameters_help;
 pub use kept_tables::{CHANNEL, DURABLE, FACTORY, LISTENER, ROUTE, TOPIC, TRANSPORT};

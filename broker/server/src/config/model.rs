@@ -86,8 +86,8 @@ impl Configuration {
     }
 }
 
-/// Files that a main file names, whether they exist or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Files that a tibemsd.conf names, whether they exist or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paths {
     /// `users`.
     pub users: PathBuf,

@@ -207,7 +207,7 @@ long.name  no      $sys.nonfailsafe      1000      1          0          0
     fn fields_are_labelled() {
         let fields =
             json!({ "ok": true, "server": "S", "max_connections": 5, "log_file": null, "members": ["a", "b"] });
-        assert_eq!(reply(&fields), "Max connections  5\nMembers          a, b\nServer           S\n");
+        assert_eq!(reply(&fields), "Server           S\nMax connections  5\nMembers          a, b\n");
         assert_eq!(reply(&json!({ "ok": true, "warnings": ["x"] })), "OK\n");
     }
 }

@@ -153,7 +153,7 @@ impl Session {
         if reply["ok"] != true {
             let error = reply["error"].as_str().unwrap_or("the server did not say why");
             if self.is_json {
-                print!("{reply}\n");
+                println!("{reply}");
             }
             return Err(Failure::Refused(error.to_owned()));
         }
