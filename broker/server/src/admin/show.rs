@@ -63,6 +63,7 @@ impl Broker {
         json!({
             "server": self.configuration.server,
             "state": self.ha.state().name(),
+            "fault_tolerant_state": self.fault_tolerant_state(),
             "epoch": self.ha.epoch(),
             "connections": self.connections.len(),
             "process_id": std::process::id(),
@@ -88,6 +89,12 @@ impl Broker {
             "loop_pause_us_p99_9": self.pauses.quantile(999) / 1000,
             "loop_pause_us_max": self.pauses.longest() / 1000,
         })
+    }
+
+    /// Whether the other server is there, in GEMS's words; nothing where there is no pair.
+    fn fault_tolerant_state(&self) -> Option<&'static str> {
+        self.configuration.ft.as_ref()?;
+        Some(if self.peer_links.is_empty() { "STANDALONE" } else { "FULLY_OPERATIONAL" })
     }
 
     fn show_server(&self) -> Value {

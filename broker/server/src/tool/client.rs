@@ -2,6 +2,7 @@
 //!
 //! Owns the connection and its links. What is asked, and of which server, is decided in `session`.
 
+use super::stream::{Stream, Tls};
 use amqp::message::{self, Body, Header, Properties};
 use amqp::{
     Attach, ClientSasl, Config, Connection, Delivery, Event, LinkId, Open, Outcome, Role, SaslCode, Source, Target,
@@ -15,6 +16,8 @@ const ADDRESS: &str = "$sys.admin";
 const CAPABILITY: &str = "understudy:admin";
 /// Replies that the server may send: one is enough, since one request at a time is made.
 const REPLIES: u32 = 2;
+/// How long a server may take to read, or to answer the handshake of TLS.
+const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long one read waits before time limits are looked at.
 const READ_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -45,25 +48,30 @@ pub(super) struct Url {
     text: String,
     host: String,
     port: u16,
+    is_tls: bool,
 }
 
 impl Url {
-    /// `tcp://host:port`; host and port may be missing, as in EMS.
+    /// `tcp://host:port` or `ssl://host:port`; host and port may be missing, as in EMS.
     pub(super) fn parse(text: &str) -> Result<Url, String> {
-        let rest = match text.split_once("://") {
-            Some(("tcp" | "amqp", rest)) => rest,
-            Some((scheme, _)) => return Err(format!("{text}: '{scheme}' is not supported; write tcp://host:port")),
-            None => text,
+        let (is_tls, rest) = match text.split_once("://") {
+            Some(("tcp" | "amqp", rest)) => (false, rest),
+            Some(("ssl" | "amqps", rest)) => (true, rest),
+            Some((scheme, _)) => {
+                return Err(format!("{text}: '{scheme}' is not supported; write tcp://host:port or ssl://host:port"));
+            }
+            None => (false, text),
         };
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) => (host, port),
             None if rest.bytes().all(|byte| byte.is_ascii_digit()) => ("", rest),
-            None => (rest, "7222"),
+            None => (rest, if is_tls { "7243" } else { "7222" }),
         };
         let port = port.parse().map_err(|_| format!("{text}: '{port}' is not a port; write tcp://host:port"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let host = if host.is_empty() { "localhost" } else { host };
-        Ok(Url { text: format!("tcp://{host}:{port}"), host: host.to_owned(), port })
+        let scheme = if is_tls { "ssl" } else { "tcp" };
+        Ok(Url { text: format!("{scheme}://{host}:{port}"), host: host.to_owned(), port, is_tls })
     }
 
     /// In words.
@@ -75,7 +83,7 @@ impl Url {
 /// One connection.
 pub(super) struct Client {
     url: Url,
-    stream: TcpStream,
+    stream: Stream,
     connection: Connection,
     started: Instant,
     limit: Duration,
@@ -90,10 +98,16 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects, logs in and attaches the links; an empty user is anonymous.
-    pub(super) fn connect(url: &Url, user: &str, password: &str, limit: Duration) -> Result<Client, ClientError> {
+    pub(super) fn connect(
+        url: &Url,
+        tls: &Tls,
+        (user, password): (&str, &str),
+        limit: Duration,
+    ) -> Result<Client, ClientError> {
         let lost = |error: io::Error| ClientError::Lost { url: url.text.clone(), reason: error.to_string() };
-        let stream = connect(url, limit).map_err(lost)?;
-        stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(READ_PATIENCE))).map_err(lost)?;
+        let socket = connect(url, limit).map_err(lost)?;
+        socket.set_nodelay(true).and_then(|()| socket.set_read_timeout(Some(READ_PATIENCE))).map_err(lost)?;
+        let stream = if url.is_tls { tls.secure(socket, &url.host).map_err(lost)? } else { Stream::Plain(socket) };
         let sasl = match user {
             "" => ClientSasl::Anonymous,
             _ => ClientSasl::Plain { user: user.to_owned(), password: password.to_owned() },
@@ -202,10 +216,10 @@ impl Client {
     fn transmit(&mut self) -> io::Result<()> {
         while let Some(output) = self.connection.poll_transmit(self.now()) {
             for chunk in output.chunks {
-                self.stream.write_all(&chunk)?;
+                write_all(&mut self.stream, &chunk)?;
             }
         }
-        Ok(())
+        self.stream.flush()
     }
 
     fn receive(&mut self) -> Result<(), String> {
@@ -266,6 +280,20 @@ impl Drop for Client {
         // A server that is gone needs no farewell.
         let _ = self.transmit();
     }
+}
+
+/// Writes all; the handshake of TLS reads first, with the socket's patience for each try.
+fn write_all(stream: &mut Stream, mut bytes: &[u8]) -> io::Result<()> {
+    let until = Instant::now() + WRITE_PATIENCE;
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn connect(url: &Url, limit: Duration) -> io::Result<TcpStream> {
@@ -333,6 +361,7 @@ mod tests {
         check("a:1", "tcp://a:1");
         check("a", "tcp://a:7222");
         check("tcp://[::1]:7222", "tcp://::1:7222");
+        check("ssl://a", "ssl://a:7243");
         assert!(Url::parse("tcp://a:x").unwrap_err().contains("not a port"));
         assert!(Url::parse("http://a:1").unwrap_err().contains("http"));
     }

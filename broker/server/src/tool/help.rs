@@ -6,7 +6,7 @@
 pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("addmember GROUP USER", "adds a user to a group"),
     ("addprop queue NAME PROPERTY,...", "adds or replaces the named properties of a queue or pattern"),
-    ("autocommit [on|off]", "whether each command writes the configuration files, or 'commit' does"),
+    ("autocommit [on|off]", "whether each command writes its files, or 'commit' does"),
     ("commit", "writes the configuration files"),
     ("connect [URL [USER [PASSWORD]]]", "connects to a server"),
     ("create group NAME [\"DESCRIPTION\"]", "makes a group"),

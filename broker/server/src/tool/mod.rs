@@ -10,6 +10,7 @@ mod options;
 mod prompt;
 mod render;
 mod session;
+mod stream;
 
 use clap::Parser;
 use options::Options;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "broker-admin", version, max_term_width = 110)]
 #[command(
-    after_help = "Examples:\n  broker-admin show queues\n  broker-admin --server tcp://a:7222,tcp://b:7224 --user admin create queue orders.in maxmsgs=1000\n  broker-admin --script setup.txt\n  broker-admin convert --from tibemsd.conf --to tibemsd.json\n\nEMS's spellings (-server, -user, -password, -pwdfile, -script, -ignore) are understood. Without a command and a script it is\ninteractive; 'help' lists the commands.\n\nExit codes: 0 done, 1 a command was refused, 2 no connection, 64 the command line is wrong."
+    after_help = "Examples:\n  broker-admin show queues\n  broker-admin --server tcp://a:7222,tcp://b:7224 --user admin create queue orders.in maxmsgs=1000\n  broker-admin --script setup.txt\n  broker-admin convert --from tibemsd.conf --to tibemsd.json\n\nEMS's spellings (-server, -user, -password, -pwdfile, -script, -ignore, -ssl_trusted) are understood. Without a command and a script it is\ninteractive; 'help' lists the commands.\n\nExit codes: 0 done, 1 a command was refused, 2 no connection, 64 the command line is wrong."
 )]
 pub(super) struct Options {
     /// Servers, with commas between; the first that answers is used, and for commands that only the active server does, that
@@ -23,6 +23,15 @@ pub(super) struct Options {
     /// File whose first line is the password; --password beats it
     #[arg(long, value_name = "FILE")]
     pub(super) pwdfile: Option<PathBuf>,
+    /// File with authorities that are trusted for ssl:// URLs, in PEM; may be repeated
+    #[arg(long = "ssl_trusted", value_name = "FILE")]
+    pub(super) ssl_trusted: Vec<PathBuf>,
+    /// File with the tool's own certificate and its issuers, in PEM
+    #[arg(long = "ssl_identity", value_name = "FILE")]
+    pub(super) ssl_identity: Option<PathBuf>,
+    /// File with the key of --ssl_identity, where that has none
+    #[arg(long = "ssl_key", value_name = "FILE", requires = "ssl_identity")]
+    pub(super) ssl_key: Option<PathBuf>,
     /// Carries out the commands in a file, one a line
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(super) script: Option<PathBuf>,
@@ -48,7 +57,19 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// EMS's options, which begin with one dash.
-const EMS: [&str; 8] = ["server", "user", "password", "pwdfile", "script", "ignore", "help", "timeout"];
+const EMS: [&str; 11] = [
+    "server",
+    "user",
+    "password",
+    "pwdfile",
+    "script",
+    "ignore",
+    "help",
+    "timeout",
+    "ssl_trusted",
+    "ssl_identity",
+    "ssl_key",
+];
 
 /// Gives EMS's spellings their second dash, as far as the first word that is neither an option nor the value of one.
 pub(super) fn normalize(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {

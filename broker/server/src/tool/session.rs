@@ -5,6 +5,7 @@
 
 use super::client::{Client, ClientError, Url};
 use super::options::{Options, seconds};
+use super::stream::{Files, Tls};
 use super::{help, render};
 use serde_json::Value;
 use std::io::IsTerminal;
@@ -36,6 +37,7 @@ pub(super) struct Session {
     user: String,
     password: Option<String>,
     limit: Duration,
+    tls: Tls,
     client: Option<Client>,
     is_json: bool,
     /// Commands of a script are printed.
@@ -57,6 +59,11 @@ impl Session {
             user: options.user.clone(),
             password: options.password.clone().or(from_file.transpose()?),
             limit: Duration::from_secs_f64(options.timeout),
+            tls: Tls::new(&Files {
+                trusted: options.ssl_trusted.clone(),
+                identity: options.ssl_identity.clone(),
+                key: options.ssl_key.clone(),
+            })?,
             client: None,
             is_json: options.json,
             echoes: true,
@@ -87,7 +94,7 @@ impl Session {
     /// Connects to one server; asks for the password where the server does not do without.
     fn connect_to(&mut self, url: &Url) -> Result<Client, ClientError> {
         let known = self.password.clone().unwrap_or_default();
-        let result = Client::connect(url, &self.user, &known, self.limit);
+        let result = Client::connect(url, &self.tls, (&self.user, &known), self.limit);
         let asks = self.password.is_none() && std::io::stdin().is_terminal();
         let Err(ClientError::Login { .. }) = &result else { return result };
         if !asks {
@@ -97,7 +104,7 @@ impl Session {
         let lost =
             |error: std::io::Error| ClientError::Lost { url: url.as_str().to_owned(), reason: error.to_string() };
         let password = rpassword::prompt_password(question).map_err(lost)?;
-        let client = Client::connect(url, &self.user, &password, self.limit)?;
+        let client = Client::connect(url, &self.tls, (&self.user, &password), self.limit)?;
         self.password = Some(password);
         Ok(client)
     }
