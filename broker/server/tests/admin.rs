@@ -98,10 +98,11 @@ fn a_queue_is_made_changed_filled_purged_and_deleted_by_command() {
     let mut client = Client::connect(server.port);
     client.sender("orders.in").unwrap();
     assert_eq!(json(&server, &["delete", "queue", "orders.in"])["messages"], 1);
-    client.wait("the end of the link", |seen| match seen {
-        Seen::Detached { error: Some(error), .. } => Some(assert!(error.description.contains("deleted"), "{error}")),
+    let error = client.wait("the end of the link", |seen| match seen {
+        Seen::Detached { error, .. } => error.clone(),
         _ => None,
     });
+    assert!(error.description.contains("deleted"), "{error}");
     refused(&server, &["show", "queue", "orders.in"], "no queue");
     assert_eq!(read(&file), QUEUES);
     server.kill();
@@ -240,10 +241,11 @@ fn connections_and_consumers_are_shown_and_closed() {
     let own = rows.iter().find(|row| row["kind"] == "client").unwrap();
     assert_eq!((&own["producers"], &own["consumers"], &own["unsettled"]), (&1.into(), &1.into(), &1.into()));
     done(&server, &["delete", "connection", &own["id"].to_string()]);
-    client.wait("the close", |seen| match seen {
-        Seen::Closed(Some(error)) => Some(assert!(error.description.contains("administrator"), "{error}")),
+    let error = client.wait("the close", |seen| match seen {
+        Seen::Closed(error) => error.clone(),
         _ => None,
     });
+    assert!(error.description.contains("administrator"), "{error}");
     refused(&server, &["delete", "connection", "99"], "no connection 99");
 }
 
