@@ -114,6 +114,11 @@ impl Engine {
         self.queue(queue).purge.is_some()
     }
 
+    /// Whether the queue of that name is being deleted.
+    pub fn is_deleting(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|queue| self.queue(queue).lifetime == Lifetime::Deleting)
+    }
+
     /// Deletes the queue with all that is in it, as soon as its consumers are removed. Until it is gone nobody gets it from
     /// [`Engine::resolve`]; afterwards the name is free.
     pub fn delete(&mut self, id: QueueId) {

@@ -48,6 +48,19 @@ pub struct QueueSnapshot<'e> {
     pub limits: Limits,
 }
 
+/// A consumer at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerSnapshot {
+    /// Its queue.
+    pub queue: QueueId,
+    /// Messages that it still asks for.
+    pub credit: u32,
+    /// Deliveries that it has not settled.
+    pub unsettled: u32,
+    /// It only looks.
+    pub browse: bool,
+}
+
 /// What holds for one queue, after inheritance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -197,9 +210,11 @@ impl Engine {
         &self.queue(queue).name
     }
 
-    /// The queue that a consumer is attached to.
-    pub fn queue_of(&self, consumer: ConsumerId) -> QueueId {
-        self.consumers.all.get(consumer.key()).expect("a consumer is used until it is removed").queue
+    /// A consumer at this moment.
+    pub fn consumer(&self, consumer: ConsumerId) -> ConsumerSnapshot {
+        let state = self.consumers.all.get(consumer.key()).expect("a consumer is used until it is removed");
+        let (queue, credit, unsettled) = (state.queue, state.credit, state.unsettled);
+        ConsumerSnapshot { queue, credit, unsettled, browse: state.is_browser() }
     }
 
     /// Messages in the queue, unsettled ones included.

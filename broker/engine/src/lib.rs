@@ -34,7 +34,7 @@ mod tests;
 pub use consumer::ConsumerSpec;
 pub use definition::{OverflowPolicy, Prefetch, QueueDefinition, Stores};
 pub use effect::{Effect, Limit, NameError, Refusal, RemoveReason, Settle, StillLoading, UnknownDelivery};
-pub use engine::{Engine, Limits, QueueSnapshot, Visibility};
+pub use engine::{ConsumerSnapshot, Engine, Limits, QueueSnapshot, Visibility};
 pub use entry::{ConsumerId, DeliveryToken, Entry, Place, QueueId, StoreId};
 pub use names::{check_name, check_pattern, is_pattern, matches};
 

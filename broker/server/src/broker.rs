@@ -3,6 +3,7 @@
 //! Owns the state of one server and the order of work within a turn. What each event means is in `inbound`, `outbound`, `peer`,
 //! `opening` and `admin`; which server is active is decided in `ha`.
 
+use crate::admin::{Admin, Files};
 use crate::clock::WallClock;
 use crate::config::Configuration;
 use crate::connection::Connection;
@@ -170,6 +171,7 @@ pub struct Broker {
     /// Users, groups and permissions as they are now.
     pub(crate) directory: Directory,
     pub(crate) logins: Logins,
+    pub(crate) admin: Admin,
     /// There is something to do for logins within this turn.
     pub(crate) logins_under_way: bool,
     /// Connections that may exist, whatever they have said so far.
@@ -220,12 +222,14 @@ pub(crate) struct Parts {
     pub(crate) tls_listeners: Vec<ListenerId>,
     pub(crate) tls: Tls,
     pub(crate) logins: Logins,
+    pub(crate) admin: Admin,
 }
 
 impl Broker {
     /// Joins the parts; nothing happens before [`Broker::start`].
     pub(crate) fn new(parts: Parts) -> Broker {
         Broker {
+            admin: parts.admin,
             directory: Directory::new(&parts.configuration),
             logins: parts.logins,
             logins_under_way: false,
@@ -562,6 +566,7 @@ impl Broker {
             }
         }
         self.send_heartbeats(now);
+        self.answer_administrators();
         while let Some(request) = self.exchange.store.poll_disk() {
             self.reactor.submit_disk(request);
         }
@@ -687,6 +692,7 @@ impl Broker {
                 self.exchange.store.claim(now);
             }
             Output::Serve => {
+                self.admin.files = Files::read(&self.configuration);
                 self.audience = Audience::Serve;
                 self.answer_waiting(now);
             }

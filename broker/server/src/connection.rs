@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     pub(crate) channel: Channel,
     /// Who it is.
     pub(crate) identity: Identity,
+    /// An administrator's changes of files wait for `commit`.
+    pub(crate) holds_changes: bool,
     stage: Stage,
     /// Between its bytes and the network's.
     pub(crate) transform: Transform,
@@ -132,6 +134,7 @@ impl Connection {
             protocol,
             channel: Channel::default(),
             identity: Identity::default(),
+            holds_changes: false,
             stage: Stage::Handshake,
             transform: Transform::of(session),
             peer_certificate: None,

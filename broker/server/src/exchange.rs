@@ -306,7 +306,8 @@ impl Exchange {
                 self.spare[index].push_back((0, *id));
                 continue;
             }
-            if !has_backlog && self.engine.resolve(name).is_err() {
+            // An empty queue comes back when somebody asks for it.
+            if !has_backlog && self.engine.find(name).is_none() {
                 self.retired[index].insert(name.clone(), *id);
                 continue;
             }
@@ -383,6 +384,12 @@ impl Exchange {
     /// Whether all the stores in the bit set `stores` take further records.
     pub(crate) fn has_room(&self, stores: u32) -> bool {
         (0..self.sync.len()).all(|store| stores & 1 << store == 0 || !self.store.is_throttled(store as u8))
+    }
+
+    /// Another `max_msg_memory`; 0 = no limit. What is above it leaves memory as room is needed.
+    pub(crate) fn limit_memory(&mut self, bytes_max: u64) {
+        self.budget.bytes_max = bytes_max;
+        self.memory.limit((bytes_max > 0).then(|| usize::try_from(bytes_max).unwrap_or(usize::MAX)));
     }
 
     /// What messages take of memory.

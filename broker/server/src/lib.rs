@@ -14,6 +14,7 @@
 //!   `reread`: the object files at activation; `unshared`: two servers with a store each
 //! * `admin`: request/reply administration; `monitor`: health and figures over HTTP; `queues`: queues that change while they are in use; `temporary`: queues of clients
 //! * `store_check`: `broker store-check`, offline
+//! * `tool`: the program `broker-admin`
 //! * `config`: the files of EMS
 //! * `log`, `clock`, `pauses`, `processors`
 //!
@@ -51,6 +52,7 @@ mod start;
 mod store_check;
 mod temporary;
 mod tls;
+mod tool;
 mod transform;
 mod unshared;
 mod volatile;
@@ -60,3 +62,4 @@ pub use clock::WallClock;
 pub use log::Log;
 pub use reread::Source;
 pub use start::{Start, StoreOptions, assemble, run};
+pub use tool::administer;

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -13,10 +13,18 @@ use std::time::SystemTime;
 /// Lines that may wait for the writer before further ones are counted and dropped: bounds memory when a pipe is full.
 const LINES_WAITING_MAX: usize = 16_384;
 
+/// Old log files that rotation leaves.
+const ROTATED_MAX: u32 = 10_000;
+
 #[derive(Debug)]
 enum Line {
-    Operator { at: SystemTime, text: String },
+    Operator {
+        at: SystemTime,
+        text: String,
+    },
     Event(String),
+    /// The file is put aside and a new one begun.
+    Rotate,
 }
 
 /// A handle on the log; dropping it writes out what waits.
@@ -33,7 +41,7 @@ impl Log {
     /// Starts the writer; `logfile` is appended to.
     pub fn start(logfile: Option<&Path>) -> std::io::Result<Log> {
         let file = match logfile {
-            Some(path) => Some(OpenOptions::new().create(true).append(true).open(path)?),
+            Some(path) => Some(LogFile { path: path.to_owned(), file: append_to(path)? }),
             None => None,
         };
         let (sender, receiver) = sync_channel(LINES_WAITING_MAX);
@@ -57,9 +65,14 @@ impl Log {
         self.push(Line::Event(json));
     }
 
+    /// Puts the log file aside, as `name.1` and so on, and begins a new one.
+    pub fn rotate(&mut self) {
+        self.push(Line::Rotate);
+    }
+
     fn push(&mut self, line: Line) {
         if let Some(observer) = &self.observer {
-            let (Line::Operator { text, .. } | Line::Event(text)) = line;
+            let (Line::Operator { text, .. } | Line::Event(text)) = line else { return };
             // Who does not look any more misses nothing.
             let _ = observer.send(text);
             return;
@@ -88,15 +101,47 @@ impl Drop for Log {
     }
 }
 
-fn write_lines(receiver: &Receiver<Line>, mut file: Option<File>) {
+/// The log file, and where it is.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: File,
+}
+
+fn append_to(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl LogFile {
+    /// Renames the file to the first of `path.1`, `path.2` that is free; what cannot be done leaves it as it is.
+    fn rotate(&mut self) -> std::io::Result<()> {
+        let numbered = |number: u32| PathBuf::from(format!("{}.{number}", self.path.display()));
+        let aside = (1..ROTATED_MAX).map(numbered).find(|path| !path.exists());
+        let full = || std::io::Error::other(format!("there are {ROTATED_MAX} old log files: remove some"));
+        std::fs::rename(&self.path, aside.ok_or_else(full)?)?;
+        self.file = append_to(&self.path)?;
+        Ok(())
+    }
+}
+
+fn write_lines(receiver: &Receiver<Line>, mut file: Option<LogFile>) {
     // There is nowhere to report that the log itself cannot be written: a closed terminal must not stop the broker.
     while let Ok(line) = receiver.recv() {
         match line {
             Line::Operator { at, text } => {
                 let line = format!("{} {text}\n", humantime::format_rfc3339_millis(at));
                 let _ = std::io::stderr().write_all(line.as_bytes());
-                if let Some(file) = &mut file {
-                    let _ = file.write_all(line.as_bytes());
+                if let Some(log) = &mut file {
+                    let _ = log.file.write_all(line.as_bytes());
+                }
+            }
+            Line::Rotate => {
+                if let Some(log) = &mut file
+                    && let Err(error) = log.rotate()
+                {
+                    let line = format!("The log file {} was not rotated: {error}\n", log.path.display());
+                    let _ = std::io::stderr().write_all(line.as_bytes());
+                    let _ = log.file.write_all(line.as_bytes());
                 }
             }
             Line::Event(json) => {

@@ -125,7 +125,7 @@ impl Broker {
     }
 
     /// The first URL that clients are told and that is not one of our own.
-    fn other_server(&self) -> Option<(&str, String, u16)> {
+    pub(crate) fn other_server(&self) -> Option<(&str, String, u16)> {
         let own = |host: &str, port: u16| {
             self.configuration
                 .listens

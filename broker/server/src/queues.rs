@@ -79,7 +79,7 @@ impl Broker {
     fn links_of(&self, connection: &Connection, queue: QueueId) -> Vec<LinkId> {
         let producers = connection.producers.iter().filter(|(_, producer)| producer.queue == queue);
         let consumers = connection.consumers.iter();
-        let consumers = consumers.filter(|(_, consumer)| self.exchange.engine.queue_of(consumer.id) == queue);
+        let consumers = consumers.filter(|(_, consumer)| self.exchange.engine.consumer(consumer.id).queue == queue);
         producers.map(|(link, _)| *link).chain(consumers.map(|(link, _)| *link)).collect()
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns the order of start-up and the exit codes. Each failure is told in words that name file, parameter or address and the remedy.
 
+use crate::admin::Admin;
 use crate::broker::{Broker, Parts};
 use crate::budget::Budget;
 use crate::clock::WallClock;
@@ -211,6 +212,8 @@ pub fn assemble(
     };
     let exchange = Exchange::new(engine(&configuration, &sync), store, sync, budget);
     let logins = Logins::start(&mut reactor).context("the threads that compare passwords cannot be started")?;
+    let admin =
+        Admin::start(&mut reactor, &configuration).context("the thread for administration cannot be started")?;
     let ha = Ha::new(ha_config(&configuration), start.random as u64, now);
     let server = configuration.server.clone();
     Ok(Broker::new(Parts {
@@ -228,6 +231,7 @@ pub fn assemble(
         tls_listeners,
         tls,
         logins,
+        admin,
     }))
 }
 

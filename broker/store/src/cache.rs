@@ -94,6 +94,11 @@ impl Memory {
         })))
     }
 
+    /// Another budget; what is above it leaves when room is next needed.
+    pub fn limit(&self, bytes_max: Option<usize>) {
+        self.0.borrow_mut().bytes_max = bytes_max;
+    }
+
     /// Bytes in use.
     pub fn used(&self) -> usize {
         self.0.borrow().used()

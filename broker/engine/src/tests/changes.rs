@@ -89,7 +89,7 @@ fn new_limits_hold_at_once() {
 #[test]
 fn exclusive_can_be_switched() {
     let mut engine = engine(&[line("q")]);
-    let queue = queue_of(&mut engine, "q", 1..=0);
+    let queue = engine.resolve("q").unwrap();
     let first = engine.add_consumer(queue, ConsumerSpec::default());
     let second = engine.add_consumer(queue, ConsumerSpec::default());
     engine.credit(second, 10);

@@ -34,20 +34,20 @@ impl Form {
             Form::User => text.split_once(':').map(|(name, _)| unquote(name).to_owned()),
             Form::Group if line.starts_with(char::is_whitespace) => None,
             Form::Group => text.split_once(':').map(|(name, _)| unquote(name).to_owned()),
-            Form::Permission => Some(permission_key(text)),
+            Form::Permission => Some(Form::permission_key(text)),
         }
     }
-}
 
-/// The words of a line of acl.conf without PERM, in one order and spelling.
-fn permission_key(line: &str) -> String {
-    let words = line.split_whitespace().map(|word| match word.split_once('=') {
-        Some((name, value)) => format!("{}={}", name.to_ascii_uppercase(), unquote(value)),
-        None => word.to_ascii_uppercase(),
-    });
-    let mut words: Vec<String> = words.filter(|word| !word.starts_with("PERM=")).collect();
-    words.sort();
-    words.join(" ")
+    /// The words of a line of acl.conf without PERM, in one order and spelling.
+    pub fn permission_key(line: &str) -> String {
+        let words = line.split_whitespace().map(|word| match word.split_once('=') {
+            Some((name, value)) => format!("{}={}", name.to_ascii_uppercase(), unquote(value)),
+            None => word.to_ascii_uppercase(),
+        });
+        let mut words: Vec<String> = words.filter(|word| !word.starts_with("PERM=")).collect();
+        words.sort();
+        words.join(" ")
+    }
 }
 
 /// A file's text, taken apart into lines.
@@ -82,6 +82,13 @@ impl<'t> Text<'t> {
         if form == Form::Parameter { found.next_back() } else { found.next() }
     }
 
+    /// The parameters that are set, in order.
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        let set = self.lines.iter().filter(|line| Form::Parameter.key(line).is_some());
+        let pairs = set.filter_map(|line| line.split_once('='));
+        pairs.map(|(name, value)| (name.trim().to_owned(), unquote(value).to_owned())).collect()
+    }
+
     /// Gives a parameter a value: in its line, as that is spaced, or in a new one at the end.
     pub fn set_parameter(&mut self, name: &str, value: &str) {
         let Some(at) = self.position(Form::Parameter, name) else {
@@ -98,12 +105,13 @@ impl<'t> Text<'t> {
         self.replace(at, &format!("{head}={blank}{value}"));
     }
 
-    /// Puts `line` in the place of the line of its key, or at the end.
+    /// Puts `line` in the place of the lines of its key, or at the end.
     pub fn put(&mut self, form: Form, key: &str, line: &str) {
-        match self.position(form, key) {
-            Some(at) => self.replace(at, line),
-            None => self.append(line),
-        }
+        let Some(at) = self.position(form, key) else { return self.append(line) };
+        self.replace(at, line);
+        let mut rest = self.lines.split_off(at + 1);
+        rest.retain(|line| form.key(line).as_deref() != Some(key));
+        self.lines.append(&mut rest);
     }
 
     /// Removes all lines of `key`, and the members of a group. False: there was none.
@@ -231,11 +239,11 @@ mod tests {
     #[test]
     fn permissions_are_found_however_they_are_written() {
         let text = "# acl\nUSER=alice  QUEUE=q PERM=send\nADMIN USER=ops PERM=view-all\n";
-        let key = permission_key("QUEUE=q USER=alice");
+        let key = Form::permission_key("QUEUE=q USER=alice");
         let put = edited(text, |lines| lines.put(Form::Permission, &key, "QUEUE=q USER=alice PERM=send,receive"));
         assert_eq!(put, "# acl\nQUEUE=q USER=alice PERM=send,receive\nADMIN USER=ops PERM=view-all\n");
-        assert_ne!(permission_key("QUEUE=Q USER=alice"), key, "names keep their case");
-        assert_eq!(permission_key("admin user=ops"), permission_key("ADMIN USER=ops PERM=x"));
+        assert_ne!(Form::permission_key("QUEUE=Q USER=alice"), key, "names keep their case");
+        assert_eq!(Form::permission_key("admin user=ops"), Form::permission_key("ADMIN USER=ops PERM=x"));
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn properties(spot: &Spot, text: &str, findings: &mut Findings) -> Option<Vec<Pr
 }
 
 /// Splits at commas outside double quotes; blanks around are dropped.
-fn split(text: &str) -> Vec<&str> {
+pub(super) fn split(text: &str) -> Vec<&str> {
     let mut quoted = false;
     let parts = text.split(move |letter| {
         quoted ^= letter == '"';

@@ -30,6 +30,7 @@ mod value;
 mod written;
 
 mod edit;
+mod edit_json;
 mod replace;
 
 mod diagnostic;
@@ -46,12 +47,13 @@ mod tests;
 pub use convert::{Conversion, Converted, convert};
 pub use diagnostic::{Diagnostic, Severity};
 pub use edit::{Form, Text};
+pub use edit_json::Tree;
 pub use groups::{ADMINISTRATORS, EVERYBODY};
 pub use help::parameters_help;
 pub use kept_tables::{CHANNEL, DURABLE, FACTORY, LISTENER, ROUTE, TOPIC, TRANSPORT};
 pub use model::{
     AclEntry, AclTarget, Bridge, BridgeTarget, Configuration, Destination, Ft, Group, Kept, KeptFiles, Listen, Mode,
-    Principal, QueueSpec, Role, StoreSpec, TlsFiles, TlsSettings, User,
+    Paths, Principal, QueueSpec, Role, StoreSpec, TlsFiles, TlsSettings, User,
 };
 pub use parameter::{Kind, Parameter, Status};
 pub use permission::{ALL, Permission, Permissions, Scope};
@@ -98,6 +100,48 @@ pub fn load_as(
         }
         _ => Err(diagnostics),
     }
+}
+
+/// A switch as in the files (`enabled`, `off`).
+///
+/// # Errors
+/// What is wrong with it and what to write, for people.
+pub fn flag(text: &str) -> Result<bool, String> {
+    value::flag(text).map_err(|error| format!("{error}: {}", error.remedy()))
+}
+
+/// The row of a parameter of tibemsd.conf.
+pub fn parameter(name: &str) -> Option<&'static Parameter> {
+    tables::find(SERVER, name)
+}
+
+/// All rows of tibemsd.conf.
+pub fn parameters() -> impl Iterator<Item = &'static Parameter> {
+    tables::rows(SERVER)
+}
+
+/// A size as in the files (`512MB`), in bytes.
+///
+/// # Errors
+/// What is wrong with it and what to write, for people.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    value::bytes(text).map_err(|error| format!("{error}: {}", error.remedy()))
+}
+
+/// What one line of queues.conf says, and what is wrong with it; doubts are errors, as under `--check`. `file` is the
+/// file that it is for.
+pub fn queue_line(file: &Path, line: &str, stores: &[StoreSpec]) -> (Option<QueueSpec>, Vec<Diagnostic>) {
+    let mut findings = Findings::default();
+    let lines: Vec<_> = written::lines(file, line, &mut findings).collect();
+    let entries = entry::entries(entry::Syntax::Lines, lines.into_iter(), &mut findings);
+    let spec = queues::read(&entries, stores, &mut findings).pop();
+    (spec, findings.finish(true, &[]))
+}
+
+/// The properties in a line of queues.conf, as written.
+pub fn properties_of(line: &str) -> Vec<String> {
+    let (_, rest) = line.trim().split_once(char::is_whitespace).unwrap_or((line, ""));
+    entry::split(rest).into_iter().map(str::to_owned).collect()
 }
 
 /// A time as in the files (`3`, `0.25`, `250ms`), in nanoseconds.

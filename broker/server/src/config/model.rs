@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub struct Configuration {
     /// The main file, absolute.
     pub file: PathBuf,
+    /// The other files that administrators' commands change, absolute.
+    pub paths: Paths,
     /// Which of the two servers of a tibemsd.json this is.
     pub role: Role,
     /// `server`: the name that both servers of a pair share.
@@ -85,6 +87,26 @@ pub struct Configuration {
     pub handshake_timeout_ns: u64,
     /// `server_timeout_client_connection`, nanoseconds of silence after which a client is closed.
     pub client_timeout_ns: u64,
+}
+
+impl Configuration {
+    /// Read from a tibemsd.json, which both servers of a pair share.
+    pub fn is_json(&self) -> bool {
+        self.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+    }
+}
+
+/// Files that a tibemsd.conf names, whether they exist or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// `users`.
+    pub users: PathBuf,
+    /// `groups`.
+    pub groups: PathBuf,
+    /// `queues`.
+    pub queues: PathBuf,
+    /// `acl_list`.
+    pub acl: PathBuf,
 }
 
 /// Which server of a tibemsd.json is meant; a tibemsd.conf is of one server, which is its primary.

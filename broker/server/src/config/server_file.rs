@@ -4,7 +4,7 @@
 use super::entry::Entry;
 use super::family::{self, SideFile};
 use super::findings::{Findings, Spot, Weight};
-use super::model::{Configuration, Ft, KeptFiles, Listen, Role, StoreSpec, User};
+use super::model::{Configuration, Ft, KeptFiles, Listen, Paths, Role, StoreSpec, User};
 use super::source::{Source, Text};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
@@ -83,6 +83,12 @@ impl Reader<'_> {
         let segment_bytes = settings.bytes("segment_size").next_multiple_of(4096);
         Configuration {
             file: self.source.path().to_owned(),
+            paths: Paths {
+                users: self.source.resolve("users", settings),
+                groups: self.source.resolve("groups", settings),
+                queues: self.source.resolve("queues", settings),
+                acl: self.source.resolve("acl_list", settings),
+            },
             role: self.role,
             server: self.server_name(),
             password: settings.text("password").to_owned(),

@@ -53,7 +53,8 @@ const IDENTITY: &[Parameter] = &[
         Password,
         "",
         "Password with which this server logs in to its peer, as the user named like the server.",
-    ),
+    )
+    .live(),
     row("users", Path, "users.conf", "File of users."),
     row("queues", Path, "queues.conf", "File of queues and patterns for queues."),
     row("stores", Path, "stores.conf", "File of stores. Without it the three stores that EMS ships exist."),
@@ -63,7 +64,8 @@ const IDENTITY: &[Parameter] = &[
         Flag,
         "disabled",
         "Check user names and passwords, and the permissions of queues that are `secure`.",
-    ),
+    )
+    .live(),
     row(
         "allow_plain_without_tls",
         Flag,
@@ -92,8 +94,8 @@ const NETWORK: &[Parameter] = &[
         "",
         "Extension: the URLs that clients are told to fail over to, where proxies or address translation make them differ. Default: the own listen, then ft_active.",
     ),
-    row("max_connections", ANY_COUNT, "0", "Most client connections at a time; 0 = no limit."),
-    row("handshake_timeout", Time(100 * MS, FOREVER), "10", "Time for a new connection to send its AMQP open."),
+    row("max_connections", ANY_COUNT, "0", "Most client connections at a time; 0 = no limit.").live(),
+    row("handshake_timeout", Time(100 * MS, FOREVER), "10", "Time for a new connection to send its AMQP open.").live(),
     row(
         "processor_ids",
         Counts,
@@ -293,7 +295,8 @@ const MEMORY: &[Parameter] = &[
         Size(8 * MB, u64::MAX),
         "512MB",
         "Memory for message bodies of all stores and of non-persistent messages together. Above it msg_swapping rules. The entries of the queues, 32 bytes a message, are not part of it; when they alone are more, sends are refused. 0 = no limit, as in EMS. The default is that of the tibemsd.conf that EMS ships (EMS itself: 0).",
-    ),
+    )
+    .live(),
     row(
         "max_client_msg_size",
         Size(1024, 2048 * MB),
@@ -312,7 +315,8 @@ const MEMORY: &[Parameter] = &[
         ANY_COUNT,
         "1024",
         "When memory is needed, messages that had more than so many before them in their queue leave it first, the newest first. With max_msg_memory=0 they leave it as soon as they are stored. 0 = all of them.",
-    ),
+    )
+    .live(),
     row("reserve_memory", ANY_SIZE, "0", "Memory kept for hard times, in MB.").accepted("memory has fixed bounds"),
     row("max_stat_memory", ANY_SIZE, "64MB", "Memory for statistics.").accepted(NO_STATISTICS),
     row("large_destination_memory", ANY_SIZE, "0", "Size of a queue that is worth an alert.").accepted(NO_STATISTICS),

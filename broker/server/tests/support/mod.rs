@@ -81,6 +81,11 @@ impl Setup {
         Server::start(&self.json(), self.ports[index], arguments)
     }
 
+    /// Starts one server with another configuration file.
+    pub(crate) fn start_file(&self, file: &Path, index: usize, arguments: &[&str]) -> Server {
+        Server::start(file, self.ports[index], arguments)
+    }
+
     /// Starts one server with further arguments.
     pub(crate) fn start_with(&self, index: usize, arguments: &[&str]) -> Server {
         Server::start(&self.config(index), self.ports[index], arguments)

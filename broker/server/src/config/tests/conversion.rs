@@ -5,7 +5,7 @@ use super::*;
 /// Everything that a configuration says, without the names of files and the lines in them.
 fn meaning(configuration: Configuration) -> String {
     let passwords: Vec<String> = configuration.users.iter().map(|user| user.password.clone()).collect();
-    let text = format!("{:#?}", Configuration { file: PathBuf::new(), ..configuration });
+    let text = format!("{:#?}", Configuration { file: PathBuf::new(), paths: Paths::default(), ..configuration });
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("line: "));
     lines.map(|line| format!("{line}\n")).collect::<String>() + &passwords.join("\n")
 }
