@@ -201,15 +201,17 @@ impl Model {
     }
 
     fn trim(&mut self, budget: usize) {
-        let goes_on = self.engine.trim(budget);
+        self.engine.trim(budget);
         while self.has_effects_queued() {
             self.poll();
         }
-        if !goes_on {
-            let waits = |lsn: &&u64| self.messages.get(lsn).is_some_and(|message| message.holder.is_none());
-            assert_eq!(self.purged.iter().find(waits), None, "a purge that is over left nothing waiting");
-            self.purged.clear();
-        }
+        let (engine, ids, messages) = (&self.engine, &self.ids, &self.messages);
+        self.purged.retain(|lsn| {
+            let Some(message) = messages.get(lsn) else { return false };
+            let goes_on = engine.is_purging(ids[message.queue]);
+            assert!(goes_on || message.holder.is_some(), "a purge that is over left nothing waiting");
+            goes_on
+        });
     }
 
     /// Hands over the next part of the backlog; a queue is told of the end some time after its last message.
