@@ -61,10 +61,11 @@ impl Standby {
         }
     }
 
-    /// Whether a claim is under way: spares that are missing are then made as fast as possible.
+    /// Whether a claim is under way: spares that are missing are then made as fast as possible, where there may be messages
+    /// that somebody waits for. In a new store there are none.
     pub(crate) fn set_claiming(&mut self, is_claiming: bool) {
         self.is_claiming = is_claiming;
-        self.shared.is_hurried.set(is_claiming);
+        self.shared.is_hurried.set(is_claiming && self.newest.is_some());
     }
 
     pub(crate) fn next_look(&self) -> Nanos {
