@@ -105,8 +105,7 @@ impl Standby {
         if let Some(event) = self.run_probe()? {
             events.push(event);
         }
-        let newest = self.newest.as_ref().map(|newest| &newest.record);
-        events.extend(self.follower.run(now, newest, self.is_claiming));
+        events.extend(self.follower.run(now, self.newest.as_ref(), self.is_claiming));
         self.run_spares(now, &mut events)?;
         Ok(events)
     }
