@@ -254,6 +254,12 @@ fn ha_config(configuration: &Configuration) -> HaConfig {
     }
 }
 
+/// A segment of the metadata has this share of a store's: a record there stands for a segment here.
+const META_SEGMENT_SHARE: u64 = 16;
+
+/// What a store accepts with one write in flight.
+const META_SEGMENT_BYTES_MIN: u64 = 16 << 10;
+
 fn store_config(configuration: &Configuration, options: StoreOptions) -> store::Config {
     let one = |spec: &StoreSpec| StoreConfig {
         name: spec.name.clone(),
@@ -270,7 +276,9 @@ fn store_config(configuration: &Configuration, options: StoreOptions) -> store::
         meta_file: configuration.meta.file.clone(),
         meta_minimum_bytes: configuration.meta.minimum_bytes,
         segment_bytes: configuration.segment_bytes,
-        meta_segment_bytes: defaults.meta_segment_bytes.min(configuration.segment_bytes),
+        meta_segment_bytes: (configuration.segment_bytes / META_SEGMENT_SHARE)
+            .next_multiple_of(4096)
+            .clamp(META_SEGMENT_BYTES_MIN, defaults.meta_segment_bytes),
         batch_bytes_max: defaults
             .batch_bytes_max
             .min(usize::try_from(configuration.segment_bytes / 8).unwrap_or(usize::MAX)),

@@ -14,6 +14,7 @@ use crate::forward::{Copied, Forward};
 use crate::lane::Lane;
 use crate::maker::{Made, Maker};
 use crate::port::{File, Purpose};
+use crate::rebase::Rebase;
 use crate::shared::{Shared, while_doing};
 use crate::space::Space;
 use crate::spares;
@@ -115,6 +116,7 @@ pub(crate) struct Active {
     checkpoints: Checkpoints,
     forward: Forward,
     space: Space,
+    rebase: Rebase,
     bodies: Bodies,
     leftovers: Vec<PathBuf>,
     told: Vec<Told>,
@@ -132,6 +134,7 @@ impl Active {
             takeover,
             attempt: taken.record.attempt,
             epoch: taken.record.epoch,
+            rebase: Rebase::new(shared, taken.owner.clone()),
             _owner: taken.owner,
             check: Check::new(taken.slot, lanes),
             maker: Maker::default(),
@@ -246,8 +249,14 @@ impl Active {
     pub(crate) fn space(&self) -> SpaceUse {
         let Copied { messages, bytes } = self.forward.copied;
         let removed_segments = self.space.removed_segments;
-        let unknown =
-            SpaceUse { copied_messages: messages, copied_bytes: bytes, removed_segments, ..SpaceUse::default() };
+        let unknown = SpaceUse {
+            copied_messages: messages,
+            copied_bytes: bytes,
+            removed_segments,
+            metadata_segments: self.lanes()[0].segments.len() as u64,
+            removed_metadata_segments: self.rebase.removed_segments,
+            ..SpaceUse::default()
+        };
         self.lanes()[1..].iter().fold(unknown, |of, lane| {
             let segments = lane.segments.len() as u64;
             SpaceUse {
@@ -386,7 +395,7 @@ impl Active {
             self.events.extend(self.forward.take_notes().into_iter().map(Event::Note));
         }
         let may_unlink = matches!(self.stage, Stage::Serving | Stage::Draining);
-        if may_unlink && self.space.run(&mut self.takeover.lanes, &self.checkpoints)? {
+        if may_unlink && self.run_removals()? {
             self.maker.retry_now();
             self.checkpoints.retry_now();
         }
@@ -396,6 +405,14 @@ impl Active {
         self.start_check(now, false);
         self.tell(now);
         Ok(())
+    }
+
+    /// Segments that nobody needs any more. True: space was freed.
+    fn run_removals(&mut self) -> Result<bool, StoreError> {
+        let Takeover { lanes, seal, .. } = &mut self.takeover;
+        let seal = seal.as_ref().filter(|_| self.stage == Stage::Serving);
+        let freed = self.space.run(lanes, &self.checkpoints)?;
+        Ok(self.rebase.run(lanes, seal, &self.checkpoints, &self.check)? || freed)
     }
 
     /// Reads of indices for what is still to be handed over.

@@ -39,7 +39,8 @@ pub struct Config {
     /// Length of a segment in bytes: a multiple of 4096, at least 65536, at most 1 GiB. The largest message is half of
     /// it, divided by `writes_in_flight_max`.
     pub segment_bytes: u64,
-    /// Length of a segment of the metadata in bytes: a multiple of 4096, at least 65536.
+    /// Length of a segment of the metadata in bytes: a multiple of 4096, at least 16384 for each write in flight, so that a
+    /// SEAL of some hundred runs fits.
     pub meta_segment_bytes: u64,
     /// Bytes of the metadata that stand ready ahead of use, at least. One segment always does.
     pub meta_minimum_bytes: u64,
@@ -106,8 +107,10 @@ impl Config {
 /// Why a [`Config`] cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// Segments are whole blocks, 64 KiB to 1 GiB.
-    #[error("a segment must have a multiple of 4096 bytes, from 65536 to 1073741824")]
+    /// Segments are whole blocks, 64 KiB (of the metadata 16 KiB for each write in flight) to 1 GiB.
+    #[error(
+        "a segment must have a multiple of 4096 bytes, from 65536 (of the metadata 16384 for each write in flight) to 1073741824"
+    )]
     SegmentBytes,
     /// A batch has 4 KiB at least, and all writes in flight together half a segment at most.
     #[error("a batch must have at least 4096 bytes, and all batches in flight together at most half a segment")]
@@ -126,12 +129,13 @@ pub enum ConfigError {
 impl Config {
     /// Whether all values are within their ranges.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let is_segment = |bytes: u64| bytes.is_multiple_of(4096) && (65_536..=1 << 30).contains(&bytes);
-        if !is_segment(self.segment_bytes) || !is_segment(self.meta_segment_bytes) {
-            return Err(ConfigError::SegmentBytes);
-        }
         if !(1..=4).contains(&self.writes_in_flight_max) {
             return Err(ConfigError::WritesInFlight);
+        }
+        let is_segment = |bytes: u64, minimum: u64| bytes.is_multiple_of(4096) && (minimum..=1 << 30).contains(&bytes);
+        let meta_minimum = 16_384 * self.writes_in_flight_max as u64;
+        if !is_segment(self.segment_bytes, 65_536) || !is_segment(self.meta_segment_bytes, meta_minimum) {
+            return Err(ConfigError::SegmentBytes);
         }
         let in_flight = (self.batch_bytes_max * self.writes_in_flight_max) as u64;
         if self.batch_bytes_max < 4096 || in_flight > self.segment_bytes / 2 {
@@ -302,6 +306,10 @@ pub struct SpaceUse {
     pub copied_bytes: u64,
     /// Segments that were dead and are removed.
     pub removed_segments: u64,
+    /// Segments of the metadata that hold records.
+    pub metadata_segments: u64,
+    /// Segments of the metadata whose records were repeated in newer ones, and that are removed.
+    pub removed_metadata_segments: u64,
 }
 
 /// What the store has to tell.

@@ -4,11 +4,12 @@
 //! Owns reading `owner.N`. Claiming is in `claim`; nothing here writes.
 
 use crate::StoreError;
-use crate::format::{self, BlockError, FORMAT_VERSION, OWNER_RECORD_OFFSET, OwnerRecord};
+use crate::format::{self, BASE_OFFSETS, BlockError, FORMAT_VERSION, MetadataBase, OWNER_RECORD_OFFSET, OwnerRecord};
 use crate::names::Name;
 use crate::port::File;
 use crate::shared::{Shared, while_doing};
-use disk::{BLOCK_SIZE, OpenMode};
+use bytes::Bytes;
+use disk::{BLOCK_SIZE, OpenMode, is_zero};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::rc::Rc;
@@ -20,11 +21,54 @@ pub(crate) struct Newest {
     /// As last read; a torn or missing one leaves the last value.
     pub(crate) heartbeat: u64,
     file: File,
+    /// Bytes that the file was made with.
+    file_bytes: u64,
 }
 
 impl Newest {
     pub(crate) fn epoch(&self) -> u64 {
         self.record.epoch
+    }
+
+    /// Where its metadata begins; `None`: with its first segment. A claimant has the slot before it asks.
+    pub(crate) async fn base(&self) -> Result<Option<MetadataBase>, StoreError> {
+        if self.file_bytes <= BASE_OFFSETS[0] {
+            return Ok(None);
+        }
+        if self.file.opened_len() < self.file_bytes {
+            return Err(self.damaged(self.file.opened_len(), "the owner's file is shorter than it was made"));
+        }
+        // An owner that does not know yet that it was replaced may write one copy, then the other, while both are read.
+        for _ in 0..2 {
+            let blocks = self.file.read(BASE_OFFSETS[0], 2 * BLOCK_SIZE).await;
+            let blocks = blocks.map_err(while_doing("reading where the metadata begins"))?;
+            if is_zero(&blocks) {
+                return Ok(None);
+            }
+            let copies = [self.read_base(&blocks, 0)?, self.read_base(&blocks, 1)?];
+            let newest = copies.into_iter().flatten().max_by_key(|base| base.number);
+            // The first one of all may have been on its way when the power failed.
+            if newest.is_some() || is_zero(&blocks[BLOCK_SIZE..]) {
+                return Ok(newest);
+            }
+        }
+        Err(self.damaged(BASE_OFFSETS[0], "where the metadata begins does not read"))
+    }
+
+    /// One of the two copies; `None`: it is torn, or zeros.
+    fn read_base(&self, blocks: &Bytes, index: usize) -> Result<Option<MetadataBase>, StoreError> {
+        match MetadataBase::decode(blocks.get(index * BLOCK_SIZE..).unwrap_or_default()) {
+            Ok(base) => Ok(base.is_of(&self.record).then_some(base)),
+            Err(BlockError::Damaged) => Ok(None),
+            Err(BlockError::TooNew(found)) => {
+                Err(StoreError::TooNew { path: self.file.path().to_owned(), found, known: FORMAT_VERSION })
+            }
+        }
+    }
+
+    fn damaged(&self, offset: u64, problem: &'static str) -> StoreError {
+        let affected = format!("the metadata of epoch {}", self.epoch());
+        StoreError::Damaged { path: self.file.path().to_owned(), offset, problem, affected }
     }
 }
 
@@ -56,7 +100,9 @@ pub(crate) async fn read_owner(shared: &Rc<Shared>, epoch: u64) -> Result<Option
     };
     let block = file.read(OWNER_RECORD_OFFSET, BLOCK_SIZE).await.map_err(while_doing("reading the owner record"))?;
     match OwnerRecord::decode(&block) {
-        Ok(record) if record.epoch == epoch => Ok(Some(Newest { record, heartbeat: 0, file })),
+        Ok(record) if record.epoch == epoch => {
+            Ok(Some(Newest { record, heartbeat: 0, file, file_bytes: format::owner_file_bytes(&block) }))
+        }
         Ok(_) | Err(BlockError::Damaged) => {
             let affected = format!("the chain of owners from epoch {epoch} on");
             Err(StoreError::Damaged {

@@ -39,6 +39,9 @@ struct Flight {
 pub(crate) struct Check {
     slot: File,
     in_flight: Option<Flight>,
+    /// How many were submitted, and which of them was the last that passed.
+    submitted: u64,
+    passed: u64,
     /// Per lane, what the last passed check covered.
     covered: Vec<u64>,
     last_passed: Option<Nanos>,
@@ -58,6 +61,8 @@ impl Check {
         Self {
             slot,
             in_flight: None,
+            submitted: 0,
+            passed: 0,
             covered: vec![0; lanes],
             last_passed: None,
             owned_at: None,
@@ -82,6 +87,16 @@ impl Check {
         self.owned_at
     }
 
+    /// How many checks were submitted so far.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.submitted
+    }
+
+    /// Whether a check passed that was submitted after the first `submitted`.
+    pub(crate) fn has_passed_after(&self, submitted: u64) -> bool {
+        self.passed > submitted
+    }
+
     pub(crate) fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
     }
@@ -97,6 +112,7 @@ impl Check {
         if self.in_flight.is_some() || now < self.next_try || (!has_news && now < idle_at) {
             return None;
         }
+        self.submitted += 1;
         self.in_flight = Some(Flight { noted: durable.to_vec(), submitted: now });
         Some(DiskOp::Read { file: self.slot.id(), offset: 0, len: BLOCK_SIZE })
     }
@@ -109,6 +125,7 @@ impl Check {
                 self.covered.copy_from_slice(&flight.noted);
                 self.last_passed = Some(now);
                 self.owned_at = Some(flight.submitted);
+                self.passed = self.submitted;
                 self.unknown_since = None;
                 self.overdue_since = None;
                 Verdict::Unclaimed(flight.noted)
@@ -172,6 +189,22 @@ mod tests {
         assert!(check.start(13, &[6, 7], 1_000).is_some());
         assert_eq!(check.answered(14, zeros(), 1), Verdict::Unclaimed(vec![6, 7]));
         assert!(check.start(1_000, &[6, 7], 1_000).is_some(), "an idle owner looks, too");
+    }
+
+    #[test]
+    fn what_waits_for_a_check_waits_for_one_that_began_later() {
+        let mut check = check();
+        check.start(0, &[1, 1], 0);
+        let begun = check.submitted();
+        check.answered(1, zeros(), 1);
+        assert!(!check.has_passed_after(begun), "it was on its way");
+        check.start(2, &[1, 1], 0);
+        assert!(!check.has_passed_after(begun));
+        check.answered(3, failed(ErrorKind::TimedOut), 1);
+        assert!(!check.has_passed_after(begun), "an unknown answer is none");
+        check.start(4, &[1, 1], 0);
+        check.answered(5, zeros(), 1);
+        assert!(check.has_passed_after(begun));
     }
 
     #[test]

@@ -130,6 +130,18 @@ impl Checkpoints {
         self.lanes.iter().flat_map(|lane| lane.installed.iter()).map(|record| path(&self.shared, record)).collect()
     }
 
+    /// The checkpoints of which the metadata tells last, and that are kept: of each lane, oldest first.
+    pub(crate) fn told(&self, lanes: &[Lane]) -> Vec<CheckpointRecord> {
+        let of_each = self.lanes.iter().zip(&lanes[1..]).flat_map(|(state, lane)| {
+            let is_recording = matches!(state.step, Step::Recording { .. });
+            let next = is_recording.then(|| state.next_record(lane));
+            let mut newest: Vec<_> = next.into_iter().chain(state.installed.iter().cloned()).collect();
+            newest.truncate(CHECKPOINTS_KEPT);
+            newest.into_iter().rev()
+        });
+        of_each.collect()
+    }
+
     /// Before this sequence number no segment of lane `index` is read again to know what is live: a dead one may go.
     /// On a full disk the newest checkpoint has to do, since space matters more than a second way back.
     pub(crate) fn covered(&self, index: usize, lane: &Lane) -> u64 {

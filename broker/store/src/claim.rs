@@ -4,9 +4,12 @@
 //! older epochs before it reads what they wrote. Whoever holds `owner.N` is the only one who may ever serve as N.
 
 use crate::StoreError;
-use crate::chain::read_owner;
-use crate::format::{self, CheckpointRecord, OwnerRecord, Piece, Record, Seal, SegmentIdentity, Unlink};
+use crate::chain::{Newest, read_owner};
+use crate::format::{
+    self, BASE_OFFSETS, CheckpointRecord, MetadataBase, OwnerRecord, Piece, Record, Seal, SegmentIdentity, Unlink,
+};
 use crate::port::File;
+use crate::recover::CHECKPOINTS_KEPT;
 use crate::scan::{FoundSegment, Plan, Visit, scan};
 use crate::shared::{Shared, while_doing};
 use crate::spares::{Spare, create_locked, link_segment};
@@ -92,12 +95,14 @@ pub(crate) async fn take(
     Ok(Claim::Taken(Taken { record, owner, slot, standing, leftovers }))
 }
 
-/// The owner file under a temporary name: heartbeat, then record, durable, locked.
+/// The owner file under a temporary name: heartbeat, then record, then no base yet; durable, locked.
 async fn make_claim(shared: &Rc<Shared>, record: &OwnerRecord) -> Result<File, DiskError> {
     let file = create_locked(shared, |number| shared.names.claim(shared.process, number)).await?;
-    let mut blocks = shared.buffer(2 * BLOCK_SIZE);
+    let bytes = BASE_OFFSETS[1] as usize + BLOCK_SIZE;
+    let mut blocks = shared.buffer(bytes);
     format::encode_heartbeat(record.epoch, 0, &mut blocks);
     record.encode(&mut blocks);
+    blocks.resize(bytes, 0);
     file.write(0, blocks.freeze()).await?;
     Ok(file)
 }
@@ -167,7 +172,7 @@ pub(crate) async fn walk(shared: Rc<Shared>, ours: OwnerRecord) -> Result<Option
             let path = shared.names.owner(epoch - 1);
             return Err(StoreError::Damaged { path, offset: 0, problem: "the owner record is missing", affected });
         };
-        if let Some(sealed) = read_metadata(&shared, older.record).await? {
+        if let Some(sealed) = read_metadata(&shared, &older).await? {
             return Ok(Some(sealed));
         }
     }
@@ -196,12 +201,14 @@ async fn claim_slot(shared: &Rc<Shared>, epoch: u64, attempt: u128) -> Result<()
     slot.write(0, mark()).await
 }
 
-/// The metadata of an epoch, as far as a successor needs it.
+/// The metadata of an epoch, as far as a successor needs it, however long that is.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
     epoch: u64,
     seal: Option<Seal>,
+    /// The last of each lane: one says all that those before it said.
     unlinks: Vec<Unlink>,
+    /// The last [`CHECKPOINTS_KEPT`] of each lane, oldest first.
     checkpoints: Vec<CheckpointRecord>,
 }
 
@@ -225,6 +232,28 @@ impl Metadata {
             checkpoints: self.checkpoints.clone(),
         })
     }
+
+    fn intend(&mut self, unlink: Unlink) {
+        self.unlinks.retain(|known| known.lane != unlink.lane);
+        self.unlinks.push(unlink);
+    }
+
+    /// Whoever removes metadata repeats the newest ones of each lane: one may come twice, or before an older one.
+    fn install(&mut self, checkpoint: CheckpointRecord) {
+        let is_of = |known: &CheckpointRecord| known.lane == checkpoint.lane;
+        let lane = checkpoint.lane.clone();
+        let newer = self.checkpoints.iter().position(|known| is_of(known) && known.order() >= checkpoint.order());
+        match newer {
+            Some(at) if self.checkpoints[at].order() == checkpoint.order() => return,
+            Some(at) => self.checkpoints.insert(at, checkpoint),
+            None => self.checkpoints.push(checkpoint),
+        }
+        let mut of_lane = (0..).zip(&self.checkpoints).filter(|(_, known)| known.lane == lane).map(|(at, _)| at);
+        let (oldest, count) = (of_lane.next(), 1 + of_lane.count());
+        if let Some(oldest) = oldest.filter(|_| count > CHECKPOINTS_KEPT) {
+            self.checkpoints.remove(oldest);
+        }
+    }
 }
 
 impl Visit for Metadata {
@@ -233,31 +262,34 @@ impl Visit for Metadata {
     fn record(&mut self, _lsn: u64, record: Record<'_>, _offset: u32) {
         match record {
             Record::Seal(seal) if seal.epoch == self.epoch => self.seal = Some(seal),
-            Record::Unlink(unlink) => self.unlinks.push(unlink),
-            Record::Checkpoint(checkpoint) => self.checkpoints.push(checkpoint),
+            Record::Unlink(unlink) => self.intend(unlink),
+            Record::Checkpoint(checkpoint) => self.install(checkpoint),
             _ => {}
         }
     }
 }
 
-/// How the metadata of an epoch is read.
-pub(crate) fn metadata_plan(record: &OwnerRecord) -> Plan {
-    let piece =
-        Piece { epoch: record.epoch, attempt: record.attempt, lane: 0, first_sequence: 1, first_lsn: 1, end: None };
+/// How the metadata of an epoch is read, from its base on.
+pub(crate) fn metadata_plan(record: &OwnerRecord, base: Option<&MetadataBase>) -> Plan {
+    let (first_sequence, first_lsn) = base.map_or((1, 1), |base| (base.sequence, base.first_lsn));
+    let piece = Piece { epoch: record.epoch, attempt: record.attempt, lane: 0, first_sequence, first_lsn, end: None };
     Plan {
         lane: record.lanes[0].clone(),
         store_id: record.store_id,
         pieces: vec![piece],
-        durable_through: 0,
+        // Else a SEAL that rots at the very end would look as if it had never been written.
+        durable_through: base.map_or(0, |base| base.durable_through),
         gaps: Vec::new(),
         holds_tail: false,
     }
 }
 
 /// Reads an epoch's metadata lane. `None`: it never sealed, so it never served.
-async fn read_metadata(shared: &Rc<Shared>, record: OwnerRecord) -> Result<Option<Sealed>, StoreError> {
-    let (scanned, metadata) = scan(shared.clone(), metadata_plan(&record), Metadata::of(record.epoch)).await?;
-    match (metadata.sealed(&record), scanned.damage) {
+async fn read_metadata(shared: &Rc<Shared>, owner: &Newest) -> Result<Option<Sealed>, StoreError> {
+    let (record, base) = (&owner.record, owner.base().await?);
+    let plan = metadata_plan(record, base.as_ref());
+    let (scanned, metadata) = scan(shared.clone(), plan, Metadata::of(record.epoch)).await?;
+    match (metadata.sealed(record), scanned.damage) {
         (Some(sealed), _) => Ok(Some(sealed)),
         // Not even --force-start may take an epoch whose SEAL was destroyed for one that never served.
         (None, Some(damage)) => Err(damage),
@@ -280,4 +312,41 @@ pub(crate) async fn make_folders(shared: Rc<Shared>) -> Result<(), DiskError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Position;
+
+    fn told(orders: &[(&str, u64, u32)]) -> Vec<(String, u64, u32)> {
+        let mut metadata = Metadata::of(3);
+        for (lane, epoch, sequence) in orders {
+            let position = Position { epoch: *epoch, sequence: 1, lsn: 1 };
+            let (lane, epoch, sequence) = ((*lane).to_owned(), *epoch, *sequence);
+            metadata.install(CheckpointRecord { lane, epoch, attempt: 1, number: 1, sequence, position });
+        }
+        metadata.checkpoints.into_iter().map(|of| (of.lane, of.epoch, of.sequence)).collect()
+    }
+
+    #[test]
+    fn the_newest_checkpoints_of_each_lane_are_kept_in_order_however_often_they_are_told() {
+        let check = |orders: &[(&str, u64, u32)], kept: &[(&str, u64, u32)]| {
+            let kept: Vec<_> = kept.iter().map(|(lane, epoch, at)| ((*lane).to_owned(), *epoch, *at)).collect();
+            assert_eq!(told(orders), kept, "{orders:?}");
+        };
+        check(&[("a", 2, 9), ("a", 3, 1), ("b", 3, 1), ("a", 3, 2)], &[("a", 3, 1), ("b", 3, 1), ("a", 3, 2)]);
+        // What made the metadata enter the segment comes before what is repeated there.
+        check(&[("a", 3, 13), ("a", 3, 12), ("a", 3, 13)], &[("a", 3, 12), ("a", 3, 13)]);
+        check(&[("a", 3, 12), ("a", 3, 13), ("a", 3, 12), ("a", 3, 13), ("a", 3, 14)], &[("a", 3, 13), ("a", 3, 14)]);
+        check(&[("a", 3, 12), ("a", 3, 13), ("a", 3, 11)], &[("a", 3, 12), ("a", 3, 13)]);
+    }
+
+    #[test]
+    fn the_last_intent_of_each_lane_is_kept() {
+        let mut metadata = Metadata::of(1);
+        let intend = |lane: &str, sequence| Unlink { lane: lane.to_owned(), epoch: 1, sequence, first_lsn: 1 };
+        [intend("a", 1), intend("b", 2), intend("a", 3)].into_iter().for_each(|unlink| metadata.intend(unlink));
+        assert_eq!(metadata.unlinks, [intend("b", 2), intend("a", 3)]);
+    }
 }

@@ -6,8 +6,9 @@
 
 use crate::StoreError;
 use crate::api::{Event, Tail};
+use crate::chain::Newest;
 use crate::claim::{Metadata, Sealed, metadata_plan};
-use crate::format::{CheckpointRecord, OwnerRecord, Piece};
+use crate::format::{CheckpointRecord, Piece};
 use crate::image::Image;
 use crate::recover::{self, Base, Inherited, inherited};
 use crate::scan::{Mode, Scanner};
@@ -31,6 +32,8 @@ struct Followed {
     pieces: Vec<Piece>,
     /// Newest first.
     checkpoints: Vec<CheckpointRecord>,
+    /// The order of the newest one that was told of, whether it reads or not.
+    told: Option<(u64, u32)>,
     /// Told of, but not yet reached; oldest first.
     ahead: VecDeque<CheckpointRecord>,
 }
@@ -38,10 +41,8 @@ struct Followed {
 /// What is known of an epoch that serves.
 #[derive(Debug)]
 pub(crate) struct Following {
-    record: OwnerRecord,
+    owner: Newest,
     metadata: Scanner<Metadata>,
-    /// How many checkpoints of the metadata were worked off.
-    checkpoints_seen: usize,
     /// In the order of our lanes; `None` where the epoch had no such lane. Empty until the epoch's SEAL was read.
     lanes: Vec<Option<Followed>>,
     notes: Vec<String>,
@@ -94,7 +95,7 @@ impl Follower {
         let messages = lanes.clone().map(|lane| lane.scanner.visitor().segments.live_count()).sum();
         let bytes = lanes.clone().map(|lane| lane.scanner.bytes_read()).sum();
         let through = lanes.map(|lane| lane.scanner.expected() - 1).collect();
-        Some(Tail { epoch: following.record.epoch, through, messages, bytes, read_at: self.read_at })
+        Some(Tail { epoch: following.owner.epoch(), through, messages, bytes, read_at: self.read_at })
     }
 
     /// Hands over what is known, for the claim.
@@ -103,7 +104,7 @@ impl Follower {
     }
 
     /// Goes on following `newest`. `is_claiming`: no further pass begins.
-    pub(crate) fn run(&mut self, now: Nanos, newest: Option<&OwnerRecord>, is_claiming: bool) -> Vec<Event> {
+    pub(crate) fn run(&mut self, now: Nanos, newest: Option<&Newest>, is_claiming: bool) -> Vec<Event> {
         let mut events = Vec::new();
         if let Some(pass) = poll_slot(&mut self.pass) {
             self.before_pass = None;
@@ -123,7 +124,7 @@ impl Follower {
             self.before_pass = self.tail();
             // A newer owner that does not serve yet has nothing to follow; the old one's journal is what it takes over.
             let following = match self.following.take() {
-                Some(following) if following.record.attempt == newest.attempt => following,
+                Some(following) if following.owner.record.attempt == newest.record.attempt => following,
                 _ => Following::new(&self.shared, newest.clone()),
             };
             self.began = now;
@@ -151,9 +152,20 @@ impl Follower {
 }
 
 impl Following {
-    fn new(shared: &Rc<Shared>, record: OwnerRecord) -> Self {
-        let metadata = Scanner::new(shared.clone(), metadata_plan(&record), Metadata::of(record.epoch));
-        Self { record, metadata, checkpoints_seen: 0, lanes: Vec::new(), notes: Vec::new() }
+    fn new(shared: &Rc<Shared>, owner: Newest) -> Self {
+        let metadata = Scanner::new(shared.clone(), metadata_plan(&owner.record, None), Metadata::of(owner.epoch()));
+        Self { owner, metadata, lanes: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Goes to where the metadata begins if that is ahead: what lies before it is repeated there and may be gone.
+    async fn catch_up(&mut self, shared: &Rc<Shared>) -> Result<(), StoreError> {
+        if let Some(base) = self.owner.base().await?
+            && base.sequence > self.metadata.sequence()
+        {
+            let plan = metadata_plan(&self.owner.record, Some(&base));
+            self.metadata = Scanner::new(shared.clone(), plan, Metadata::of(self.owner.epoch()));
+        }
+        Ok(())
     }
 
     /// What a claimant inherits, if the epoch that was followed is the last one that served: reads what is new.
@@ -162,7 +174,7 @@ impl Following {
         shared: &Rc<Shared>,
         sealed: &Sealed,
     ) -> Result<Option<Vec<Inherited>>, StoreError> {
-        let is_same = self.record == sealed.record && self.lanes.len() + 1 == shared.names.lanes().len();
+        let is_same = self.owner.record == sealed.record && self.lanes.len() + 1 == shared.names.lanes().len();
         // A store that is not configured any more has to be looked at by the long way.
         let is_complete = sealed.record.lanes.iter().all(|lane| shared.names.lanes().contains(lane));
         if !is_same || !is_complete {
@@ -174,14 +186,14 @@ impl Following {
     }
 
     /// Works off the checkpoints that were told of since the last time.
-    fn note_checkpoints(&mut self, all: &[CheckpointRecord]) {
-        for record in &all[self.checkpoints_seen.min(all.len())..] {
+    fn note_checkpoints(&mut self, newest: &[CheckpointRecord]) {
+        for record in newest {
             let lane = self.lanes.iter_mut().flatten().find(|lane| lane.name == record.lane);
-            if let Some(lane) = lane.filter(|lane| !lane.checkpoints.contains(record)) {
+            if let Some(lane) = lane.filter(|lane| lane.told < Some(record.order())) {
+                lane.told = Some(record.order());
                 lane.ahead.push_back(record.clone());
             }
         }
-        self.checkpoints_seen = all.len();
     }
 }
 
@@ -223,17 +235,19 @@ async fn finish_lane(lane: Option<Followed>) -> Result<Inherited, StoreError> {
 
 /// Reads on: metadata first, so that a checkpoint is known before what lies behind it.
 async fn pass(shared: Rc<Shared>, mut following: Following) -> Result<Following, StoreError> {
+    following.catch_up(&shared).await?;
     following.metadata.advance(Mode::Follow).await?;
     if following.lanes.is_empty() {
-        let Some(sealed) = following.metadata.visitor().sealed(&following.record) else { return Ok(following) };
-        following.checkpoints_seen = sealed.checkpoints.len();
+        let Some(sealed) = following.metadata.visitor().sealed(&following.owner.record) else { return Ok(following) };
         for lane in &shared.names.lanes()[1..] {
             let base = recover::base(&shared, &sealed, lane).await?;
             following.lanes.push(base.map(|base| {
                 let Base { plan, image, pieces, checkpoints, notes } = base;
                 following.notes.extend(notes);
                 let scanner = Scanner::new(shared.clone(), plan, image);
-                Followed { name: lane.clone(), scanner, pieces, checkpoints, ahead: VecDeque::new() }
+                let of_lane = sealed.checkpoints.iter().filter(|known| known.lane == *lane);
+                let told = of_lane.map(CheckpointRecord::order).max();
+                Followed { name: lane.clone(), scanner, pieces, checkpoints, told, ahead: VecDeque::new() }
             }));
         }
     }

@@ -15,8 +15,9 @@ use bytes::{BufMut, BytesMut};
 use disk::BLOCK_SIZE;
 
 /// Format version 1: the first; kinds for checkpoints and transactions are reserved in it. Version 2: checkpoints and
-/// indices are written, intents are not any more. Version 3: messages of sparse segments are copied forward. All are read.
-pub const FORMAT_VERSION: u16 = 3;
+/// indices are written, intents are not any more. Version 3: messages of sparse segments are copied forward. Version 4:
+/// an owner's file says where its metadata begins. All are read.
+pub const FORMAT_VERSION: u16 = 4;
 
 /// First bytes of a segment file.
 pub const SEGMENT_MAGIC: [u8; 8] = *b"USsegmnt";
@@ -24,6 +25,8 @@ pub const SEGMENT_MAGIC: [u8; 8] = *b"USsegmnt";
 pub const OWNER_MAGIC: [u8; 8] = *b"USowner\0";
 /// First bytes of the heartbeat, at the start of an owner file.
 pub const HEARTBEAT_MAGIC: [u8; 8] = *b"USheartb";
+/// First bytes of a base, at [`BASE_OFFSETS`] of an owner file.
+pub const BASE_MAGIC: [u8; 8] = *b"USbase\0\0";
 /// First bytes of a claimed slot.
 pub const SLOT_MAGIC: [u8; 8] = *b"USslot\0\0";
 /// First bytes of a segment's index.
@@ -43,6 +46,10 @@ pub const RECORD_ALIGNMENT: usize = 8;
 pub const FIRST_BATCH_OFFSET: u32 = BLOCK_SIZE as u32;
 /// Where the immutable record lies in an owner file; the heartbeat is before it, in a block of its own.
 pub const OWNER_RECORD_OFFSET: u64 = BLOCK_SIZE as u64;
+/// Where the two copies of the base lie in an owner file. Zeros: nothing was removed of the metadata.
+pub const BASE_OFFSETS: [u64; 2] = [2 * BLOCK_SIZE as u64, 3 * BLOCK_SIZE as u64];
+/// The first format version whose owner files have bases.
+const BASE_SINCE_VERSION: u16 = 4;
 /// Bytes of an acknowledged range in its record.
 pub const RANGE_BYTES: usize = 16;
 /// Bytes from the start of a publish record to its destinations.
@@ -167,6 +174,22 @@ pub const LAYOUT: &[(&str, &[Field])] = &[
             (14, 2, "reserved"),
             (16, 8, "epoch"),
             (24, 8, "counter"),
+        ],
+    ),
+    (
+        "Base",
+        &[
+            (0, 8, "magic"),
+            (8, 4, "checksum"),
+            (12, 2, "format version"),
+            (14, 2, "reserved"),
+            (16, 16, "store id"),
+            (32, 8, "epoch"),
+            (40, 16, "attempt"),
+            (56, 8, "number"),
+            (64, 8, "first LSN"),
+            (72, 8, "durable-through LSN"),
+            (80, 4, "sequence"),
         ],
     ),
     (

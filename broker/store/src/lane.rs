@@ -594,9 +594,19 @@ impl Lane {
     /// Where the journal goes on if everything before the segment that is written to now is known: a checkpoint's
     /// position. `None` while something before it is not confirmable.
     pub(crate) fn position(&self) -> Option<Position> {
+        let (sequence, lsn) = self.newest_segment();
+        (self.confirmable + 1 >= lsn).then_some(Position { epoch: self.identity.epoch, sequence, lsn })
+    }
+
+    /// The sequence of the segment that is written to, and the number of its first record.
+    pub(crate) fn newest_segment(&self) -> (u32, u64) {
         let current = self.current.and_then(|number| self.segments.get(number));
-        let lsn = current.map_or(self.next_lsn, |segment| segment.first_lsn);
-        (self.confirmable + 1 >= lsn).then_some(Position { epoch: self.identity.epoch, sequence: self.sequence, lsn })
+        (self.sequence, current.map_or(self.next_lsn, |segment| segment.first_lsn))
+    }
+
+    /// Whether further records, `bytes` in all, would be admitted now.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        self.fits(bytes, Claim::Reserve).is_ok()
     }
 
     /// The segment that is written to.

@@ -30,6 +30,7 @@ mod maker;
 mod names;
 mod port;
 mod reader;
+mod rebase;
 mod rebuild;
 mod recover;
 mod scan;

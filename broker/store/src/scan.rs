@@ -250,6 +250,11 @@ impl<V: Visit> Scanner<V> {
         self.result.held.front().map_or(self.expected, Held::first_lsn)
     }
 
+    /// The segment in which it stands; 0 before the first.
+    pub(crate) fn sequence(&self) -> u32 {
+        self.place.as_ref().map_or(0, |at| at.sequence)
+    }
+
     pub(crate) fn visitor(&self) -> &V {
         &self.visitor
     }

@@ -88,7 +88,7 @@ fn index_path(lane: &Lane, segment: &Segment) -> Option<PathBuf> {
 }
 
 /// One after the other: a file system may pay for freed blocks at its next commit.
-async fn unlink(shared: Rc<Shared>, paths: Vec<PathBuf>) -> Result<(), StoreError> {
+pub(crate) async fn unlink(shared: Rc<Shared>, paths: Vec<PathBuf>) -> Result<(), StoreError> {
     for path in paths {
         shared.port.unlink(&path).await.map_err(while_doing("removing a dead segment"))?;
     }

@@ -65,7 +65,11 @@ impl Standby {
     /// that somebody waits for. In a new store there are none.
     pub(crate) fn set_claiming(&mut self, is_claiming: bool) {
         self.is_claiming = is_claiming;
-        self.shared.is_hurried.set(is_claiming && self.newest.is_some());
+        self.hurry();
+    }
+
+    fn hurry(&self) {
+        self.shared.is_hurried.set(self.is_claiming && self.newest.is_some());
     }
 
     pub(crate) fn next_look(&self) -> Nanos {
@@ -97,6 +101,7 @@ impl Standby {
         if let Some(found) = poll_slot(&mut self.following) {
             self.newest = found?;
             self.has_looked = true;
+            self.hurry();
             let newest = self.newest.as_ref().map_or((0, 0), |newest| (newest.epoch(), newest.heartbeat));
             if self.told != Some(newest) {
                 self.told = Some(newest);
@@ -106,8 +111,7 @@ impl Standby {
         if let Some(event) = self.run_probe()? {
             events.push(event);
         }
-        let newest = self.newest.as_ref().map(|newest| &newest.record);
-        events.extend(self.follower.run(now, newest, self.is_claiming));
+        events.extend(self.follower.run(now, self.newest.as_ref(), self.is_claiming));
         self.run_spares(now, &mut events)?;
         Ok(events)
     }

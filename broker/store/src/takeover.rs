@@ -39,6 +39,8 @@ pub(crate) struct Takeover {
     pub(crate) backlogs: Vec<Backlog>,
     inheritances: Vec<Inheritance>,
     epoch: u64,
+    /// Once it was declared.
+    pub(crate) seal: Option<Seal>,
 }
 
 impl Takeover {
@@ -49,8 +51,14 @@ impl Takeover {
             |number| LaneIdentity { store_id: taken.record.store_id, epoch, attempt: taken.record.attempt, number };
         let metadata = Lane::new(shared, identity(0), 1, Segments::default(), standing.next().unwrap_or_default());
         let recovered = Recovered { epoch, ..Recovered::default() };
-        let mut takeover =
-            Self { lanes: vec![metadata], recovered, backlogs: Vec::new(), inheritances: Vec::new(), epoch };
+        let mut takeover = Self {
+            lanes: vec![metadata],
+            recovered,
+            backlogs: Vec::new(),
+            inheritances: Vec::new(),
+            epoch,
+            seal: None,
+        };
         for ((number, inherited), standing) in (1..).zip(inherited).zip(standing) {
             takeover.add(shared, identity(number), inherited, standing)?;
         }
@@ -121,21 +129,32 @@ impl Takeover {
             }
         });
         let seal = Seal { epoch: self.epoch, lanes: lanes.collect() };
-        let mut body = bytes::BytesMut::new();
-        seal.encode(&mut body);
+        let checkpoints = self.inheritances.iter().flat_map(|inheritance| inheritance.checkpoints.iter().rev());
         let metadata = &mut self.lanes[0];
         let file = metadata.name().to_owned();
-        // Before the SEAL, so that whoever finds it finds them.
-        for record in self.inheritances.iter().flat_map(|inheritance| inheritance.checkpoints.iter().rev()) {
-            metadata
-                .append_record(CHECKPOINT_RECORD_BYTES_MAX, |out| format::put_checkpoint(out, record))
-                .map_err(|_| StoreError::SegmentsTooSmall { file: file.clone() })?;
-        }
-        let bytes = body.len() + RECORD_HEADER_BYTES + BATCH_HEADER_BYTES;
-        metadata
-            .append_record(bytes, |out| format::put_seal(out, &seal))
-            .map_err(|_| StoreError::SegmentsTooSmall { file })
+        let lsn = declare(metadata, &seal, checkpoints).map_err(|_| StoreError::SegmentsTooSmall { file })?;
+        self.seal = Some(seal);
+        Ok(lsn)
     }
+}
+
+/// Appends a SEAL, and before it the checkpoints of all lanes, each lane's oldest first: whoever finds the SEAL finds them.
+pub(crate) fn declare<'a>(
+    metadata: &mut Lane,
+    seal: &Seal,
+    checkpoints: impl Iterator<Item = &'a CheckpointRecord>,
+) -> Result<u64, Refused> {
+    for record in checkpoints {
+        metadata.append_record(CHECKPOINT_RECORD_BYTES_MAX, |out| format::put_checkpoint(out, record))?;
+    }
+    metadata.append_record(seal_bytes(seal), |out| format::put_seal(out, seal))
+}
+
+/// Bytes that the record of a SEAL takes at most.
+pub(crate) fn seal_bytes(seal: &Seal) -> usize {
+    let mut body = bytes::BytesMut::new();
+    seal.encode(&mut body);
+    body.len() + RECORD_HEADER_BYTES + BATCH_HEADER_BYTES
 }
 
 /// Takes over what was held back; each record keeps its sequence number.

@@ -29,6 +29,11 @@ fn small() -> Config {
     }
 }
 
+/// With metadata that fills a segment within a few checkpoints.
+fn with_small_metadata() -> Config {
+    Config { writes_in_flight_max: 1, meta_segment_bytes: 16 << 10, ..small() }
+}
+
 /// Recovers from `disk` and reads all that is live.
 fn serve(disk: SimDisk) -> Result<Found, String> {
     let served = Process::serving(disk, small(), 0xfee1);
@@ -196,6 +201,55 @@ fn every_image_that_a_crash_can_leave_is_recovered() {
         let epochs: BTreeSet<u64> = distinct.values().map(|(found, _)| found.recovered.epoch).collect();
         assert!(epochs.len() >= 4 && images > 1_000 && distinct.len() > 500, "the workload is one: {epochs:?}");
     }
+}
+
+/// Turnover until the serving epoch has removed metadata twice.
+fn remove_metadata(tally: &mut Tally, world: &mut World) -> Result<(), String> {
+    for _ in 0..60 {
+        let epoch = world.nodes[0].as_ref().map_or(0, |node| node.epoch);
+        if world.removed_metadata.get(&epoch).is_some_and(|removed| *removed >= 2) {
+            return Ok(());
+        }
+        acknowledge(world, None)?;
+        tally.run(world, MS / 4)?;
+    }
+    Err(format!("no metadata was removed: {:?}", world.removed_metadata))
+}
+
+/// Metadata is removed in each of two epochs, the first of which is killed in the middle of it.
+fn metadata_workload(seed: u64, mutant: Mutant) -> Result<Tally, String> {
+    let disk = SimConfig { slow_per_million: 0, latency_ns_min: 20_000, ..SimConfig::default() };
+    let mut world = World::with_disk(SimDisk::new(seed, disk), seed, 1, with_small_metadata());
+    world.mutant = mutant;
+    world.message_bytes_max = 5_000;
+    let mut tally = Tally::default();
+    for _ in 0..2 {
+        tally.until_serving(&mut world)?;
+        remove_metadata(&mut tally, &mut world)?;
+        world.kill(0);
+    }
+    tally.until_serving(&mut world)?;
+    if !world.failures.is_empty() {
+        return Err(format!("{:?}", world.failures));
+    }
+    Ok(tally)
+}
+
+#[test]
+fn every_image_around_the_removal_of_metadata_is_recovered() {
+    let rounds = std::env::var("CRASH_IMAGES_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    for seed in 1..=rounds {
+        let tally = metadata_workload(seed, Mutant::None).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        let Tally { operations, images, distinct } = tally;
+        println!("seed {seed}: {operations} operations, {images} images, {} of them distinct", distinct.len());
+        assert!(images > 1_000 && distinct.len() > 300, "the workload is one");
+    }
+}
+
+#[test]
+fn an_owner_that_removes_metadata_before_its_base_is_durable_is_found() {
+    let why = metadata_workload(1, Mutant::BaseNotDurable).err().expect("some image is refused");
+    assert!(why.contains("/meta.db/segment.") && why.contains("missing"), "{why}");
 }
 
 #[test]

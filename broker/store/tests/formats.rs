@@ -147,6 +147,11 @@ fn owner() -> OwnerRecord {
     OwnerRecord { store_id: identity().store_id, epoch: 5, process: 6, attempt: 7, lanes }
 }
 
+fn base() -> MetadataBase {
+    let (store_id, attempt) = (identity().store_id, 7);
+    MetadataBase { store_id, epoch: 5, attempt, number: 0x0908, first_lsn: 30, durable_through: 34, sequence: 6 }
+}
+
 fn unlink() -> Unlink {
     Unlink { lane: "sync-msgs.db".into(), epoch: 3, sequence: 4, first_lsn: 90 }
 }
@@ -205,6 +210,7 @@ fn samples() -> Vec<(&'static str, BytesMut)> {
         ("Destination", of(&|out| put_destination(out, 0x0102_0304, "orders"))),
         ("Owner record", of(&|out| owner().encode(out))),
         ("Heartbeat", of(&|out| encode_heartbeat(3, 0x0807, out))),
+        ("Base", of(&|out| base().encode(out))),
         ("Slot", of(&|out| encode_slot(0xaa, 4, out))),
         ("SEAL", of(&|out| put_seal(out, &seal()))),
         ("SERVING", of(&|out| put_serving(out, 3))),
@@ -259,6 +265,10 @@ fn what_is_written_lies_where_the_layout_says() {
     assert_eq!((field("Owner record", "attempt"), field("Owner record", "lane count")), (7, 2));
     assert_eq!((field("Heartbeat", "epoch"), field("Heartbeat", "counter")), (3, 0x0807));
     assert_eq!((field("Slot", "attempt"), field("Slot", "epoch")), (0xaa, 4));
+    assert_eq!(field("Base", "store id"), identity().store_id);
+    assert_eq!((field("Base", "epoch"), field("Base", "attempt"), field("Base", "number")), (5, 7, 0x0908));
+    assert_eq!((field("Base", "first LSN"), field("Base", "durable-through LSN")), (30, 34));
+    assert_eq!(field("Base", "sequence"), 6);
 }
 
 fn sample(name: &str) -> BytesMut {
@@ -272,6 +282,9 @@ fn what_is_written_reads_back() {
     assert_eq!(OwnerRecord::decode(&sample("Owner record")), Ok(owner()));
     assert_eq!(decode_heartbeat(3, &sample("Heartbeat")), Some(0x0807));
     assert_eq!(decode_heartbeat(4, &sample("Heartbeat")), None);
+    assert_eq!(MetadataBase::decode(&sample("Base")), Ok(base()));
+    let of_another = OwnerRecord { attempt: 8, ..owner() };
+    assert!(base().is_of(&owner()) && !base().is_of(&of_another));
     let read = |name: &str, expected: Record<'_>| {
         let bytes = sample(name);
         assert_eq!(read_record(&bytes), Some((expected, bytes.len())), "{name}");
@@ -308,6 +321,7 @@ fn any_flipped_bit_of_a_block_shows_and_no_garbage_is_taken() {
             assert!(SegmentHeader::decode(&flip("Segment header")).is_err(), "bit {bit}");
             assert!(OwnerRecord::decode(&flip("Owner record")).is_err(), "bit {bit}");
             assert_eq!(decode_heartbeat(3, &flip("Heartbeat")), None, "bit {bit}");
+            assert!(MetadataBase::decode(&flip("Base")).is_err(), "bit {bit}");
         }
     }
     let mut random = fastrand::Rng::with_seed(1);
@@ -331,4 +345,12 @@ fn a_newer_version_is_told_apart_from_damage() {
     let checksum = crc32c::crc32c(&bytes[12..]);
     bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
     assert_eq!(SegmentHeader::decode(&bytes), Err(BlockError::TooNew(FORMAT_VERSION + 1)));
+}
+
+#[test]
+fn an_owner_file_has_the_length_of_its_version() {
+    let mut record = sample("Owner record");
+    assert_eq!(owner_file_bytes(&record), 4 * 4096);
+    record[12] = 3;
+    assert_eq!(owner_file_bytes(&record), 2 * 4096, "before there were bases");
 }

@@ -163,6 +163,28 @@ impl Writer {
         self.process.store.acknowledge(self.process.now, store, lsn, location).expect("there is room")
     }
 
+    /// Turnover until metadata of this epoch is removed, so that its owner's file says where it begins.
+    fn remove_metadata(&mut self) {
+        let first = |epoch| format!("/meta.db/segment.{epoch}.");
+        let is_there = |process: &Process, epoch| {
+            let is_first = |path: &std::path::PathBuf| {
+                let path = path.to_string_lossy();
+                path.contains(&first(epoch)) && path.ends_with(".1")
+            };
+            process.disk.paths().iter().any(is_first)
+        };
+        for _ in 0..100 {
+            if !is_there(&self.process, self.expected.epoch) {
+                return;
+            }
+            let lsns = self.publish_apart(0, &[&[1]], 16);
+            let acknowledged = lsns.iter().map(|lsn| self.acknowledge(0, *lsn)).max().expect("sixteen of them");
+            self.process.confirmed(0, acknowledged);
+            self.process.rest();
+        }
+        panic!("no metadata was removed");
+    }
+
     /// A batch each for `count` messages, and what they are numbered.
     fn publish_apart(&mut self, store: u8, destinations: &[&[u32]], count: usize) -> Vec<u64> {
         let each = (0..count).map(|index| {
@@ -265,6 +287,7 @@ fn write_the_golden_store() {
     // writes in flight.
     writer.define(0, 3, "late.comer");
     writer.publish_apart(0, &[&[3]], 4);
+    writer.remove_metadata();
     let left: Vec<u64> = first.iter().copied().filter(|lsn| writer.locations.contains_key(&(0, *lsn))).collect();
     let acknowledged =
         left[..left.len() - 1].iter().map(|lsn| writer.acknowledge(0, *lsn)).max().expect("some of them");

@@ -42,6 +42,8 @@ fn world(seed: u64) -> (World, Faults) {
     if is_turnover {
         (config.segment_bytes, config.batch_bytes_max) = (64 << 10, 8 << 10);
     }
+    // So small that metadata is removed within a few milliseconds.
+    config.meta_segment_bytes = (16 << 10) * config.writes_in_flight_max as u64;
     let mut world = World::with_disk(SimDisk::new(seed, slow), seed, nodes, config);
     if is_turnover {
         world.stays = [8, 16, 40][seed as usize / 5 % 3];
@@ -81,11 +83,18 @@ fn what_is_confirmed_is_recovered() {
     let (takeovers, confirmed, lost) =
         (sum(|world| world.takeovers), sum(|world| world.model.confirmed), sum(|world| world.model.lost));
     let (hot, reloads, copied) = (sum(|world| world.hot), sum(|world| world.reloads), sum(|world| world.copied));
+    let (bases, removed) = (sum(|world| world.bases), sum(|world| world.removed_metadata.values().sum()));
+    let (rebased, rebased_hot) = (sum(|world| world.rebased), sum(|world| world.rebased_hot));
     println!(
         "{takeovers} takeovers, {hot} of them hot, {reloads} places lost, {confirmed} changes confirmed, {lost} \
-         unconfirmed ones lost, {copied} messages copied forward"
+         unconfirmed ones lost, {copied} messages copied forward; {bases} copies of bases, {removed} segments of metadata \
+         removed, {rebased} takeovers behind that, {rebased_hot} of them hot"
     );
     assert!(hot > 20 && copied > 200, "standbys take over, and sparse segments are copied: {hot} {copied}");
+    assert!(
+        removed > 100 && rebased > 15 && rebased_hot > 5,
+        "metadata is removed before takeovers, hot ones among them: {removed} {rebased} {rebased_hot}"
+    );
     assert!(
         takeovers > 200 && confirmed > 10_000 && lost > 10,
         "the runs exercise what they claim to: {takeovers} {confirmed} {lost}"
@@ -127,19 +136,33 @@ fn without_the_ownership_check_the_property_fails() {
 }
 
 #[test]
+fn without_durable_bases_the_property_fails() {
+    let (seed, violation) = first_failure(Mutant::BaseNotDurable).expect("the mutant must be found out");
+    println!("seed {seed}: {}", violation.0);
+    assert!(violation.0.contains("/meta.db/segment.") && violation.0.contains("missing"), "{}", violation.0);
+}
+
+#[test]
 fn long_run() {
     let seconds = variable("SIM_SECONDS").unwrap_or(2);
     let runs = variable("SIM_RUNS").unwrap_or(u64::MAX);
     let first = variable("SIM_SEED").unwrap_or(1_000_000);
-    let (until, mut takeovers, mut done) = (Instant::now() + Duration::from_secs(seconds), 0, 0);
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let (mut takeovers, mut rebased, mut removed, mut done) = (0, 0, 0, 0);
     for seed in (0..runs).map(|run| first.wrapping_add(run)) {
-        takeovers += check(seed).takeovers;
+        let world = check(seed);
+        takeovers += world.takeovers;
+        rebased += world.rebased;
+        removed += world.removed_metadata.values().sum::<u64>();
         done += 1;
         if Instant::now() >= until {
             break;
         }
     }
-    println!("{done} runs from seed {first}, {takeovers} takeovers");
+    println!(
+        "{done} runs from seed {first}, {takeovers} takeovers; {removed} segments of metadata removed, {rebased} takeovers \
+         behind that"
+    );
 }
 
 /// A number from the environment; text that is none, such as a commit hash, becomes one.

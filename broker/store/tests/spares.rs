@@ -1,10 +1,12 @@
-//! How spares are made: filled with zeros while nobody waits for them, only given their place on the disk while a claim does.
+//! How spares are made: filled with zeros while nobody waits for them, only given their place on the disk while a claim does,
+//! unless the store is new.
 
 mod harness;
 
-use disk::DiskOp;
 use disk::sim::{Fault, OpKind, SimConfig, SimDisk};
+use disk::{DiskOp, OpenMode};
 use harness::config;
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use store::{Event, Store};
 
@@ -18,13 +20,18 @@ struct Asked {
 /// Runs a store alone until `is_awaited`, from a claim at once or after a while as the standby of nobody.
 fn run(store: &mut Store, disk: &mut SimDisk, now: &mut u64, is_awaited: impl Fn(&Event) -> bool) -> Asked {
     let session = disk.attach();
-    let mut asked = Asked::default();
+    let (mut asked, mut spares) = (Asked::default(), HashSet::new());
     for _ in 0..100_000 {
         store.flush(*now);
         while let Some(request) = store.poll_disk() {
             match &request.op {
+                DiskOp::Open { file, path, mode: OpenMode::CreateNew } if path.to_string_lossy().contains("spare") => {
+                    spares.insert(*file);
+                }
                 DiskOp::Allocate { .. } => asked.allocations += 1,
-                DiskOp::Write { durable: false, data, .. } if disk::is_zero(data) => asked.fills += 1,
+                DiskOp::Write { durable: false, data, file, .. } if disk::is_zero(data) => {
+                    asked.fills += usize::from(spares.contains(file));
+                }
                 _ => {}
             }
             disk.submit(*now, session, request);
@@ -47,17 +54,21 @@ fn run(store: &mut Store, disk: &mut SimDisk, now: &mut u64, is_awaited: impl Fn
     panic!("what was awaited does not come")
 }
 
-fn claim(disk: &mut SimDisk) -> (Asked, Store, u64) {
-    let (mut store, mut now) = (Store::new(config(), 1 << 96 | 0x5eed, disk::sim::aligned), 0);
+/// A process named `process` claims the store.
+fn claim(disk: &mut SimDisk, process: u128) -> Asked {
+    let (mut store, mut now) = (Store::new(config(), process << 96 | 0x5eed, disk::sim::aligned), 0);
     store.claim(now);
-    let asked = run(&mut store, disk, &mut now, |event| matches!(event, Event::Serving(_)));
-    (asked, store, now)
+    let asked = run(&mut store, disk, &mut now, |event| matches!(event, Event::Claimed { .. }));
+    asked
 }
 
 #[test]
 fn a_claim_that_waits_does_not_fill_its_first_segments() {
     let mut disk = SimDisk::new(1, SimConfig::default());
-    let (asked, ..) = claim(&mut disk);
+    let asked = claim(&mut disk, 1);
+    assert_eq!(asked.allocations, 0, "nobody waits for messages in a new store: {asked:?}");
+    assert!(asked.fills >= 2 * config().stores.len(), "{asked:?}");
+    let asked = claim(&mut disk, 2);
     assert!(asked.allocations >= 2 * config().stores.len(), "{asked:?}");
     assert_eq!(asked.fills, 0);
 }
@@ -65,6 +76,7 @@ fn a_claim_that_waits_does_not_fill_its_first_segments() {
 #[test]
 fn where_space_cannot_be_given_in_advance_zeros_are_written() {
     let mut disk = SimDisk::new(1, SimConfig::default());
+    claim(&mut disk, 1);
     let kind = ErrorKind::Unsupported;
     disk.fail_next(Fault {
         session: None,
@@ -73,6 +85,6 @@ fn where_space_cannot_be_given_in_advance_zeros_are_written() {
         kind,
         count: u32::MAX,
     });
-    let (asked, ..) = claim(&mut disk);
+    let asked = claim(&mut disk, 2);
     assert!(asked.fills >= 2 * config().stores.len(), "{asked:?}");
 }

@@ -80,7 +80,8 @@ impl Broker {
             "space": self.exchange.store.space().map(|space| json!({
                 "segments": space.segments, "segment_bytes": space.segment_bytes, "live_bytes": space.live_bytes,
                 "copied_messages": space.copied_messages, "copied_bytes": space.copied_bytes,
-                "removed_segments": space.removed_segments,
+                "removed_segments": space.removed_segments, "metadata_segments": space.metadata_segments,
+                "removed_metadata_segments": space.removed_metadata_segments,
             })),
             "backlog_messages": self.exchange.loading.recovered,
             "backlog_loaded": self.exchange.loading.loaded,

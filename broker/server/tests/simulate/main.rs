@@ -37,6 +37,7 @@ fn simulate_a_seed_twice() {
     for seed in [3, 4] {
         let reports = [Trial::new(seed).run(), Trial::new(seed).run()];
         assert!(reports[0].failovers > 0, "seed {seed} has a failover");
+        assert!(reports[0].rebased_hot > 0, "seed {seed} has a hot one from a server that had removed metadata");
         assert_eq!(reports[0], reports[1], "seed {seed}");
     }
 }

@@ -9,7 +9,9 @@ use broker::{Broker, Log, Start, StoreOptions, WallClock};
 use disk::sim::SimConfig;
 use reactor::sim::{HostId, World, WorldConfig};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
+use store::format::{BASE_OFFSETS, MetadataBase};
 
 pub(crate) const MS: u64 = 1_000_000;
 const QUEUES: &str = "sync.> store=$sys.failsafe\nasync.> store=$sys.nonfailsafe\n";
@@ -94,6 +96,33 @@ fn configurations(random: &mut fastrand::Rng, activation: u64) -> [Configuration
     })
 }
 
+/// Smaller segments than an operator may ask for in most trials, so that checkpoints, and removals of segments and of
+/// metadata, come every few milliseconds.
+fn with_segments(configuration: Configuration, seed: u64) -> Configuration {
+    let segment_bytes = if seed % 3 == 2 { configuration.segment_bytes } else { 128 << 10 };
+    Configuration { segment_bytes, ..configuration }
+}
+
+/// How many bases each owner wrote, from the first owner on, and how many segments of its metadata are gone.
+fn bases(world: &World) -> Vec<(u64, u64)> {
+    let folder = Path::new("/store/meta.db");
+    let base = |epoch: u64| {
+        let file = world.with_disk(|disk| disk.content(&folder.join(format!("owner.{epoch}"))))?;
+        let base = MetadataBase::decode(file.get(BASE_OFFSETS[0] as usize..).unwrap_or_default());
+        Some(base.map_or((0, 1), |base| (base.number, base.sequence)))
+    };
+    let paths = world.with_disk(|disk| disk.paths());
+    let count_gone = |(epoch, (number, sequence)): (u64, (u64, u32))| {
+        let is_there = |path: &&PathBuf| {
+            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            let before = name.rsplit('.').next().and_then(|at| at.parse().ok()).is_some_and(|at: u32| at < sequence);
+            path.starts_with(folder) && name.starts_with(&format!("segment.{epoch}.")) && before
+        };
+        (number, u64::from(sequence - 1) - paths.iter().filter(is_there).count() as u64)
+    };
+    (1..).map_while(|epoch| Some((epoch, base(epoch)?))).map(count_gone).collect()
+}
+
 /// Tells, in a replay, what happens.
 pub(crate) fn trace(is_traced: bool, world: &World, what: impl FnOnce() -> String) {
     if is_traced {
@@ -113,7 +142,8 @@ impl Trial {
             seed,
             world: World::new(seed, WorldConfig { disk, ..WorldConfig::default() }),
             activation,
-            configurations: configurations(&mut random, activation),
+            configurations: configurations(&mut random, activation)
+                .map(|configuration| with_segments(configuration, seed)),
             habits: Habits { patience: 2 * activation, body_bytes_max, messages_max },
             random,
             processes: Vec::new(),
@@ -193,7 +223,10 @@ impl Trial {
                 // Not the state: one that was replaced while it was stopped takes itself for active when it wakes up.
                 if became_active {
                     if self.active.is_some() {
-                        self.report.count_failover(self.last_fault, hot);
+                        let bases = bases(&self.world);
+                        let (number, gone) = bases.iter().rev().nth(1).copied().unwrap_or_default();
+                        self.report.count_failover(self.last_fault, hot, number > 0);
+                        self.report.removed_metadata += gone;
                     }
                     self.active = Some(host);
                     self.active_last = Some(*number);
@@ -263,6 +296,7 @@ impl Trial {
         assert!(self.client(0).ledger.confirmed() > 0, "seed {}: nothing was confirmed at all", self.seed);
         self.report.confirmed = (0..2).map(|index| self.client(index).ledger.confirmed() as u64).sum();
         self.report.repeated_by_replaced = (0..2).map(|index| self.client(index).ledger.repeated_by_replaced).sum();
+        self.report.bases = bases(&self.world).iter().map(|(number, _)| number).sum();
         self.report.simulated = self.world.now() - began;
         self.report
     }

@@ -142,10 +142,11 @@ impl Account {
     }
 
     fn print(&self, first: u64, wall: Duration) {
-        let Report { failovers, hot, confirmed, simulated, .. } = self.total;
+        let Report { failovers, hot, confirmed, simulated, bases, removed_metadata, rebased, rebased_hot, .. } =
+            self.total;
         println!(
             "{} seeds from {first}, {failovers} failovers ({hot} hot) in {:.1} s, {} a minute; {confirmed} messages confirmed \
-             in {} simulated s, {} violations",
+             in {} simulated s; {bases} bases of metadata, {removed_metadata} segments removed, {rebased} failovers behind one ({rebased_hot} hot); {} violations",
             self.seeds,
             wall.as_secs_f64(),
             self.per_minute(wall),

@@ -1,9 +1,10 @@
-//! The structures that fill a block of their own: segment header, owner record, heartbeat, slot.
+//! The structures that fill a block of their own: segment header, owner record, heartbeat, base, slot.
 //!
 //! Owns how they are written, and what a damaged or newer one is. Where they lie is in `format.rs`.
 
 use super::{
-    FORMAT_VERSION, Fields, HEARTBEAT_MAGIC, OWNER_MAGIC, SEGMENT_MAGIC, SLOT_MAGIC, SegmentIdentity, put_text,
+    BASE_MAGIC, BASE_OFFSETS, BASE_SINCE_VERSION, FORMAT_VERSION, Fields, HEARTBEAT_MAGIC, OWNER_MAGIC, SEGMENT_MAGIC,
+    SLOT_MAGIC, SegmentIdentity, put_text,
 };
 use bytes::{BufMut, BytesMut};
 use disk::BLOCK_SIZE;
@@ -122,6 +123,68 @@ impl OwnerRecord {
             (!lanes.is_empty()).then_some(Self { store_id, epoch, process, attempt, lanes })
         };
         read().ok_or(BlockError::Damaged)
+    }
+}
+
+/// Length of the owner file around a record that reads: versions differ in how many blocks follow it.
+pub fn owner_file_bytes(record: &[u8]) -> u64 {
+    let version = record.get(12..14).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_le_bytes);
+    if version < BASE_SINCE_VERSION { BASE_OFFSETS[0] } else { BASE_OFFSETS[1] + BLOCK_SIZE as u64 }
+}
+
+/// Where the metadata of an epoch begins: all that lies before it is repeated from there on, and may be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetadataBase {
+    /// Of the whole store folder.
+    pub store_id: u128,
+    /// Whose metadata.
+    pub epoch: u64,
+    /// Its attempt.
+    pub attempt: u128,
+    /// 1, 2, 3 ...; the highest counts.
+    pub number: u64,
+    /// First sequence number of the segment.
+    pub first_lsn: u64,
+    /// From the first through this sequence number everything is durable; what is repeated is within.
+    pub durable_through: u64,
+    /// The segment.
+    pub sequence: u32,
+}
+
+impl MetadataBase {
+    /// Appends the block.
+    pub fn encode(&self, out: &mut BytesMut) {
+        let start = out.len();
+        out.put_slice(&BASE_MAGIC);
+        out.put_u32_le(0);
+        out.put_u16_le(FORMAT_VERSION);
+        out.put_u16_le(0);
+        out.put_u128_le(self.store_id);
+        out.put_u64_le(self.epoch);
+        out.put_u128_le(self.attempt);
+        out.put_u64_le(self.number);
+        out.put_u64_le(self.first_lsn);
+        out.put_u64_le(self.durable_through);
+        out.put_u32_le(self.sequence);
+        finish_block(out, start);
+    }
+
+    /// Reads the block.
+    pub fn decode(block: &[u8]) -> Result<Self, BlockError> {
+        let mut fields = open_block(block, BASE_MAGIC)?;
+        let mut read = || {
+            let _reserved = fields.u16()?;
+            let (store_id, epoch, attempt) = (fields.u128()?, fields.u64()?, fields.u128()?);
+            let (number, first_lsn, durable_through) = (fields.u64()?, fields.u64()?, fields.u64()?);
+            let base = Self { store_id, epoch, attempt, number, first_lsn, durable_through, sequence: fields.u32()? };
+            (first_lsn <= durable_through).then_some(base)
+        };
+        read().ok_or(BlockError::Damaged)
+    }
+
+    /// Whether it is the one of this owner.
+    pub fn is_of(&self, owner: &OwnerRecord) -> bool {
+        (self.store_id, self.epoch, self.attempt) == (owner.store_id, owner.epoch, owner.attempt)
     }
 }
 

@@ -146,6 +146,13 @@ pub struct CheckpointRecord {
     pub position: Position,
 }
 
+impl CheckpointRecord {
+    /// Of two checkpoints of a lane the one with the higher order is the newer one.
+    pub(crate) fn order(&self) -> (u64, u32) {
+        (self.epoch, self.sequence)
+    }
+}
+
 /// Ids of destinations, as they lie in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destinations<'a>(&'a [u8]);

@@ -7,11 +7,12 @@ use super::report::{
     Damage, DestinationState, InFlight, LaneState, Report, Seal as SealState, SegmentRole, SegmentState,
 };
 use crate::bits::Bits;
-use crate::claim::{Sealed, metadata_plan};
+use crate::chain;
+use crate::claim::{self, Sealed, metadata_plan};
 use crate::decide::BatchSeen;
 use crate::format::{
-    Checkpoint, CheckpointRecord, CheckpointSegment, CopyOf, FIRST_BATCH_OFFSET, OwnerRecord, RANGE_BYTES,
-    RECORD_HEADER_BYTES, Record, Seal, SegmentIdentity, Unlink,
+    Checkpoint, CheckpointSegment, CopyOf, FIRST_BATCH_OFFSET, OwnerRecord, RANGE_BYTES, RECORD_HEADER_BYTES, Record,
+    SegmentIdentity,
 };
 use crate::reader::{Found, Reader};
 use crate::recover::{CHECKPOINTS_KEPT, base, load};
@@ -57,13 +58,10 @@ impl Spans {
 }
 
 /// The metadata of one epoch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Metadata {
     spans: Spans,
-    epoch: u64,
-    seal: Option<Seal>,
-    unlinks: Vec<Unlink>,
-    checkpoints: Vec<CheckpointRecord>,
+    contents: claim::Metadata,
     is_clean: bool,
 }
 
@@ -74,13 +72,8 @@ impl Visit for Metadata {
 
     fn record(&mut self, lsn: u64, record: Record<'_>, offset: u32) {
         self.spans.note(lsn, &record, offset);
-        match record {
-            Record::Checkpoint(checkpoint) => self.checkpoints.push(checkpoint),
-            Record::Seal(seal) if seal.epoch == self.epoch => self.seal = Some(seal),
-            Record::Unlink(unlink) => self.unlinks.push(unlink),
-            Record::End => self.is_clean = true,
-            _ => {}
-        }
+        self.is_clean |= record == Record::End;
+        self.contents.record(lsn, record, offset);
     }
 }
 
@@ -95,18 +88,28 @@ pub(super) async fn check_metadata(
     let newest = report.owners.last().map_or(0, |owner| owner.epoch);
     for epoch in (1..=newest).rev() {
         let Some(record) = records.get(&epoch).cloned() else { return (state, None) };
-        let visitor = Metadata { epoch, ..Metadata::default() };
-        let (scanned, metadata) = run(shared, metadata_plan(&record), visitor, report).await;
+        let base = match chain::read_owner(shared, epoch).await {
+            Ok(Some(owner)) => owner.base().await,
+            other => other.map(|_| None),
+        };
+        let plan = match base {
+            Ok(base) => metadata_plan(&record, base.as_ref()),
+            Err(error) => {
+                report.damages.push(Damage::of_error(error, shared.names.owner(epoch), None));
+                return (state, None);
+            }
+        };
+        let visitor = Metadata { spans: Spans::default(), contents: claim::Metadata::of(epoch), is_clean: false };
+        let (scanned, metadata) = run(shared, plan, visitor, report).await;
         state.segments.extend(metadata.spans.0);
         let Some(scanned) = scanned else { return (state, None) };
         let owner = &mut report.owners[epoch as usize - 1];
-        if let Some(seal) = metadata.seal {
+        if let Some(sealed) = metadata.contents.sealed(&record) {
             owner.seal = SealState::Sealed;
             owner.is_clean = metadata.is_clean;
             report.owners[..epoch as usize - 1].iter_mut().for_each(|owner| owner.seal = SealState::Superseded);
             state.next_lsn = scanned.next_lsn;
-            let (unlinks, checkpoints) = (metadata.unlinks, metadata.checkpoints);
-            return (state, Some(Sealed { record, seal, unlinks, checkpoints }));
+            return (state, Some(sealed));
         }
         if scanned.damage.is_some() {
             return (state, None);

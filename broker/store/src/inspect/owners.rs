@@ -1,19 +1,17 @@
-//! The check of `owner.N`: the chain without gaps, each record whole, the newest one's lock.
+//! The check of `owner.N`: the chain without gaps, each record whole, the newest one's lock, bases.
 
 use super::Listing;
 use super::report::{Damage, Lock, OwnerState, Report, Seal, Slot};
 use crate::StoreError;
 use crate::chain;
-use crate::format::{self, OWNER_RECORD_OFFSET, OwnerRecord};
+use crate::format::{self, BASE_OFFSETS, MetadataBase, OWNER_RECORD_OFFSET, OwnerRecord};
 use crate::names::Name;
+use crate::port::File;
 use crate::shared::Shared;
-use disk::{BLOCK_SIZE, OpenMode};
+use disk::{BLOCK_SIZE, OpenMode, is_zero};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-
-/// Length of an owner file: the heartbeat's block and the record's.
-const OWNER_FILE_BYTES: u64 = OWNER_RECORD_OFFSET + BLOCK_SIZE as u64;
 
 /// Adds all epochs to the report; returns the records that read.
 pub(super) async fn check(shared: &Rc<Shared>, listing: &Listing, report: &mut Report) -> BTreeMap<u64, OwnerRecord> {
@@ -87,10 +85,36 @@ async fn check_one(shared: &Rc<Shared>, epoch: u64, report: &mut Report) -> (Own
             None
         }
     };
-    if len != OWNER_FILE_BYTES {
-        let problem = format!("the file has {len} bytes instead of {OWNER_FILE_BYTES}");
-        report.damages.push(damage(path, len.min(OWNER_FILE_BYTES), problem, epoch));
+    let made = file_bytes(&file, record.as_ref()).await;
+    if len != made {
+        let problem = format!("the file has {len} bytes instead of {made}");
+        report.damages.push(damage(path.clone(), len.min(made), problem, epoch));
+    }
+    if let Some(record) = &record {
+        check_bases(&file, record, report).await;
     }
     state.identity = record.as_ref().map(|record| (record.process, record.attempt));
     (state, record)
+}
+
+/// Bytes that the file was made with, as its record says; where none reads, those of a version to which it may belong.
+async fn file_bytes(file: &File, record: Option<&OwnerRecord>) -> u64 {
+    match file.read(OWNER_RECORD_OFFSET, BLOCK_SIZE).await {
+        Ok(block) if record.is_some() => format::owner_file_bytes(&block),
+        _ if file.opened_len() == BASE_OFFSETS[0] => BASE_OFFSETS[0],
+        _ => BASE_OFFSETS[1] + BLOCK_SIZE as u64,
+    }
+}
+
+/// Looks at the copies of the base. A torn one is the trace of a power loss: what it would have said is in the other, or
+/// nothing was removed yet.
+async fn check_bases(file: &File, owner: &OwnerRecord, report: &mut Report) {
+    for offset in BASE_OFFSETS.into_iter().filter(|offset| *offset < file.opened_len()) {
+        let Ok(block) = file.read(offset, BLOCK_SIZE).await else { continue };
+        let is_ours = MetadataBase::decode(&block).is_ok_and(|base| base.is_of(owner));
+        if !is_ours && !is_zero(&block) {
+            let file = file.path().display();
+            report.remarks.push(format!("{file}: offset {offset}: a copy of the base does not read; the other counts"));
+        }
+    }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Mutant {
     NoDurability,
     /// The ownership check always finds the slot unclaimed.
     NoCheck,
+    /// Bases complete before they are on media.
+    BaseNotDurable,
 }
 
 /// How wild a run is; per mille of the steps of a running process.
@@ -92,6 +94,8 @@ pub(crate) struct Node {
     slots: BTreeSet<FileId>,
     slot_reads: BTreeSet<u64>,
     segments: BTreeSet<FileId>,
+    /// Files that are, or may become, an owner's.
+    owners: BTreeSet<FileId>,
     /// (epoch, heartbeat), and when it last changed.
     owner: Option<((u64, u64), Nanos)>,
     next_probe: Nanos,
@@ -104,6 +108,8 @@ pub(crate) struct Node {
     pub(crate) completions: u64,
     /// Messages that it copied forward.
     copied: u64,
+    /// Segments of its metadata that it removed.
+    removed_metadata: u64,
     /// What it was refused, and told, last.
     pub(crate) last_refused: Option<Refused>,
     pub(crate) rooms: u64,
@@ -138,6 +144,12 @@ pub(crate) struct World {
     pub(crate) stays: u64,
     /// Messages that were copied forward.
     pub(crate) copied: u64,
+    /// Bases that were issued, and segments of metadata that were removed, by epoch.
+    pub(crate) bases: u64,
+    pub(crate) removed_metadata: BTreeMap<u64, u64>,
+    /// Takeovers from an owner that had removed metadata, and those of them by a standby that had followed it.
+    pub(crate) rebased: u64,
+    pub(crate) rebased_hot: u64,
 }
 
 impl World {
@@ -169,6 +181,10 @@ impl World {
             message_bytes_max: 3000,
             stays: 0,
             copied: 0,
+            bases: 0,
+            removed_metadata: BTreeMap::new(),
+            rebased: 0,
+            rebased_hot: 0,
         }
     }
 
@@ -188,6 +204,7 @@ impl World {
             slots: BTreeSet::new(),
             slot_reads: BTreeSet::new(),
             segments: BTreeSet::new(),
+            owners: BTreeSet::new(),
             owner: None,
             next_probe: 0,
             live: [Vec::new(), Vec::new()],
@@ -196,6 +213,7 @@ impl World {
             notes: Vec::new(),
             completions: 0,
             copied: 0,
+            removed_metadata: 0,
             last_refused: None,
             rooms: 0,
         });
@@ -281,14 +299,25 @@ impl World {
         node.store.flush(now);
         while let Some(mut request) = node.store.poll_disk() {
             watch_files(node, request.id, &request.op);
+            let is_base = is_base(node, &request.op);
+            self.bases += u64::from(is_base);
             if self.mutant == Mutant::NoDurability {
                 strip(node, &mut request.op);
+            }
+            if let DiskOp::Write { durable, .. } = &mut request.op
+                && is_base
+                && self.mutant == Mutant::BaseNotDurable
+            {
+                *durable = false;
             }
             self.disk.submit(now, node.session, request);
         }
         // Who ended tells nothing.
         if let Some(space) = node.store.space() {
             self.copied += space.copied_messages - std::mem::replace(&mut node.copied, space.copied_messages);
+            let removed = space.removed_metadata_segments;
+            *self.removed_metadata.entry(node.epoch).or_default() +=
+                removed - std::mem::replace(&mut node.removed_metadata, removed);
         }
         self.events(index)
     }
@@ -377,6 +406,10 @@ impl World {
         let Some(node) = &mut self.nodes[index] else { return Ok(()) };
         self.takeovers += 1;
         self.hot += u64::from(recovered.hot);
+        let before = self.removed_metadata.range(..recovered.epoch).next_back();
+        let is_rebased = before.is_some_and(|(_, removed)| *removed > 0);
+        self.rebased += u64::from(is_rebased);
+        self.rebased_hot += u64::from(is_rebased && recovered.hot);
         node.is_serving = true;
         node.notes.extend(recovered.notes.clone());
         for (store, messages) in (0..2u8).zip(&stores) {
@@ -594,11 +627,19 @@ fn strip(node: &Node, op: &mut DiskOp) {
     }
 }
 
-/// Notes which reads are ownership checks, and which files are segments.
+/// A copy of a base.
+fn is_base(node: &Node, op: &DiskOp) -> bool {
+    matches!(op, DiskOp::Write { file, offset: 8192 | 12288, .. } if node.owners.contains(file))
+}
+
+/// Notes which reads are ownership checks, and which files are segments or an owner's.
 fn watch_files(node: &mut Node, id: u64, op: &DiskOp) {
     match op {
         DiskOp::Open { file, path, mode: OpenMode::CreateNew } if path.to_string_lossy().contains("/spare.") => {
             node.segments.insert(*file);
+        }
+        DiskOp::Open { file, path, mode: OpenMode::CreateNew } if path.to_string_lossy().contains("/claim.") => {
+            node.owners.insert(*file);
         }
         DiskOp::Open { file, path, mode: OpenMode::Read } if path.to_string_lossy().contains("/slot.") => {
             node.slots.insert(*file);

@@ -15,7 +15,17 @@ pub(crate) struct Process {
     pub(crate) session: Session,
     /// Journal writes are kept here instead of being carried out.
     pub(crate) held: Option<Vec<DiskRequest>>,
+    /// What was asked of the disk and answered, in order, once somebody wants to know.
+    pub(crate) trace: Option<Vec<Traced>>,
     events: VecDeque<Event>,
+}
+
+/// A step of the conversation with the disk.
+#[derive(Clone, Debug)]
+pub(crate) enum Traced {
+    Asked(DiskRequest),
+    /// The request with this number.
+    Answered(u64),
 }
 
 /// What a claimant found.
@@ -31,7 +41,7 @@ impl Process {
         let session = disk.attach();
         let mut store = Store::new(config, number << 96 | 0x5eed, disk::sim::aligned);
         store.claim(0);
-        Self { disk, now: 0, store, session, held: None, events: VecDeque::new() }
+        Self { disk, now: 0, store, session, held: None, trace: None, events: VecDeque::new() }
     }
 
     /// Starts one that serves, or says why it does not.
@@ -82,6 +92,9 @@ impl Process {
     pub(crate) fn submit(&mut self) {
         self.store.flush(self.now);
         while let Some(request) = self.store.poll_disk() {
+            if let Some(trace) = &mut self.trace {
+                trace.push(Traced::Asked(request.clone()));
+            }
             match (&request.op, &mut self.held) {
                 (DiskOp::Write { offset: 4096.., .. }, Some(held)) => held.push(request),
                 _ => self.disk.submit(self.now, self.session, request),
@@ -95,6 +108,9 @@ impl Process {
         self.now = next.expect("something is going on").max(self.now + 1);
         while let Some((session, done)) = self.disk.poll(self.now) {
             if session == self.session {
+                if let Some(trace) = &mut self.trace {
+                    trace.push(Traced::Answered(done.id));
+                }
                 self.store.handle_disk(self.now, done);
             }
         }

@@ -14,6 +14,7 @@ use store::{SegmentRole, SegmentState};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Allowance {
     Heartbeat,
+    Base,
     FreeMark,
     Tail,
     Padding,
@@ -24,8 +25,9 @@ pub(crate) enum Allowance {
 }
 
 impl Allowance {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Heartbeat,
+        Self::Base,
         Self::FreeMark,
         Self::Tail,
         Self::Padding,
@@ -39,6 +41,7 @@ impl Allowance {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Heartbeat => "heartbeats",
+            Self::Base => "one copy of a base",
             Self::FreeMark => "marks above the deciding epoch",
             Self::Tail => "the tail",
             Self::Padding => "padding",
@@ -62,7 +65,12 @@ pub(crate) struct Span {
 pub(crate) fn spans(subject: &Subject, path: &Path) -> Vec<Span> {
     let bytes = subject.disk.content(path).expect("a file");
     let spans = match kind(path).as_str() {
-        "owner" => divided([(BLOCK_SIZE, Some(Allowance::Heartbeat)), (2 * BLOCK_SIZE, None)]),
+        "owner" => divided([
+            (BLOCK_SIZE, Some(Allowance::Heartbeat)),
+            (2 * BLOCK_SIZE, None),
+            (3 * BLOCK_SIZE, Some(Allowance::Base)),
+            (4 * BLOCK_SIZE, Some(Allowance::Base)),
+        ]),
         "slot" => divided([(BLOCK_SIZE, mark(subject, path))]),
         "index" | "checkpoint" => {
             let end = BLOCK_SIZE + field(&bytes, "Table header", "body bytes") as usize;
@@ -136,14 +144,17 @@ fn batch(subject: &Subject, state: &SegmentState, at: usize, is_proved: bool) ->
     }
 }
 
-/// Through here something shows that the segment's lane was durable: of metadata, what its own batches claim. Of a
-/// store's lane the inspection counts nothing else as used.
+/// Through here something shows that the segment's lane was durable: of metadata, what its own batches and its base
+/// claim. Of a store's lane the inspection counts nothing else as used.
 fn proved(subject: &Subject, path: &Path) -> u64 {
     if kind(path) != "segment of metadata" {
         return u64::MAX;
     }
     let name = file_name(path);
     let (run, _) = name.rsplit_once('.').expect("a sequence");
+    let owner = path.with_file_name(format!("owner.{}", number(path)));
+    let owner = subject.disk.content(&owner).expect("an owner");
+    let base = field(&owner[2 * BLOCK_SIZE..], "Base", "durable-through LSN");
     let segments =
         subject.disk.paths().into_iter().filter(|other| file_name(other).starts_with(run) && kind(other) == kind(path));
     let claims = segments.flat_map(|other| {
@@ -151,5 +162,5 @@ fn proved(subject: &Subject, path: &Path) -> u64 {
         let claim = |(at, _): (usize, usize)| field(&bytes[at..], "Batch header", "durable-through LSN");
         batches(&bytes).into_iter().map(claim).collect::<Vec<_>>()
     });
-    claims.max().unwrap_or(0)
+    claims.max().unwrap_or(0).max(base)
 }

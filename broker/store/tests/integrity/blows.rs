@@ -116,6 +116,8 @@ pub(crate) fn blows(disk: &SimDisk, path: &Path, random: &mut fastrand::Rng) -> 
         "owner" => {
             flips(&mut blows, random, "Heartbeat", 0);
             flips(&mut blows, random, "Owner record", BLOCK_SIZE);
+            flips(&mut blows, random, "Base", 2 * BLOCK_SIZE);
+            flips(&mut blows, random, "Base", 3 * BLOCK_SIZE);
         }
         "slot" => flips(&mut blows, random, "Slot", 0),
         "index" | "checkpoint" => {

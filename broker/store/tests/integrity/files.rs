@@ -33,7 +33,7 @@ pub(crate) fn is_table(path: &Path) -> bool {
     matches!(kind(path).as_str(), "index" | "checkpoint")
 }
 
-/// The number in the name of an owner or a slot.
+/// The number in the name of an owner or a slot, and the epoch in that of a segment.
 pub(crate) fn number(path: &Path) -> u64 {
     file_name(path).split('.').nth(1).and_then(|text| text.parse().ok()).expect("a number")
 }

@@ -25,7 +25,7 @@ use harness::process::{Found, Process, inspect};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use store::format::FORMAT_VERSION;
-use store::{Damage, Event, MessageKey, Report, SealState, StoreError};
+use store::{Config, Damage, Event, MessageKey, Report, SealState, StoreError};
 
 /// Where the first batch of a segment lies.
 const FIRST_BATCH: u64 = BLOCK_SIZE as u64;
@@ -81,6 +81,8 @@ fn contents(found: &Found) -> Result<Contents, StoreError> {
 fn stopped() -> Subject {
     let mut disk = SimDisk::new(5, SimConfig::default());
     let mut dead = BTreeMap::new();
+    // Metadata is removed within the epochs, too.
+    let config = || Config { writes_in_flight_max: 1, meta_segment_bytes: 16 << 10, ..config() };
     for epoch in 1..=3u8 {
         let (mut process, found) =
             Process::serving(disk, config(), u128::from(epoch)).unwrap_or_else(|error| panic!("{error}"));
@@ -120,6 +122,8 @@ fn stopped() -> Subject {
             dead.extend(metadata.map(|path| (path.clone(), disk.content(&path).expect("a file"))));
         }
     }
+    let owner = disk.content(&Path::new(FOLDER).join("meta.db/owner.3")).expect("a file");
+    assert!(!disk::is_zero(&owner[2 * BLOCK_SIZE..]), "metadata was removed in the deciding epoch");
     assert!(!dead.is_empty() && !dead.keys().any(|path| disk.paths().contains(path)), "it was removed");
     dead.iter().for_each(|(path, bytes)| disk.put(path, bytes));
     Subject::new("stopped", disk)

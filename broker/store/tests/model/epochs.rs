@@ -24,6 +24,8 @@ pub(crate) struct Bounds {
     pub(crate) in_flight: u8,
     /// Whether messages are copied forward.
     pub(crate) copies: bool,
+    /// Whether metadata is repeated, and removed before that.
+    pub(crate) rebases: bool,
 }
 
 /// The model.
@@ -44,7 +46,7 @@ impl Epochs {
     /// Whether files go as soon as they may. A file that is still there harms nobody, so that the sooner it goes, the more
     /// must hold; and nothing makes one removable but a check.
     pub(crate) fn removes_at_once(&self) -> bool {
-        self.bounds.removes && self.reduces && self.mutant == Mutant::None
+        (self.bounds.removes || self.bounds.rebases) && self.reduces && self.mutant == Mutant::None
     }
 
     /// Lets the first violation through and no later one: the checker keeps the last that it is told of, which need not
@@ -60,6 +62,8 @@ pub(crate) enum Lane {
     Meta,
     /// The file of a checkpoint.
     Checkpoint,
+    /// The base in the owner's file.
+    Base,
 }
 
 /// A step of a process or of the storage.
@@ -107,6 +111,11 @@ impl Model for Epochs {
                 let count = if self.removes_at_once() { 1 } else { steps.len() };
                 actions.extend(steps[..count].iter().map(|step| Action::Take(index as u8, *step)));
             }
+            if self.bounds.rebases && process.phase == Phase::Serving {
+                let steps = [Step::Repeat, Step::Rebase, Step::Cut];
+                let count = if self.removes_at_once() { 2 } else { steps.len() };
+                actions.extend(steps[..count].iter().map(|step| Action::Take(index as u8, *step)));
+            }
             if self.bounds.copies && process.phase == Phase::Serving {
                 actions.extend((1..=self.bounds.lsns).map(|lsn| Action::Take(index as u8, Step::CopyForward { lsn })));
             }
@@ -125,7 +134,7 @@ impl Model for Epochs {
             let data = row.data.iter().map(|batch| (Lane::Data, batch.write)).zip(0..);
             let meta = row.meta.iter().map(|(write, _)| (Lane::Meta, *write)).zip(0..);
             let checkpoints = row.checkpoints.iter().map(|file| (Lane::Checkpoint, file.write)).zip(0..);
-            for ((lane, write), at) in data.chain(meta).chain(checkpoints) {
+            for ((lane, write), at) in data.chain(meta).chain(checkpoints).chain([((Lane::Base, row.rebase), 0)]) {
                 if write == Write::InFlight {
                     actions.push(Action::Land { row: number, lane, at });
                 }
@@ -176,6 +185,7 @@ fn write(row: &mut Row, lane: Lane, at: u8) -> &mut Write {
         Lane::Data => &mut row.data[usize::from(at)].write,
         Lane::Meta => &mut row.meta[usize::from(at)].0,
         Lane::Checkpoint => &mut row.checkpoints[usize::from(at)].write,
+        Lane::Base => &mut row.rebase,
     }
 }
 
@@ -185,6 +195,7 @@ fn lose_cache(state: &mut State) {
         row.data.iter_mut().for_each(|batch| batch.write.lose());
         row.meta.iter_mut().for_each(|(write, _)| write.lose());
         row.checkpoints.iter_mut().for_each(|file| file.write.lose());
+        row.rebase.lose();
     }
 }
 

@@ -20,7 +20,7 @@ fn explore(model: Epochs) -> impl Checker<Epochs> {
 }
 
 const fn bounds(processes: usize, epochs: u8, lsns: u8) -> Bounds {
-    Bounds { processes, epochs, lsns, in_flight: 2, removes: false, copies: false }
+    Bounds { processes, epochs, lsns, in_flight: 2, removes: false, copies: false, rebases: false }
 }
 
 const fn removing(processes: usize, epochs: u8, lsns: u8) -> Bounds {
@@ -30,6 +30,16 @@ const fn removing(processes: usize, epochs: u8, lsns: u8) -> Bounds {
 /// With messages that are copied forward, and one write in flight.
 const fn copying(processes: usize, epochs: u8, lsns: u8) -> Bounds {
     Bounds { copies: true, in_flight: 1, ..removing(processes, epochs, lsns) }
+}
+
+/// With metadata that is repeated and removed, and one write in flight.
+const fn rebasing(processes: usize, epochs: u8, lsns: u8) -> Bounds {
+    Bounds { rebases: true, in_flight: 1, ..bounds(processes, epochs, lsns) }
+}
+
+/// The same beside checkpoints and removals.
+const fn rebasing_beside(processes: usize, epochs: u8, lsns: u8) -> Bounds {
+    Bounds { removes: true, ..rebasing(processes, epochs, lsns) }
 }
 
 /// Explores everything within the bounds; `states` is how many states that are, so that a smaller model is noticed.
@@ -52,6 +62,9 @@ fn the_rules_hold() {
     // What is removed while another comes, and what is consumed or copied before it is.
     check(copying(2, 3, 2), true, 207_191);
     check(copying(1, 3, 3), true, 111_496);
+    // Metadata that is removed within its epoch.
+    check(rebasing(2, 3, 1), true, 47_683);
+    check(rebasing_beside(1, 3, 2), true, 245_776);
 }
 
 #[test]
@@ -61,14 +74,17 @@ fn what_is_made_equal_hides_nothing() {
     check(copying(2, 2, 1), false, 53_677);
     check(bounds(1, 3, 2), false, 98_861);
     check(bounds(3, 3, 1), false, 153_105);
+    check(rebasing(2, 2, 1), false, 64_179);
 }
 
 #[test]
-#[ignore = "a minute of processor time and 320 MB of memory"]
+#[ignore = "minutes of processor time and hundreds of megabytes"]
 fn the_rules_hold_within_large_bounds() {
     check(bounds(3, 4, 2), true, 3_390_445);
     check(removing(2, 3, 2), true, 686_305);
     check(copying(1, 4, 2), true, 300_612);
+    check(rebasing(3, 4, 1), true, 1_828_654);
+    check(rebasing_beside(2, 3, 2), true, 2_471_059);
 }
 
 #[test]
@@ -90,7 +106,7 @@ fn each_rule_is_needed() {
 
 #[test]
 fn a_server_can_always_serve() {
-    for bounds in [bounds(3, 4, 1), copying(1, 3, 3)] {
+    for bounds in [bounds(3, 4, 1), copying(1, 3, 3), rebasing(2, 3, 1)] {
         let progress = progress::walk(&Epochs::new(bounds, Mutant::None, true));
         println!("{bounds:?}: {progress:?}");
         assert_eq!(progress.stuck, 0);

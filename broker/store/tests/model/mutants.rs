@@ -73,6 +73,16 @@ pub(crate) enum Mutant {
     NoFallback,
     /// 16: a message counts as copied when its copy is admitted.
     CopyCountsUnconfirmed,
+    /// 21: the base is issued when what is repeated is.
+    BaseBeforeRepeatIsDurable,
+    /// 21: metadata is removed when a check passed that began after the base was issued.
+    CutBeforeBaseIsDurable,
+    /// 21: metadata is removed when the base is durable.
+    CutBeforeCheck,
+    /// 21: a claimant looks for the base while its mark is on the way.
+    BaseReadBeforeMark,
+    /// 21: only the SEAL is repeated.
+    CheckpointsNotRepeatedInMetadata,
 }
 
 /// How a mutant is found.
@@ -92,7 +102,7 @@ const fn found(
     (processes, epochs, lsns): (usize, u8, u8),
     steps: usize,
 ) -> Found {
-    let bounds = Bounds { processes, epochs, lsns, in_flight: 2, removes: false, copies: false };
+    let bounds = Bounds { processes, epochs, lsns, in_flight: 2, removes: false, copies: false, rebases: false };
     Found { mutant, violates, bounds, steps }
 }
 
@@ -104,7 +114,19 @@ const fn removing(
     steps: usize,
 ) -> Found {
     let copies = matches!(mutant, Mutant::CopyCountsUnconfirmed);
-    let bounds = Bounds { processes, epochs, lsns, in_flight: 1, removes: true, copies };
+    let bounds = Bounds { processes, epochs, lsns, in_flight: 1, removes: true, copies, rebases: false };
+    Found { mutant, violates, bounds, steps }
+}
+
+/// One that takes the removal of metadata to find.
+const fn rebasing(
+    mutant: Mutant,
+    violates: &'static str,
+    (processes, epochs, lsns): (usize, u8, u8),
+    steps: usize,
+) -> Found {
+    let removes = matches!(mutant, Mutant::CheckpointsNotRepeatedInMetadata);
+    let bounds = Bounds { processes, epochs, lsns, in_flight: 1, removes, copies: false, rebases: true };
     Found { mutant, violates, bounds, steps }
 }
 
@@ -125,12 +147,13 @@ impl Mutant {
                 | Self::CheckpointsNotRepeated
                 | Self::NoFallback
                 | Self::CopyCountsUnconfirmed
+                | Self::CheckpointsNotRepeatedInMetadata
         )
     }
 }
 
 /// Each mutant.
-pub(crate) const MUTANTS: [Found; 33] = [
+pub(crate) const MUTANTS: [Found; 38] = [
     found(Mutant::TakenIsMine, TWO, (2, 3, 2), 20),
     found(Mutant::OwnNameNotSynced, TWO, (2, 3, 2), 21),
     found(Mutant::OlderNameNotSynced, MISSING, (2, 3, 2), 12),
@@ -164,4 +187,9 @@ pub(crate) const MUTANTS: [Found; 33] = [
     removing(Mutant::CheckpointsNotRepeated, UNRECOVERED, (1, 4, 2), 53),
     removing(Mutant::NoFallback, MISSING, (1, 3, 2), 30),
     removing(Mutant::CopyCountsUnconfirmed, MISSING, (1, 3, 3), 36),
+    rebasing(Mutant::BaseBeforeRepeatIsDurable, MISSING, (1, 2, 1), 20),
+    rebasing(Mutant::CutBeforeBaseIsDurable, MISSING, (1, 2, 1), 24),
+    rebasing(Mutant::CutBeforeCheck, MISSING, (2, 2, 1), 21),
+    rebasing(Mutant::BaseReadBeforeMark, MISSING, (2, 2, 1), 24),
+    rebasing(Mutant::CheckpointsNotRepeatedInMetadata, MISSING, (1, 4, 2), 46),
 ];

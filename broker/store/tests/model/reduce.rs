@@ -12,7 +12,8 @@ pub(crate) fn reduce(state: &mut State, model: &Epochs) {
     if let Some(base) = (0..EPOCHS).rev().find(|base| is_base(state, *base)).filter(|_| holds(state)) {
         let number = base as u8 + 1;
         // Who is older than the base can never pass a check again, and nobody reads what it may still write.
-        let may_remove = |me: &Process| model.bounds.removes && !model.removes_at_once() && me.phase == Phase::Serving;
+        let removes = (model.bounds.removes || model.bounds.rebases) && !model.removes_at_once();
+        let may_remove = |me: &Process| removes && me.phase == Phase::Serving;
         let is_replaced = |me: &Process| me.row > 0 && me.epoch < number && !may_remove(me);
         state.processes.iter_mut().filter(|me| is_replaced(me)).for_each(|me| *me = Process::default());
         if model.mutant != Mutant::ReadBeyondEnds {
@@ -62,7 +63,7 @@ fn is_base(state: &State, base: usize) -> bool {
     let is_past = |process: &Process| match process.phase {
         Phase::Down | Phase::Prepared => true,
         _ if process.epoch < number => state.mark(process.epoch + 1) == Write::Durable,
-        Phase::Marking | Phase::Marked => process.at > number,
+        Phase::Marking | Phase::Marked | Phase::Based => process.at > number,
         Phase::Named | Phase::Reading | Phase::Stopped => process.at >= number,
         _ => true,
     };
@@ -97,6 +98,7 @@ fn forget_below(state: &mut State, base: usize) {
             }
         }
         row.meta = [(Write::Absent, Meta::None); BATCHES];
+        (row.rebase, row.is_meta_cut) = Default::default();
         let is_found = |at: u8| newer.iter().any(|newer| newer.found.contains(&Installed { row: index as u8 + 1, at }));
         let files = (0..).zip(&mut row.checkpoints).filter(|(at, _)| !is_found(*at));
         files.for_each(|(_, file)| *file = Checkpoint::default());

@@ -90,6 +90,8 @@ pub(crate) enum Meta {
     Checkpoint {
         at: u8,
     },
+    /// The SEAL and the newest checkpoints once more, in another segment.
+    Repeat,
 }
 
 /// A live message: who admitted it, and the row of the run in which it lies. 0: none.
@@ -144,6 +146,8 @@ pub(crate) struct Row {
     pub(crate) ends: [u8; EPOCHS],
     pub(crate) data: [Batch; BATCHES],
     pub(crate) meta: [(Write, Meta); BATCHES],
+    /// The base: its metadata begins where it is repeated.
+    pub(crate) rebase: Write,
     pub(crate) checkpoints: [Checkpoint; CHECKPOINTS],
     /// The checkpoints that it found and repeats, oldest first, 0 before.
     pub(crate) found: [Installed; CHECKPOINTS],
@@ -152,6 +156,8 @@ pub(crate) struct Row {
     pub(crate) live: Live,
     pub(crate) is_data_unlinked: bool,
     pub(crate) is_meta_unlinked: bool,
+    /// The metadata before the base is removed.
+    pub(crate) is_meta_cut: bool,
     /// It passed the check after its SEAL.
     pub(crate) has_served: bool,
     /// What was answered, or delivered.
@@ -193,6 +199,11 @@ impl Row {
         durable_count(self.meta.iter().map(|(write, _)| *write))
     }
 
+    /// Which record of the metadata repeats it.
+    pub(crate) fn repeat(&self) -> Option<usize> {
+        self.meta.iter().position(|(write, meta)| *write != Write::Absent && *meta == Meta::Repeat)
+    }
+
     pub(crate) fn next_lsn(&self) -> u8 {
         self.first_lsn + self.data_issued()
     }
@@ -216,8 +227,11 @@ impl Row {
 ///
 /// ```text
 /// Down --> Prepared --> Linked --> Marking <--> Marked --> Named --> Reading <--> Stopped --> Copying --> Sealing --> Serving
-///  ^          |            |          |           |          |          |            |           |           |          |
-///  +----------+------------+----------+-----------+----------+----------+------------+-----------+-----------+----------+
+///  ^          |            |        ^ |           |  |       ^ |        |            |           |           |          |
+///  |          |            |        | |           |  v       | |        |            |           |           |          |
+///  |          |            |        +-+-----------+ Based ---+ |        |            |           |           |          |
+///  |          |            |          |           |    |       |        |            |           |           |          |
+///  +----------+------------+----------+-----------+----+-------+--------+------------+-----------+-----------+----------+
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -232,6 +246,8 @@ pub(crate) enum Phase {
     Marking,
     /// Its mark is there; it will read the metadata of epoch `at - 1`.
     Marked,
+    /// It knows where that begins, if metadata is removed at all.
+    Based,
     /// It found the SEAL of epoch `at`; it will read the runs that the SEAL names.
     Named,
     /// It reads the run of epoch `at`; `seen` batches so far.
@@ -253,9 +269,9 @@ pub(crate) enum Check {
     #[default]
     None,
     /// The read is on the way.
-    Submitted { data: u8, meta: u8 },
+    Submitted { data: u8, meta: u8, base: bool },
     /// The slot was unclaimed when it was read; the answer is on the way.
-    Passed { data: u8, meta: u8 },
+    Passed { data: u8, meta: u8, base: bool },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -271,6 +287,10 @@ pub(crate) struct Process {
     pub(crate) check: Check,
     /// How many records of its metadata are confirmable.
     pub(crate) meta_confirmable: u8,
+    /// A check passed that began when its base was durable.
+    pub(crate) is_base_checked: bool,
+    /// A claimant: the metadata that it is about to read has a base.
+    pub(crate) has_base: bool,
 }
 
 /// Records by sequence number; index 0 is unused.

@@ -1,7 +1,8 @@
 //! The steps that a process, or the storage, can take. One step is one effect on the storage.
 //!
-//! Owns the rules 6 to 11, each with the places where a mutant leaves it; rule 16 is in `removal`.
+//! Owns the rules 6 to 11, each with the places where a mutant leaves it; rule 16 is in `removal`, rule 21 in `rebasing`.
 
+mod rebasing;
 mod removal;
 
 use crate::epochs::Epochs;
@@ -15,6 +16,7 @@ pub(crate) enum Step {
     Link,
     Sync,
     Mark,
+    ReadBase,
     ReadMeta,
     ReadRuns,
     FallBack,
@@ -32,6 +34,9 @@ pub(crate) enum Step {
     Sweep,
     Checkpoint,
     Install,
+    Repeat,
+    Rebase,
+    Cut,
     Die,
 }
 
@@ -42,7 +47,8 @@ pub(crate) fn possible(phase: Phase) -> &'static [Step] {
         Phase::Prepared => &[Step::Link, Step::Die],
         Phase::Linked => &[Step::Sync, Step::Die],
         Phase::Marking => &[Step::Mark, Step::Die],
-        Phase::Marked => &[Step::ReadMeta, Step::Die],
+        Phase::Marked => &[Step::ReadBase, Step::ReadMeta, Step::Die],
+        Phase::Based => &[Step::ReadMeta, Step::Die],
         Phase::Named => &[Step::ReadRuns, Step::Die],
         Phase::Reading => &[Step::ReadBatch, Step::Die],
         Phase::Stopped => &[Step::LookBehind, Step::Die],
@@ -98,6 +104,7 @@ impl Turn<'_> {
             Step::Link => self.link(),
             Step::Sync => self.sync(),
             Step::Mark => self.marked(),
+            Step::ReadBase => self.read_base(),
             Step::ReadMeta => self.read_meta(),
             Step::ReadRuns => self.read_runs(),
             Step::FallBack => self.fall_back(),
@@ -115,6 +122,9 @@ impl Turn<'_> {
             Step::Sweep => self.sweep(),
             Step::Checkpoint => self.checkpoint(),
             Step::Install => self.install(),
+            Step::Repeat => self.repeat(),
+            Step::Rebase => self.rebase(),
+            Step::Cut => self.cut(),
             Step::Die => self.down(),
         }
     }
@@ -161,6 +171,7 @@ impl Turn<'_> {
 
     fn start_mark(&mut self, slot: u8) -> Option<()> {
         (self.me.at, self.me.phase) = (slot, Phase::Marking);
+        self.me.has_base = self.is(Mutant::BaseReadBeforeMark) && self.sees_base(slot - 1);
         if self.is(Mutant::MarkOnlyOwnSlot) && slot < self.me.epoch {
             self.me.phase = Phase::Marked;
             return Some(());
@@ -185,6 +196,9 @@ impl Turn<'_> {
     }
 
     fn read_meta(&mut self) -> Option<()> {
+        if self.me.phase == Phase::Marked && self.model.bounds.rebases {
+            return None;
+        }
         let older = self.me.at - 1;
         if older == 0 {
             return self.inherit_nothing();
@@ -193,19 +207,28 @@ impl Turn<'_> {
         if self.state.owners[usize::from(older) - 1] == Name::Absent || row.is_meta_unlinked {
             return self.missing();
         }
-        let seen: Vec<Meta> =
-            row.meta.iter().take_while(|(write, _)| write.is_visible()).map(|(_, meta)| *meta).collect();
-        if seen.is_empty() {
+        let first = row.repeat().filter(|_| self.me.has_base).unwrap_or(0);
+        let seen = row.meta[first..].iter().take_while(|(write, _)| write.is_visible()).count();
+        // The base says that what is repeated was durable.
+        if row.is_meta_cut && !self.me.has_base || seen == 0 && self.me.has_base {
+            return self.missing();
+        }
+        if seen == 0 {
             return if self.is(Mutant::WalkEndsAtOnce) { self.inherit_nothing() } else { self.start_mark(older) };
         }
         let (ends, durable_through) = (row.ends, row.recovered_through());
-        let mut installed = row.installed(older, seen.len());
+        let mut installed = row.installed(older, first + seen);
+        if self.is(Mutant::CheckpointsNotRepeatedInMetadata) && self.me.has_base {
+            let before = row.installed(older, first).len();
+            installed.drain(..before);
+        }
         if self.is(Mutant::CheckpointsNotRepeated) {
             installed.retain(|checkpoint| checkpoint.row == older);
         }
         installed.drain(..installed.len().saturating_sub(CHECKPOINTS));
         self.row_mut().ends = ends;
         self.keep(&installed);
+        self.me.has_base = false;
         (self.me.at, self.me.durable_through, self.me.phase) = (older, durable_through, Phase::Named);
         if !self.model.bounds.removes {
             // Nothing that a SEAL names changes any more.
@@ -340,7 +363,8 @@ impl Turn<'_> {
         if self.is(Mutant::CheckBeforeSealIsDurable) {
             meta = meta.max(1);
         }
-        let has_news = meta > self.me.meta_confirmable || data > row.confirmed;
+        let base = self.notes_base();
+        let has_news = meta > self.me.meta_confirmable || data > row.confirmed || base && !self.me.is_base_checked;
         if self.me.check != Check::None || !has_news || meta == 0 {
             return None;
         }
@@ -353,39 +377,40 @@ impl Turn<'_> {
             _ => self.is(Mutant::ConfirmWithoutCheck),
         };
         if is_unchecked {
-            return self.confirm(data, meta);
+            return self.confirm(data, meta, base);
         }
-        self.me.check = Check::Submitted { data, meta };
+        self.me.check = Check::Submitted { data, meta, base };
         Some(())
     }
 
     fn read_slot(&mut self) -> Option<()> {
-        let Check::Submitted { data, meta } = self.me.check else { return None };
+        let Check::Submitted { data, meta, base } = self.me.check else { return None };
         if self.is_claimed() {
             return self.down();
         }
-        self.me.check = Check::Passed { data, meta };
+        self.me.check = Check::Passed { data, meta, base };
         // The sooner it confirms, the more must hold; and nothing is possible only while the answer is on its way.
         if self.model.reduces { self.answer() } else { Some(()) }
     }
 
     fn answer(&mut self) -> Option<()> {
-        let Check::Passed { data, meta } = self.me.check else { return None };
+        let Check::Passed { data, meta, base } = self.me.check else { return None };
         self.me.check = Check::None;
         if self.is(Mutant::ConfirmWhatCameLater) {
-            self.confirm(self.row().durable_through(), self.row().meta_durable())
+            self.confirm(self.row().durable_through(), self.row().meta_durable(), base)
         } else {
-            self.confirm(data, meta)
+            self.confirm(data, meta, base)
         }
     }
 
-    fn confirm(&mut self, data: u8, meta: u8) -> Option<()> {
+    fn confirm(&mut self, data: u8, meta: u8, base: bool) -> Option<()> {
         self.me.phase = Phase::Serving;
         self.me.meta_confirmable = meta;
+        self.me.is_base_checked |= base;
         self.row_mut().has_served = true;
         self.row_mut().confirmed = data;
         if self.model.removes_at_once() {
-            while self.sweep().is_some() || self.unlink().is_some() {}
+            while self.sweep().is_some() || self.unlink().is_some() || self.cut().is_some() {}
         }
         Some(())
     }

@@ -44,6 +44,7 @@ fn checkpoint(at: u8) -> String {
 fn batch(state: &State, row: u8, lane: Lane, at: u8) -> String {
     match lane {
         Lane::Data => format!("number {} in the run of {}", state.row(row).first_lsn + at, owner(state, row)),
+        Lane::Base => format!("the base of {}", owner(state, row)),
         Lane::Checkpoint => format!("{} of {}", checkpoint(at), owner(state, row)),
         Lane::Meta => format!("{:?} in the metadata of {}", state.row(row).meta[usize::from(at)].1, owner(state, row)),
     }
@@ -62,6 +63,10 @@ fn taken(state: &State, process: Process, step: Step) -> String {
         Step::Link => format!("links owner.{epoch}"),
         Step::Sync => format!("syncs the names; its mark goes to slot {epoch}"),
         Step::Mark => format!("sees its mark in slot {at} complete"),
+        Step::ReadBase => {
+            let has_base = at > 1 && state.row(at - 1).rebase.is_visible();
+            format!("looks for a base of epoch {}: {}", at - 1, if has_base { "there is one" } else { "none" })
+        }
         Step::ReadMeta if at == 1 => "inherits nothing: there is no older epoch".to_owned(),
         Step::ReadMeta => {
             let is_sealed = state.row(at - 1).meta[0].0.is_visible();
@@ -103,6 +108,9 @@ fn taken(state: &State, process: Process, step: Step) -> String {
         Step::Sweep => "removes what its SEAL does not name".to_owned(),
         Step::Checkpoint => "writes a checkpoint".to_owned(),
         Step::Install => "issues the record of its checkpoint".to_owned(),
+        Step::Repeat => "repeats its metadata".to_owned(),
+        Step::Rebase => "issues its base".to_owned(),
+        Step::Cut => "removes the metadata before its base".to_owned(),
         Step::Die => "dies, or leaves".to_owned(),
     };
     format!("{who} {what}")
