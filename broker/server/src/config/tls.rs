@@ -63,12 +63,8 @@ pub(super) fn settings(
     }
     if let Err(problems) = Tls::load(&tls, is_listening, peer_host, SystemTime::now()) {
         for problem in problems {
-            findings.error(
-                spot_of(settings, problem.parameter),
-                problem.parameter,
-                problem.message(),
-                problem.remedy(),
-            );
+            let spot = spot_of(settings, problem.parameter);
+            findings.error(&spot, problem.parameter, problem.message(), problem.remedy());
         }
     }
     tls
@@ -82,10 +78,8 @@ fn spot_of(settings: &Settings, parameter: &str) -> Spot {
     if parameter.starts_with("ft_") {
         return settings.spot("ft_active").clone();
     }
-    let listens = settings.texts("listen").into_iter();
-    let secure =
-        listens.map(|listen| (listen.text.starts_with("ssl://"), listen.spot)).find(|(is_secure, _)| *is_secure);
-    secure.map_or_else(|| settings.spot("listen").clone(), |(_, spot)| spot)
+    let secure = settings.texts("listen").into_iter().find(|listen| listen.text.starts_with("ssl://"));
+    secure.map_or_else(|| settings.spot("listen").clone(), |listen| listen.spot)
 }
 
 /// Reads paths, which are relative to the folder of the main file.

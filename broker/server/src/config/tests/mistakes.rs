@@ -120,7 +120,7 @@ fn all_mistakes_at_once_get_all_messages() {
 }
 
 #[rustfmt::skip]
-const JSON_MISTAKES: [(&str, &str, &str); 20] = [
+const JSON_MISTAKES: [(&str, &str, &str); 21] = [
     // What takes the place of `@` or `%`, the path of the element, a part of the remedy.
     ("@\"ft_heartbeat\": \"soon\"", "tibemsd.ft_heartbeat", "a unit: 250ms"),
     ("@\"max_msg_memry\": \"64MB\"", "tibemsd.max_msg_memry", "did you mean max_msg_memory?"),
@@ -140,6 +140,7 @@ const JSON_MISTAKES: [(&str, &str, &str); 20] = [
     ("%\"users\": [{\"name\": \"a:b\"}]", "users[0]", "without a colon"),
     ("%\"users\": [{\"name\": \"a\", \"pasword\": \"b\"}]", "users[0].pasword", "did you mean password?"),
     ("%\"acls\": [{\"queue\": \"q\", \"user\": \"admin\", \"permissions\": [\"snd\"]}]", "acls[0]", "did you mean send?"),
+    ("%\"acls\": [{\"queue\": \"q\", \"user\": \"admin\", \"permissions\": \"send\"}]", "acls[0].permissions", "write [\""),
     ("%\"bridges\": [{\"type\": \"topic\", \"name\": \"a\", \"targets\": [{\"type\": \"queue\", \"name\": \"q.*\"}]}]", "bridges[0].targets[0]", "name one destination"),
     ("%\"tibemsd\": {}", "tibemsd", "merge the two"),
 ];
