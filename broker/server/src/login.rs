@@ -3,12 +3,13 @@
 //! Owns the way between the protocol and `security`: what is decided at once, what waits for a worker thread, and what the
 //! log says of it. Whether a password is good is decided in `security::authentication`.
 
-use crate::broker::{Broker, Timer};
+use crate::broker::Broker;
 use crate::config::Permission;
 use crate::connection::Connection;
 use crate::connections::ConnectionId;
 use crate::security::authentication::{Authentication, CHECKS_MAX, Checked, Login, Verdict};
 use crate::security::{self, Channel, Identity, Target};
+use crate::timer::Timer;
 use amqp::{SaslCode, condition};
 use reactor::{Nanos, Reactor, Workers};
 use std::io;
