@@ -102,8 +102,8 @@ pub struct Broker {
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
     pub(crate) addresses: HashMap<ConnectionId, SocketAddr>,
-    /// Clients sent away lately, by address and container-id, and when.
-    pub(crate) turned_away: HashMap<(Option<IpAddr>, String), Nanos>,
+    /// Clients sent away lately, by address and a hash of the container-id, and when.
+    pub(crate) turned_away: HashMap<(Option<IpAddr>, u64), Nanos>,
     pub(crate) listeners: Vec<ListenerId>,
     /// Those of `ssl://`.
     pub(crate) tls_listeners: Vec<ListenerId>,
