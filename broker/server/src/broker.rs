@@ -1,16 +1,16 @@
 //! The loop of a shard: completions in, the cores fed and drained, one send per connection and one write per lane out.
 //!
-//! Owns the state of one server and the order of work within a turn. What each event means is in `inbound`, `outbound`, `peer`,
-//! `opening` and `admin`; which server is active is decided in `ha`.
+//! Owns the state of one server and the order of work within a turn. What each event means is in `accepting`, `inbound`, `outbound`,
+//! `peer`, `opening`, `admin` and `leaving`; which server is active is decided in `ha`.
 
 use crate::admin::{Admin, Files};
 use crate::clock::WallClock;
 use crate::config::Configuration;
-use crate::connection::Connection;
 use crate::connections::{ConnectionId, Connections};
 use crate::exchange::Exchange;
 use crate::ha::{Ha, Input, Output, Recovered, Standby, State};
 use crate::inbound::outcome_of;
+use crate::leaving::Exit;
 use crate::loading::Loaded;
 use crate::log::Log;
 use crate::login::Logins;
@@ -19,24 +19,18 @@ use crate::outbound::Reading;
 use crate::pauses::Pauses;
 use crate::peer::Attempt;
 use crate::reread::{Rereading, Source};
-use crate::security::Channel;
 use crate::security::directory::Directory;
-use crate::stage::Stage;
 use crate::temporary::TemporaryQueues;
+use crate::timer::Timer;
 use crate::tls::{Complaints, Reload, Tls};
 use crate::unshared::Unshared;
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
-use reactor::{Event, ListenerId, Nanos, Reactor, SocketId};
+use reactor::{Event, ListenerId, Nanos, Reactor};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-/// How long a server that leaves waits for its last words to be sent.
-const FAREWELL: Nanos = 500_000_000;
-/// How long a clean stop waits for the disk, and the exit code when that was not enough.
-const STOP_PATIENCE: Nanos = 10_000_000_000;
-const EXIT_UNFINISHED: i32 = 1;
 /// How long we wait for a peer's end of file after our own.
 const LINGER: Nanos = 2_000_000_000;
 /// How often messages whose time has run out are looked for, and how many entries are looked at then.
@@ -51,14 +45,6 @@ const TURN_DELIVERIES: usize = 64;
 /// time costs ten times the work on it, and another process may have had the processor.
 const TURN_INTAKE: Nanos = 200_000;
 
-/// What a client may send ahead before it knows whether it is served, in bytes: an open and many attaches.
-const HELD_BYTES_MAX: usize = 16 << 10;
-/// Files that connections leave to the stores: an eighth of what the process may open, within these bounds.
-const DESCRIPTORS_RESERVED_MIN: u64 = 256;
-const DESCRIPTORS_RESERVED_MAX: u64 = 4096;
-/// Connections beyond that are logged this often.
-const TOO_MANY_LOG_PERIOD: Nanos = 10_000_000_000;
-
 /// What clients that open a connection get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
@@ -68,74 +54,6 @@ pub(crate) enum Audience {
     Serve,
     /// The way to the active server.
     Refuse,
-}
-
-/// What a timer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Timer {
-    /// The availability machine.
-    Ha,
-    /// The store.
-    Store,
-    /// The end of the process.
-    Farewell,
-    /// Expired messages.
-    Sweep,
-    /// A connection's protocol.
-    Connection(ConnectionId),
-    /// The patience with a peer that does not answer our attempt.
-    PeerAttempt(ConnectionId),
-    /// The patience with a connection that we have half closed.
-    Linger(ConnectionId),
-    /// Logins that wait for their turn.
-    Login,
-    /// More of the work at hand, at once: the turn in between sees to all the rest.
-    Again,
-}
-
-impl Timer {
-    const KIND_SHIFT: u32 = 60;
-
-    /// The timer as the reactor's token: the kind in the upper four bits.
-    pub(crate) fn to_token(self) -> u64 {
-        let (kind, rest) = match self {
-            Timer::Ha => (0, 0),
-            Timer::Store => (1, 0),
-            Timer::Farewell => (2, 0),
-            Timer::Sweep => (3, 0),
-            Timer::Connection(id) => (4, id.to_token()),
-            Timer::PeerAttempt(id) => (5, id.to_token()),
-            Timer::Linger(id) => (6, id.to_token()),
-            Timer::Again => (7, 0),
-            Timer::Login => (8, 0),
-        };
-        assert!(rest >> Self::KIND_SHIFT == 0, "connection names stay below the timer kinds");
-        kind << Self::KIND_SHIFT | rest
-    }
-
-    fn from_token(token: u64) -> Timer {
-        let id = ConnectionId::from_token(token & ((1 << Self::KIND_SHIFT) - 1));
-        match token >> Self::KIND_SHIFT {
-            0 => Timer::Ha,
-            1 => Timer::Store,
-            2 => Timer::Farewell,
-            3 => Timer::Sweep,
-            4 => Timer::Connection(id),
-            5 => Timer::PeerAttempt(id),
-            6 => Timer::Linger(id),
-            8 => Timer::Login,
-            _ => Timer::Again,
-        }
-    }
-}
-
-/// How a server ends.
-#[derive(Clone, Debug)]
-struct Exit {
-    code: i32,
-    at: Nanos,
-    /// Earlier, once all connections are gone.
-    when_alone: bool,
 }
 
 /// What is left of a turn.
@@ -175,20 +93,20 @@ pub struct Broker {
     /// There is something to do for logins within this turn.
     pub(crate) logins_under_way: bool,
     /// Connections that may exist, whatever they have said so far.
-    connections_ceiling: usize,
-    too_many_logged_at: Option<Nanos>,
+    pub(crate) connections_ceiling: usize,
+    pub(crate) too_many_logged_at: Option<Nanos>,
     pub(crate) attempt: Attempt,
     pub(crate) rereading: Rereading,
     pub(crate) unshared: Unshared,
     pub(crate) temporary: TemporaryQueues,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) peer_links: Vec<ConnectionId>,
-    addresses: HashMap<ConnectionId, SocketAddr>,
-    /// Clients sent away lately, by address and container-id, and when.
-    pub(crate) turned_away: HashMap<(Option<IpAddr>, String), Nanos>,
-    listeners: Vec<ListenerId>,
+    pub(crate) addresses: HashMap<ConnectionId, SocketAddr>,
+    /// Clients sent away lately, by address and a hash of the container-id, and when.
+    pub(crate) turned_away: HashMap<(Option<IpAddr>, u64), Nanos>,
+    pub(crate) listeners: Vec<ListenerId>,
     /// Those of `ssl://`.
-    tls_listeners: Vec<ListenerId>,
+    pub(crate) tls_listeners: Vec<ListenerId>,
     /// What new connections are encrypted with.
     pub(crate) tls: Tls,
     pub(crate) reload: Reload,
@@ -202,7 +120,7 @@ pub struct Broker {
     pub(crate) is_unsure: bool,
     /// A clean stop is under way: nothing is taken in.
     pub(crate) stopping: bool,
-    exit: Option<Exit>,
+    pub(crate) exit: Option<Exit>,
 }
 
 /// What a server is made of.
@@ -279,12 +197,6 @@ impl Broker {
         self.exchange.store.watch(now);
         self.ha.handle(now, Input::Start);
         self.finish_turn(now);
-    }
-
-    /// Lets connections take so many of the `descriptors` that this process may have open that the stores have some left.
-    pub(crate) fn share_descriptors(&mut self, descriptors: u64) {
-        let reserved = (descriptors / 8).clamp(DESCRIPTORS_RESERVED_MIN, DESCRIPTORS_RESERVED_MAX);
-        self.connections_ceiling = usize::try_from(descriptors.saturating_sub(reserved)).unwrap_or(usize::MAX);
     }
 
     /// Turns until the end; the result is the exit code of the process.
@@ -399,51 +311,6 @@ impl Broker {
         }
     }
 
-    fn accepted(&mut self, now: Nanos, listener: ListenerId, socket: SocketId, peer: SocketAddr) {
-        if self.connections.len() >= self.connections_ceiling {
-            self.reactor.close(socket);
-            if self.too_many_logged_at.is_none_or(|at| now >= at + TOO_MANY_LOG_PERIOD) {
-                self.too_many_logged_at = Some(now);
-                let limit = self.connections_ceiling;
-                self.log.line(format!(
-                    "Closed a connection from {peer}: there are {limit} already, which is what the limit of open files allows; raise it with `ulimit -n`"
-                ));
-            }
-            return;
-        }
-        let session = if self.tls_listeners.contains(&listener) { self.tls.accept() } else { None };
-        let channel = Channel { address: Some(peer.ip()), is_encrypted: session.is_some(), certificate_name: None };
-        let protocol = self.accepting_protocol(now, now, &channel);
-        let mut connection = Connection::new(socket, protocol, session, false);
-        (connection.channel, connection.accepted_at) = (channel, now);
-        let id = self.connections.insert(connection);
-        self.addresses.insert(id, peer);
-        self.counters.accepted += 1;
-    }
-
-    /// The protocol of a connection from outside; `accepted_at` begins its handshake_timeout.
-    pub(crate) fn accepting_protocol(&mut self, now: Nanos, accepted_at: Nanos, channel: &Channel) -> amqp::Connection {
-        let config = amqp::Config { sasl_mechanisms: self.sasl_offer(now, channel), ..self.protocol_config() };
-        amqp::Connection::server(config, accepted_at)
-    }
-
-    /// How connections are made, on either side.
-    pub(crate) fn protocol_config(&self) -> amqp::Config {
-        let configuration = &self.configuration;
-        amqp::Config {
-            container_id: configuration.server.clone(),
-            require_sasl: configuration.authorization,
-            idle_timeout_ms: u32::try_from(configuration.client_timeout_ns / 1_000_000).unwrap_or(u32::MAX),
-            limits: amqp::Limits {
-                message_size_max: configuration.message_bytes_max,
-                held_bytes_max: HELD_BYTES_MAX,
-                handshake_timeout_ms: (configuration.handshake_timeout_ns / 1_000_000) as u32,
-                ..amqp::Limits::default()
-            },
-            ..amqp::Config::default()
-        }
-    }
-
     fn timer(&mut self, now: Nanos, timer: Timer) {
         match timer {
             Timer::Ha => self.ha.handle_timeout(now),
@@ -481,45 +348,6 @@ impl Broker {
     /// Begins a clean stop: what was admitted is finished and answered, the store is closed, clients are sent away.
     pub(crate) fn stop(&mut self, now: Nanos) {
         self.ha.handle(now, Input::Stopping);
-    }
-
-    /// The socket is gone: what the connection held goes back.
-    fn lost(&mut self, id: ConnectionId, error: Option<io::Error>) {
-        let Some(connection) = self.connections.get(id) else { return };
-        let was_peer = connection.stage() == Stage::Peer || connection.outgoing;
-        self.close_socket(id);
-        if was_peer {
-            let reason = error.map_or_else(|| "connection closed by the peer".to_string(), |error| error.to_string());
-            if self.unshared.is_own(id) {
-                self.unshared_failed(&reason);
-            }
-            self.peer_lost(id, &reason);
-        }
-    }
-
-    /// Closes a socket and forgets the connection.
-    pub(crate) fn close_socket(&mut self, id: ConnectionId) {
-        let Some(mut connection) = self.connections.remove(id) else { return };
-        self.leave_links(&mut connection);
-        let kept_until = self.reactor.now().saturating_add(self.configuration.ft_reconnect_ns);
-        self.temporary.connection_lost(id, kept_until);
-        self.reactor.close(connection.socket);
-        self.addresses.remove(&id);
-    }
-
-    /// Where a connection comes from.
-    pub(crate) fn address_of(&self, id: ConnectionId) -> Option<IpAddr> {
-        self.addresses.get(&id).map(SocketAddr::ip)
-    }
-
-    /// A connection, as the log names it.
-    pub(crate) fn peer_name(&self, connection: &Connection) -> String {
-        let address = self.connections.by_socket(connection.socket).and_then(|id| self.addresses.get(&id));
-        let address = address.map_or_else(|| "the peer".to_string(), ToString::to_string);
-        match connection.identity.user.as_str() {
-            "" => address,
-            user => format!("{user}@{address}"),
-        }
     }
 
     /// Takes over a part of what was recovered.
@@ -704,40 +532,6 @@ impl Broker {
             Output::Exit { code, reason } => self.leave(now, code, &reason),
             Output::Log(line) => self.log.line(line.text),
             Output::Emit(json) => self.log.event(json),
-        }
-    }
-
-    /// A clean stop: nothing more is taken in, what was admitted is finished and answered.
-    fn stop_store(&mut self, now: Nanos) {
-        self.close_listeners();
-        self.stopping = true;
-        self.exchange.store.stop(now);
-        self.exit = Some(Exit { code: EXIT_UNFINISHED, at: now + STOP_PATIENCE, when_alone: false });
-        self.reactor.set_timer(now + STOP_PATIENCE, Timer::Farewell.to_token());
-    }
-
-    /// Says farewell to everybody and ends soon.
-    fn leave(&mut self, now: Nanos, code: i32, reason: &str) {
-        self.audience = Audience::Refuse;
-        self.close_listeners();
-        let error = self.not_active_error(reason);
-        for id in self.connections.ids() {
-            let Some(mut connection) = self.connections.take(id) else { continue };
-            self.leave_links(&mut connection);
-            // What it was about to be told may be the new owner's to say.
-            connection.abandoned |= self.is_withheld(&connection) && connection.protocol.output_bytes() > 0;
-            connection.close(Some(error.clone()));
-            self.connections.put_back(id, connection);
-        }
-        (self.stopping, self.is_unsure) = (false, false);
-        self.resume_stalled(now, true);
-        self.exit = Some(Exit { code, at: now + FAREWELL, when_alone: true });
-        self.reactor.set_timer(now + FAREWELL, Timer::Farewell.to_token());
-    }
-
-    fn close_listeners(&mut self) {
-        for listener in std::mem::take(&mut self.listeners) {
-            self.reactor.close_listener(listener);
         }
     }
 }

@@ -3,10 +3,11 @@
 //! Map, in reading order:
 //!
 //! * `start`: from the command line to a running server; `options`
-//! * `broker`: the loop of a shard, the order of work within a turn
+//! * `broker`: the loop of a shard, the order of work within a turn; `timer`; `leaving`: how a server ends
 //! * `inbound`, `outbound`: what peers say; what consumers get
 //! * `exchange`: where queues (`engine`) and journal (`store`) meet; `confirms`, `volatile`, `loading`, `budget`
-//! * `connection`, `connections`, `stage`, `transform`: one connection, the table, the stages of its life, its bytes
+//! * `accepting`, `connection`, `connections`, `stage`, `transform`: connections that come, one of
+//!   them, the table, the stages of its life, its bytes
 //! * `tls`: certificates and keys, TLS sessions, what goes wrong with them
 //! * `login`, `security`: who a connection is, what it may do
 //! * `opening`: who is served, who is sent away
@@ -22,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accepting;
 mod admin;
 mod broker;
 mod budget;
@@ -33,6 +35,7 @@ mod connections;
 mod exchange;
 pub mod ha;
 mod inbound;
+mod leaving;
 mod loading;
 mod log;
 mod login;
@@ -51,6 +54,7 @@ mod stage;
 mod start;
 mod store_check;
 mod temporary;
+mod timer;
 mod tls;
 mod tool;
 mod transform;

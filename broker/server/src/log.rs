@@ -13,6 +13,9 @@ use std::time::SystemTime;
 /// Lines that may wait for the writer before further ones are counted and dropped: bounds memory when a pipe is full.
 const LINES_WAITING_MAX: usize = 16_384;
 
+/// A longer line is cut: most lines repeat something that a peer chose, and many may wait.
+const LINE_BYTES_MAX: usize = 4096;
+
 /// Old log files that rotation leaves.
 const ROTATED_MAX: u32 = 10_000;
 
@@ -55,9 +58,9 @@ impl Log {
         (Log { sender: None, writer: None, observer: Some(observer), dropped: 0 }, lines)
     }
 
-    /// One line for the operator.
+    /// One line for the operator, whatever the text holds.
     pub fn line(&mut self, text: impl Into<String>) {
-        self.push(Line::Operator { at: SystemTime::now(), text: text.into() });
+        self.push(Line::Operator { at: SystemTime::now(), text: one_line(text.into()) });
     }
 
     /// One event line: a JSON object without line breaks.
@@ -108,6 +111,20 @@ struct LogFile {
     file: File,
 }
 
+/// Names that peers choose must neither begin lines of their own nor move a terminal's cursor: control characters are
+/// written as their escapes.
+fn one_line(mut text: String) -> String {
+    if text.len() > LINE_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(LINE_BYTES_MAX));
+        text.push_str("...");
+    }
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escaped = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    text.chars().map(escaped).collect()
+}
+
 fn append_to(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
@@ -149,5 +166,20 @@ fn write_lines(receiver: &Receiver<Line>, mut file: Option<LogFile>) {
                 let _ = out.write_all(json.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_write_lines_of_its_own_into_the_log() {
+        let (mut log, lines) = Log::observed();
+        log.line("user 'x\r\n2026-01-01 The server is fine\u{1b}[2J\u{9b}' is unknown, '\u{e4}' too");
+        let expected = "user 'x\\r\\n2026-01-01 The server is fine\\u{1b}[2J\\u{9b}' is unknown, '\u{e4}' too";
+        assert_eq!(lines.recv().unwrap(), expected);
+        log.line("\u{e4}".repeat(LINE_BYTES_MAX));
+        assert_eq!(lines.recv().unwrap().len(), LINE_BYTES_MAX + 3);
     }
 }

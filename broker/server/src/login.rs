@@ -3,12 +3,14 @@
 //! Owns the way between the protocol and `security`: what is decided at once, what waits for a worker thread, and what the
 //! log says of it. Whether a password is good is decided in `security::authentication`.
 
-use crate::broker::{Broker, Timer};
+use crate::broker::Broker;
 use crate::config::Permission;
 use crate::connection::Connection;
 use crate::connections::ConnectionId;
 use crate::security::authentication::{Authentication, CHECKS_MAX, Checked, Login, Verdict};
 use crate::security::{self, Channel, Identity, Target};
+use crate::temporary;
+use crate::timer::Timer;
 use amqp::{SaslCode, condition};
 use reactor::{Nanos, Reactor, Workers};
 use std::io;
@@ -77,8 +79,9 @@ impl Broker {
         mechanism: &str,
         response: &[u8],
     ) {
+        let is_certified = self.is_named_by_certificate(connection, mechanism, response);
         let identity = match mechanism {
-            _ if self.is_named_by_certificate(connection, mechanism, response) => self.certified(connection),
+            _ if is_certified => self.certified(connection),
             "ANONYMOUS" if !self.configuration.authorization => Some(Identity::default()),
             "PLAIN" => match amqp::sasl::plain(response) {
                 Some((user, password)) => match self.believed(user) {
@@ -93,7 +96,7 @@ impl Broker {
             Some(identity) => connection.log_in(identity),
             None => {
                 let address = self.login_address(connection);
-                let unknown = connection.channel.certificate_name.as_ref().filter(|_| mechanism == "EXTERNAL");
+                let unknown = connection.channel.certificate_name.as_ref().filter(|_| is_certified);
                 let why = unknown
                     .map_or_else(String::new, |name| format!(": no user is called '{name}' as its certificate is"));
                 self.log.line(format!("Authentication of a client at {address} failed (mechanism {mechanism}){why}"));
@@ -209,9 +212,13 @@ impl Broker {
         allowed.map_err(|denied| amqp::Error::new(condition::UNAUTHORIZED_ACCESS, denied.to_string()))
     }
 
+    /// As for all properties, a bare `>` does not cover temporary queues: who receives from them is settled by their names,
+    /// and whoever was asked must be able to answer.
     fn is_secure(&self, queue: &str) -> bool {
-        let lines = &self.configuration.queues;
-        lines.iter().any(|line| line.secure && engine::matches(&line.definition.pattern, queue))
+        let covers = |pattern: &str| {
+            (!temporary::is_temporary(queue) || temporary::is_temporary(pattern)) && engine::matches(pattern, queue)
+        };
+        self.configuration.queues.iter().any(|line| line.secure && covers(&line.definition.pattern))
     }
 }
 

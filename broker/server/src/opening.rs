@@ -9,6 +9,7 @@ use crate::stage::Stage;
 use crate::unshared;
 use amqp::{Open, Value, condition};
 use reactor::Nanos;
+use std::hash::BuildHasher;
 
 /// Desired by an administrator's connection.
 pub(crate) const ADMIN_CAPABILITY: &str = "understudy:admin";
@@ -92,7 +93,9 @@ impl Broker {
     /// that names the active server. python-qpid-proton takes any open for success and begins its list of URLs anew, so
     /// that it would come back here for ever: a client that comes back soon is ended without an open, and goes on.
     fn send_away(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection) {
-        let container = connection.protocol.peer().map(|open| open.container_id.clone()).unwrap_or_default();
+        let container = connection.protocol.peer().map_or("", |open| open.container_id.as_str());
+        // The name may be as long as a frame.
+        let container = self.turned_away.hasher().hash_one(container);
         if self.turned_away.len() >= TURNED_AWAY_MAX {
             self.turned_away.clear();
         }

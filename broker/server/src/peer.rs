@@ -3,12 +3,13 @@
 //! Owns the connection attempt, its links and the form of a heartbeat. When to connect and what a heartbeat means is decided
 //! in `ha`.
 
-use crate::broker::{Broker, Timer};
+use crate::broker::Broker;
 use crate::connection::Connection;
 use crate::connections::ConnectionId;
 use crate::ha::{Input, State};
 use crate::opening::PEER_CAPABILITY;
 use crate::stage::Stage;
+use crate::timer::Timer;
 use crate::unshared;
 use amqp::message::{Body, Header, Properties};
 use amqp::{

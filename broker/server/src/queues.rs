@@ -3,9 +3,10 @@
 //! Owns what becomes of the links of a queue that changes or goes. Which queues there are is decided in `engine`; what
 //! asks for a change is in `admin`.
 
-use crate::broker::{Broker, Timer};
+use crate::broker::Broker;
 use crate::connection::Connection;
 use crate::temporary::is_temporary;
+use crate::timer::Timer;
 use amqp::{LinkId, condition};
 use engine::{QueueDefinition, QueueId};
 

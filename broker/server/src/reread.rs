@@ -4,9 +4,10 @@
 //! Owns the reading, on a thread of its own since files may lie on shared storage that is in trouble just then, and what of it
 //! takes effect. A takeover waits for neither: until the files are read, and where they are bad, what was read before holds.
 
-use crate::broker::{Broker, Timer};
+use crate::broker::Broker;
 use crate::config::{self, Configuration, Diagnostic, Role};
 use crate::security::directory::Directory;
+use crate::timer::Timer;
 use engine::{QueueDefinition, StoreId};
 use reactor::Nanos;
 use std::path::PathBuf;

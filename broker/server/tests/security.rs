@@ -171,9 +171,9 @@ fn a_pair_with_two_passwords_says_so_on_both_sides() {
     }
 }
 
-#[test]
-fn a_certificate_is_a_login() {
-    let setup = secured(1, "");
+/// A server that is reached by ssl:// only, with certificates of `app` and `stranger` beside.
+fn certified(extra: &str) -> (Setup, Authority) {
+    let setup = secured(1, extra);
     let authority = Authority::new("authority", setup.folder.path());
     authority.issue("server", &["127.0.0.1"]);
     authority.issue("app", &["app"]);
@@ -181,29 +181,91 @@ fn a_certificate_is_a_login() {
     let text = std::fs::read_to_string(setup.config(0)).unwrap().replace("listen = tcp://", "listen = ssl://");
     let tls = "ssl_server_identity = server.pem\nssl_server_key = server.key\nssl_server_trusted = authority.pem\n";
     std::fs::write(setup.config(0), text + tls).unwrap();
+    (setup, authority)
+}
+
+/// A client of that server, or why it is none.
+fn connect_certified(
+    port: u16,
+    authority: &Authority,
+    certificate: Option<&str>,
+    sasl: ClientSasl,
+) -> Result<Client, String> {
+    let mut client = Client::log_in_tls(port, authority, certificate, sasl);
+    let ended = client.wait("the end of SASL", |seen| match seen {
+        Seen::Sasl(SaslCode::Ok) => Some(Ok(())),
+        Seen::Sasl(code) => Some(Err(format!("{code:?}"))),
+        Seen::Failed(error) => Some(Err(error.description.clone())),
+        _ => None,
+    });
+    ended.map(|()| client)
+}
+
+fn plain(user: &str, password: &str) -> ClientSasl {
+    ClientSasl::Plain { user: user.into(), password: password.into() }
+}
+
+#[test]
+fn a_certificate_is_a_login() {
+    let (setup, authority) = certified("");
     let mut server = setup.start(0);
     server.wait_active();
-    let connect = |certificate: Option<&str>, sasl| {
-        let mut client = Client::log_in_tls(server.port, &authority, certificate, sasl);
-        client
-            .wait("the end of SASL", |seen| match seen {
-                Seen::Sasl(code) => Some(Err(*code)),
-                Seen::Failed(error) => Some(Ok(error.description.clone())),
-                _ => None,
-            })
-            .map_or_else(|code| if code == SaslCode::Ok { Ok(client) } else { Err(format!("{code:?}")) }, Err)
-    };
-    let plain = |user: &str, password: &str| ClientSasl::Plain { user: user.into(), password: password.into() };
+    let connect = |certificate, sasl| connect_certified(server.port, &authority, certificate, sasl);
     let mut app = connect(Some("app"), ClientSasl::External).unwrap();
     app.sender("secure.in").expect("it is the user app");
     refused_as(app.sender("secure.out"), "user 'app' does not have the permission 'send' on queue 'secure.out'");
     connect(Some("app"), plain("CERTIFICATE_USER", "")).unwrap().sender("secure.in").expect("it is the user app");
     connect(None, plain("app", "secret")).unwrap().sender("secure.in").expect("a password does, too");
+    let mut reader = connect(Some("app"), plain("reader", "secret2")).expect("a name with its password counts");
+    reader.receiver("secure.in", 1).expect("it is the user reader");
     let not_offered = "the server does not offer SASL EXTERNAL but PLAIN";
     for (certificate, refusal) in [(None, not_offered), (Some("stranger"), "Auth")] {
         assert_eq!(connect(certificate, ClientSasl::External).err().as_deref(), Some(refusal));
         assert_eq!(connect(certificate, plain("CERTIFICATE_USER", "")).err().as_deref(), Some("Auth"));
     }
+}
+
+#[test]
+fn with_ssl_use_cert_username_the_certificate_counts_and_not_the_name() {
+    let (setup, authority) = certified("ssl_use_cert_username = enabled");
+    let mut server = setup.start(0);
+    server.wait_active();
+    let connect = |certificate, sasl| connect_certified(server.port, &authority, certificate, sasl);
+    for (name, password) in [("reader", "secret2"), ("reader", "wrong"), ("nobody", ""), ("", "")] {
+        let mut app = connect(Some("app"), plain(name, password)).unwrap();
+        app.sender("secure.in").expect("it is the user app");
+        let refusal = "user 'app' does not have the permission 'receive' on queue 'secure.in'";
+        refused_as(app.receiver("secure.in", 1), refusal);
+    }
+    let refused = |certificate, name, password| {
+        let refusal = connect(certificate, plain(name, password)).err();
+        assert_eq!(refusal.as_deref(), Some("Auth"), "{certificate:?} {name}");
+    };
+    refused(Some("stranger"), "app", "secret");
+    refused(Some("stranger"), "admin", "root-secret");
+    refused(Some("app"), "TEST", "wrong");
+    connect(Some("app"), plain("TEST", "pair-secret")).expect("the other server has its own name");
+    refused(None, "app", "wrong");
+    connect(None, plain("reader", "secret2")).unwrap().receiver("secure.in", 1).expect("it is the user reader");
+    let log = server.log();
+    assert!(log.contains("no user is called 'stranger' as its certificate is"), "{log}");
+}
+
+#[test]
+fn a_secure_pattern_for_all_does_not_close_temporary_queues() {
+    let setup = Setup::new(1, "> secure\n", "authorization = enabled");
+    std::fs::write(setup.folder.path().join("users.conf"), USERS).unwrap();
+    std::fs::write(setup.folder.path().join("acl.conf"), "QUEUE=in USER=app PERM=send\n").unwrap();
+    let mut server = setup.start(0);
+    server.wait_active();
+    let mut app = Client::log_in(server.port, "app", "secret").unwrap();
+    refused_as(app.receiver("in", 1), "user 'app' does not have the permission 'receive' on queue 'in'");
+    let (_, replies) = app.temporary(1);
+    let mut reader = Client::log_in(server.port, "reader", "secret2").unwrap();
+    assert!(reader.receiver(&replies, 1).is_err() && reader.browser(&replies, 1).is_err(), "its owner receives");
+    let sender = reader.sender(&replies).expect("who was asked may answer");
+    reader.publish(sender, 1, b"answer");
+    assert_eq!(app.message().1, b"answer");
 }
 
 #[test]

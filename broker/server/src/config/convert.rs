@@ -8,7 +8,7 @@ use super::json::{self, Json};
 use super::model::Role;
 use super::parameter::Kind;
 use super::server_file;
-use super::source::Source;
+use super::source::{Source, is_json};
 use super::tables::{SERVER, find, rows};
 use super::written::Settings;
 use std::fs::{self, File};
@@ -45,11 +45,11 @@ pub struct Converted {
 /// What is wrong with the .conf files, or why the JSON file cannot be written.
 pub fn convert(conversion: &Conversion<'_>) -> Result<Converted, Vec<Diagnostic>> {
     let to = std::path::absolute(conversion.to).unwrap_or_else(|_| conversion.to.to_owned());
-    let mut findings = Findings::default();
-    if to.exists() && !conversion.overwrite {
-        findings.error(&Spot::new(&to, 0), "", "exists", "name another file, or ask for it to be overwritten");
-        return Err(findings.finish(true, &[]));
+    let refusals = refusals(conversion, &to);
+    if !refusals.is_empty() {
+        return Err(refusals);
     }
+    let mut findings = Findings::default();
     let (_, mut remarks) = super::load(conversion.from, &[], false)?;
     let secondary = match conversion.secondary {
         Some(path) => {
@@ -84,6 +84,21 @@ pub fn convert(conversion: &Conversion<'_>) -> Result<Converted, Vec<Diagnostic>
     }
     remarks.extend(found);
     Ok(Converted { file: to, remarks })
+}
+
+/// What the names of the files forbid. A configuration is read as what its name says: under a wrong one nobody could read it.
+fn refusals(conversion: &Conversion<'_>, to: &Path) -> Vec<Diagnostic> {
+    let mut findings = Findings::default();
+    let mut refuse = |path: &Path, message, remedy| findings.error(&Spot::new(path, 0), "", message, remedy);
+    for from in [Some(conversion.from), conversion.secondary].into_iter().flatten().filter(|from| is_json(from)) {
+        refuse(from, "is a tibemsd.json already", "name a tibemsd.conf; a tibemsd.json is not converted back");
+    }
+    if !is_json(to) {
+        refuse(to, "is not the name of a tibemsd.json", "choose a name that ends with .json");
+    } else if to.exists() && !conversion.overwrite {
+        refuse(to, "exists", "name another file, or ask for it to be overwritten");
+    }
+    findings.finish(true, &[])
 }
 
 /// A file appears under its name when it is whole and durable.

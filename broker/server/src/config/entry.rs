@@ -58,23 +58,39 @@ pub(super) fn assignments<'t>(lines: impl Iterator<Item = (Spot, &'t str)>, find
     let mut properties = Vec::new();
     for (spot, line) in lines {
         match line.split_once('=') {
-            Some((name, value)) => properties.push(Property::new(spot, name.trim(), Some(unquote(value)))),
+            Some((name, value)) => properties.extend(assignment(spot, name.trim(), value.trim(), findings)),
             None => findings.error(&spot, "", format!("'{line}' has no '='"), "write name = value"),
         }
     }
     properties
 }
 
+/// One `name = value`; `None` when the value's quote stays open. A quote within a value is a letter of it.
+fn assignment(spot: Spot, name: &str, value: &str, findings: &mut Findings) -> Option<Property> {
+    if value.starts_with('"') && !value.matches('"').count().is_multiple_of(2) {
+        findings.error(&spot, name, UNCLOSED, CLOSE);
+        return None;
+    }
+    Some(Property::new(spot, name, Some(unquote(value))))
+}
+
+const UNCLOSED: &str = "has a double quote that is not closed";
+const CLOSE: &str = "close it on the same line";
+
 fn sections<'t>(lines: impl Iterator<Item = (Spot, &'t str)>, findings: &mut Findings) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for (spot, line) in lines {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            entries.push(Entry { spot, name: name.trim().to_owned(), properties: Vec::new() });
+        if let Some(rest) = line.strip_prefix('[') {
+            if !rest.ends_with(']') {
+                findings.error(&spot, "", format!("'{line}' has no ']' at its end"), "write [name]");
+            }
+            let name = rest.trim_end_matches(']').trim().to_owned();
+            entries.push(Entry { spot, name, properties: Vec::new() });
             continue;
         }
         match (line.split_once('='), entries.last_mut()) {
             (Some((name, value)), Some(entry)) => {
-                entry.properties.push(Property::new(spot, name.trim(), Some(unquote(value))));
+                entry.properties.extend(assignment(spot, name.trim(), value.trim(), findings));
             }
             (Some(_), None) => findings.error(&spot, "", "stands before any [name]", "begin with a line [name]"),
             (None, _) => findings.error(&spot, "", format!("'{line}' has no '='"), "write [name] or key = value"),
@@ -121,7 +137,7 @@ fn first_word(text: &str) -> (&str, &str) {
 /// `property,property=value`; `None` when a quote stays open, so that nothing can be made of it.
 fn properties(spot: &Spot, text: &str, findings: &mut Findings) -> Option<Vec<Property>> {
     if !text.matches('"').count().is_multiple_of(2) {
-        findings.error(spot, "", "has a double quote that is not closed", "close it on the same line");
+        findings.error(spot, "", UNCLOSED, CLOSE);
         return None;
     }
     let property = |text: &str| match text.split_once('=') {

@@ -1,6 +1,6 @@
 //! `ssl_*` and `ft_ssl_*`, as meant. What the files hold is looked at by `crate::tls`, for messages with a line.
 
-use super::findings::{Findings, Weight};
+use super::findings::{Findings, Spot, Weight};
 use super::model::{Ft, Listen, TlsFiles, TlsSettings};
 use super::written::Settings;
 use crate::tls::Tls;
@@ -63,11 +63,23 @@ pub(super) fn settings(
     }
     if let Err(problems) = Tls::load(&tls, is_listening, peer_host, SystemTime::now()) {
         for problem in problems {
-            let spot = settings.spot(problem.parameter);
-            findings.error(spot, problem.parameter, problem.message(), problem.remedy());
+            let spot = spot_of(settings, problem.parameter);
+            findings.error(&spot, problem.parameter, problem.message(), problem.remedy());
         }
     }
     tls
+}
+
+/// Where a parameter is set. One that is missing has no line, but the URL that needs it has one.
+fn spot_of(settings: &Settings, parameter: &str) -> Spot {
+    if settings.is_set(parameter) {
+        return settings.spot(parameter).clone();
+    }
+    if parameter.starts_with("ft_") {
+        return settings.spot("ft_active").clone();
+    }
+    let secure = settings.texts("listen").into_iter().find(|listen| listen.text.starts_with("ssl://"));
+    secure.map_or_else(|| settings.spot("listen").clone(), |listen| listen.spot)
 }
 
 /// Reads paths, which are relative to the folder of the main file.

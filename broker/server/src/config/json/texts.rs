@@ -15,10 +15,11 @@ pub(super) fn lines(parameter: &str, element: &Node, findings: &mut Findings) ->
     lines.unwrap_or_default()
 }
 
-/// The texts of an element in the order of `names`; empty where one is missing.
+/// The texts of an element in the order of `names`; empty where one is missing. `others` are looked at elsewhere.
 fn fields<'n, const COUNT: usize>(
     element: &'n Node,
     names: [&str; COUNT],
+    others: &[&'static str],
     findings: &mut Findings,
 ) -> Option<[&'n str; COUNT]> {
     let mut fields = [""; COUNT];
@@ -26,15 +27,12 @@ fn fields<'n, const COUNT: usize>(
         match names.iter().position(|known| known == name) {
             _ if matches!(node.value, Value::Null) => {}
             Some(index) => fields[index] = one_line(node, findings)?,
-            None if matches!(node.value, Value::List(_) | Value::Flag(_)) && LISTS.contains(&name.as_str()) => {}
-            None => report_unknown(&node.spot, name, names.into_iter().chain(LISTS), findings),
+            None if others.contains(&name.as_str()) => {}
+            None => report_unknown(&node.spot, name, names.into_iter().chain(others.iter().copied()), findings),
         }
     }
     Some(fields)
 }
-
-/// Members that are not texts.
-const LISTS: [&str; 3] = ["members", "permissions", "admin"];
 
 /// A text that fits in a line.
 fn one_line<'n>(node: &'n Node, findings: &mut Findings) -> Option<&'n str> {
@@ -62,7 +60,7 @@ fn check_name(element: &Node, name: &str, findings: &mut Findings) -> Option<()>
 
 /// `{"name": ..., "password": ..., "description": ...}`
 fn user(element: &Node, findings: &mut Findings) -> Option<Vec<(Spot, String)>> {
-    let [name, password, description] = fields(element, ["name", "password", "description"], findings)?;
+    let [name, password, description] = fields(element, ["name", "password", "description"], &[], findings)?;
     check_name(element, name, findings)?;
     if password.contains(':') {
         findings.error(&element.spot, "password", "has a colon", "choose a password without one");
@@ -73,10 +71,10 @@ fn user(element: &Node, findings: &mut Findings) -> Option<Vec<(Spot, String)>> 
 
 /// `{"name": ..., "description": ..., "members": [{"name": ...}]}`
 fn group(element: &Node, findings: &mut Findings) -> Option<Vec<(Spot, String)>> {
-    let [name, description] = fields(element, ["name", "description"], findings)?;
+    let [name, description] = fields(element, ["name", "description"], &["members"], findings)?;
     check_name(element, name, findings)?;
     let mut lines = vec![(element.spot.clone(), format!("{name}:{description}"))];
-    for member in list(element, "members", findings) {
+    for member in list(element, "members", findings)? {
         let name = one_line(member, findings)?;
         check_name(member, name, findings)?;
         lines.push((member.spot.clone(), format!("  {name}")));
@@ -88,7 +86,7 @@ fn group(element: &Node, findings: &mut Findings) -> Option<Vec<(Spot, String)>>
 /// for `group`.
 fn permission(element: &Node, findings: &mut Findings) -> Option<Vec<(Spot, String)>> {
     const NAMES: [&str; 4] = ["queue", "topic", "user", "group"];
-    let fields = fields(element, NAMES, findings)?;
+    let fields = fields(element, NAMES, &["permissions", "admin"], findings)?;
     let mut words = Vec::new();
     if members(element, findings)?.iter().any(|(name, node)| name == "admin" && matches!(node.value, Value::Flag(true)))
     {
@@ -97,7 +95,7 @@ fn permission(element: &Node, findings: &mut Findings) -> Option<Vec<(Spot, Stri
     let set = NAMES.iter().zip(fields).filter(|(_, value)| !value.is_empty());
     words.extend(set.map(|(name, value)| format!("{}={}", name.to_uppercase(), quoted(value))));
     let mut permissions = Vec::new();
-    for permission in list(element, "permissions", findings) {
+    for permission in list(element, "permissions", findings)? {
         permissions.push(one_line(permission, findings)?);
     }
     words.push(format!("PERM={}", permissions.join(",")));
@@ -109,15 +107,15 @@ fn quoted(value: &str) -> String {
     if value.contains(char::is_whitespace) { format!("\"{value}\"") } else { value.to_owned() }
 }
 
-/// The elements of a list within an element; none where it is missing.
-fn list<'n>(element: &'n Node, name: &str, findings: &mut Findings) -> &'n [Node] {
-    let members = members(element, findings).unwrap_or_default();
+/// The elements of a list within an element; none where it is missing. `None`: something else stands there.
+fn list<'n>(element: &'n Node, name: &str, findings: &mut Findings) -> Option<&'n [Node]> {
+    let members = members(element, findings)?;
     match members.iter().find(|(other, _)| other == name).map(|(_, node)| node) {
-        None => &[],
-        Some(Node { value: Value::List(elements), .. }) => elements,
+        None => Some(&[]),
+        Some(Node { value: Value::List(elements), .. }) => Some(elements),
         Some(node) => {
-            findings.error(&node.spot, name, format!("is {}, not a list", node.kind()), "write [\"...\", \"...\"]");
-            &[]
+            findings.error(&node.spot, "", format!("is {}, not a list", node.kind()), "write [\"...\", \"...\"]");
+            None
         }
     }
 }

@@ -121,3 +121,16 @@ fn a_converted_file_is_no_more_public_than_users_conf() {
     convert(&Conversion { from: &folder.path("tibemsd.conf"), secondary: None, to: &to, overwrite: false }).unwrap();
     assert_eq!(mode(&to) & 0o037, 0, "{:o}", mode(&to));
 }
+
+#[test]
+fn names_tell_which_form_a_file_has() {
+    let folder = Folder::new("server=PAIR\n").with("old.json", "{\"tibemsd\": {}}");
+    let refused = |from: &str, to: &str, expected: &str| {
+        let (from, to) = (folder.path(from), folder.path(to));
+        let errors = convert(&Conversion { from: &from, secondary: None, to: &to, overwrite: false }).unwrap_err();
+        assert!(errors.len() == 1 && errors[0].remedy.contains(expected), "{errors:#?}");
+        assert!(!to.exists());
+    };
+    refused("old.json", "new.json", "not converted back");
+    refused("tibemsd.conf", "new.conf", "ends with .json");
+}

@@ -16,7 +16,7 @@ const SOUND: [(&str, &str); 4] = [
 ];
 
 #[rustfmt::skip]
-const MISTAKES: [Mistake; 48] = [
+const MISTAKES: [Mistake; 51] = [
     ("tibemsd.conf", "ft_actve=tcp://b:7222\n", 1, "did you mean ft_active?"),
     ("tibemsd.conf", "listen tcp://7222\n", 1, "write name = value"),
     ("tibemsd.conf", "listen=http://a:7222\n", 1, "correct the scheme"),
@@ -33,6 +33,8 @@ const MISTAKES: [Mistake; 48] = [
     ("tibemsd.conf", "npsend_check_mode=sometimes\n", 1, "choose one of these words"),
     ("tibemsd.conf", "msg_swapping=yes\nmsg_swapping=no\n", 2, "remove one of the two lines"),
     ("tibemsd.conf", "bridges=nowhere.conf\n", 0, "correct the path"),
+    ("tibemsd.conf", "logfile=\"a.log\n", 1, "close it on the same line"),
+    ("tibemsd.conf", "listen=ssl://7243\n", 1, "set ssl_server_identity"),
     ("queues.conf", "a..b\n", 1, "elements with dots between"),
     ("queues.conf", "a.>.b\n", 1, "> as the last"),
     ("queues.conf", "q store=$sys.failsave\n", 1, "did you mean $sys.failsafe?"),
@@ -61,6 +63,7 @@ const MISTAKES: [Mistake; 48] = [
     ("bridges.conf", "[topic:px.d]\nqueue=q selector=x = 1\n", 2, "write selector=\"...\""),
     ("durables.conf", "px.a\n", 1, "write topic durable-name"),
     ("factories.conf", "[F1]\ntype=generic\n", 1, "add url"),
+    ("factories.conf", "[F0\nurl=tcp://a:1\n", 1, "write [name]"),
     ("factories.conf", "[F2]\nurl=tcp://a:1\nreconnect_attempt_cuont=9\n", 3, "did you mean reconnect_attempt_count?"),
     ("routes.conf", "[R1]\nurl=tcp://a:1\nzone_type=2hop\n", 3, "choose one of these words"),
     ("transports.conf", "[T1]\nservice=7500\ntype=tibrv\n", 1, "put type="),
@@ -117,7 +120,7 @@ fn all_mistakes_at_once_get_all_messages() {
 }
 
 #[rustfmt::skip]
-const JSON_MISTAKES: [(&str, &str, &str); 20] = [
+const JSON_MISTAKES: [(&str, &str, &str); 21] = [
     // What takes the place of `@` or `%`, the path of the element, a part of the remedy.
     ("@\"ft_heartbeat\": \"soon\"", "tibemsd.ft_heartbeat", "a unit: 250ms"),
     ("@\"max_msg_memry\": \"64MB\"", "tibemsd.max_msg_memry", "did you mean max_msg_memory?"),
@@ -137,6 +140,7 @@ const JSON_MISTAKES: [(&str, &str, &str); 20] = [
     ("%\"users\": [{\"name\": \"a:b\"}]", "users[0]", "without a colon"),
     ("%\"users\": [{\"name\": \"a\", \"pasword\": \"b\"}]", "users[0].pasword", "did you mean password?"),
     ("%\"acls\": [{\"queue\": \"q\", \"user\": \"admin\", \"permissions\": [\"snd\"]}]", "acls[0]", "did you mean send?"),
+    ("%\"acls\": [{\"queue\": \"q\", \"user\": \"admin\", \"permissions\": \"send\"}]", "acls[0].permissions", "write [\""),
     ("%\"bridges\": [{\"type\": \"topic\", \"name\": \"a\", \"targets\": [{\"type\": \"queue\", \"name\": \"q.*\"}]}]", "bridges[0].targets[0]", "name one destination"),
     ("%\"tibemsd\": {}", "tibemsd", "merge the two"),
 ];

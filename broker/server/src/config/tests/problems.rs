@@ -104,9 +104,9 @@ fn parameters_without_effect_say_so() {
 fn what_tls_needs_is_missed_at_once() {
     check(
         "listen = ssl://7243\nft_active = ssl://other:7243\n",
-        "tibemsd.conf: error: ssl_server_identity: is not set: an ssl:// listen needs a certificate (set \
+        "tibemsd.conf:1: error: ssl_server_identity: is not set: an ssl:// listen needs a certificate (set \
          ssl_server_identity)\n\
-         tibemsd.conf: error: ft_ssl_trusted: is not set: ft_ssl_verify_host is enabled, and no authority is trusted (set \
+         tibemsd.conf:2: error: ft_ssl_trusted: is not set: ft_ssl_verify_host is enabled, and no authority is trusted (set \
          ft_ssl_trusted)\n",
     );
     check(
