@@ -196,6 +196,64 @@ fn changes_wait_for_commit_and_a_file_that_was_edited_by_hand_is_left_alone() {
 }
 
 #[test]
+fn a_change_that_cannot_be_written_does_not_take_effect() {
+    let setup = Setup::new(1, QUEUES, "");
+    let mut server = setup.start(0);
+    server.wait_active();
+    // Where the new file would be made: as on a full disk, for whoever runs this.
+    let blocked = setup.folder.path().join(format!(".queues.conf.new-{}", server.process_id()));
+    std::fs::create_dir(&blocked).unwrap();
+    refused(&server, &["create", "queue", "a"], "queues.conf: cannot be written");
+    refused(&server, &["show", "queue", "a"], "no queue");
+    assert_eq!(read(setup.folder.path().join("queues.conf")), QUEUES);
+    std::fs::remove_dir(&blocked).unwrap();
+    done(&server, &["create", "queue", "a"]);
+    assert_eq!(json(&server, &["show", "queue", "a"])["static"], true);
+}
+
+#[test]
+fn administrators_at_the_same_time_change_one_after_the_other() {
+    const EACH: usize = 40;
+    let setup = Setup::new(1, QUEUES, "");
+    let mut server = setup.start(0);
+    server.wait_active();
+    let url = url(&server);
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c"] {
+            let script: Vec<String> = (0..EACH)
+                .map(|number| format!("create queue {name}.{number}\ncreate group {name}{number}\n"))
+                .collect();
+            let url = &url;
+            scope.spawn(move || {
+                let ran = admin(url, &[], &script.concat());
+                assert_eq!(ran.code, Some(0), "{ran:?}");
+            });
+        }
+    });
+    let queues = read(setup.folder.path().join("queues.conf"));
+    assert_eq!(queues.lines().count(), QUEUES.lines().count() + 3 * EACH, "no change undid another: {queues}");
+    assert_eq!(read(setup.folder.path().join("groups.conf")).lines().count(), 3 * EACH);
+    assert_eq!(json(&server, &["show", "queues"])["queues"].as_array().unwrap().len(), 3 * EACH);
+}
+
+#[test]
+fn a_purge_right_after_a_start_waits_for_the_backlog() {
+    const MESSAGES: u64 = 60_000;
+    let setup = Setup::new(1, QUEUES, "");
+    let mut server = setup.start(0);
+    server.wait_active();
+    let mut client = Client::connect(server.port);
+    let sender = client.sender("sync.many").unwrap();
+    (0..MESSAGES).for_each(|token| client.send(sender, token, b"x"));
+    assert_eq!(client.outcome(MESSAGES - 1), Some(amqp::Outcome::Accepted));
+    server.kill();
+    let mut server = setup.start(0);
+    server.wait_active();
+    assert_eq!(json(&server, &["purge", "queue", "sync.many"])["messages"], MESSAGES);
+    assert_eq!(json(&server, &["show", "queue", "sync.many"])["messages"], 0);
+}
+
+#[test]
 fn parameters_are_set_and_written_and_those_that_cannot_are_named() {
     let setup = Setup::new(1, QUEUES, "# a remark\nmax_connections = 10");
     std::fs::write(setup.folder.path().join("users.conf"), "admin::\n").unwrap();

@@ -33,6 +33,14 @@ impl Names {
         trusted: "ft_ssl_trusted",
         ciphers: "ft_ssl_ciphers",
     };
+    pub(super) const TOOL: Names = Names {
+        identity: "-ssl_identity",
+        key: "-ssl_key",
+        password: "-ssl_password",
+        issuer: "-ssl_issuer",
+        trusted: "-ssl_trusted",
+        ciphers: "-ssl_ciphers",
+    };
 }
 
 /// What is wrong with one parameter.

@@ -2,7 +2,7 @@
 //!
 //! Owns the connection and its links. What is asked, and of which server, is decided in `session`.
 
-use super::stream::{Stream, Tls};
+use super::stream::{self, Stream, Tls};
 use amqp::message::{self, Body, Header, Properties};
 use amqp::{
     Attach, ClientSasl, Config, Connection, Delivery, Event, LinkId, Open, Outcome, Role, SaslCode, Source, Target,
@@ -104,7 +104,7 @@ impl Client {
         (user, password): (&str, &str),
         limit: Duration,
     ) -> Result<Client, ClientError> {
-        let lost = |error: io::Error| ClientError::Lost { url: url.text.clone(), reason: error.to_string() };
+        let lost = |error: io::Error| ClientError::Lost { url: url.text.clone(), reason: stream::in_words(&error) };
         let socket = connect(url, limit).map_err(lost)?;
         socket.set_nodelay(true).and_then(|()| socket.set_read_timeout(Some(READ_PATIENCE))).map_err(lost)?;
         let stream = if url.is_tls { tls.secure(socket, &url.host).map_err(lost)? } else { Stream::Plain(socket) };
@@ -195,7 +195,7 @@ impl Client {
     fn wait(&mut self, done: impl Fn(&Client) -> bool) -> Result<(), String> {
         let until = Instant::now() + self.limit;
         loop {
-            self.transmit().map_err(|error| error.to_string())?;
+            self.transmit().map_err(|error| stream::in_words(&error))?;
             if done(self) {
                 return Ok(());
             }
@@ -228,7 +228,7 @@ impl Client {
             Ok(0) => return Err(self.failure.take().unwrap_or_else(|| "the server closed the connection".to_owned())),
             Ok(count) => count,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => 0,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(stream::in_words(&error)),
         };
         let now = self.now();
         if count == 0 {
