@@ -100,8 +100,7 @@ fn accepting(settings: &TlsSettings, now: SystemTime, remarks: &mut Vec<String>)
     let roots = roots(names, files)?;
     let builder = if roots.is_empty() {
         if settings.require_client_cert {
-            let cause = Cause::Missing("ssl_require_client_cert is enabled, and no authority is trusted");
-            return Err(Problem::new(names.trusted, None, cause));
+            return Err(Problem::new(names.trusted, None, Cause::Missing(names.untrusting)));
         }
         builder.with_no_client_auth()
     } else {
@@ -160,8 +159,7 @@ fn client(
     let key = identity(names, files, &provider, now, remarks)?;
     let roots = roots(names, files)?;
     if settings.verify_host && roots.is_empty() {
-        let cause = Cause::Missing("the other side's certificate is to be verified, and no authority is trusted");
-        return Err(Problem::new(names.trusted, None, cause));
+        return Err(Problem::new(names.trusted, None, Cause::Missing(names.untrusting)));
     }
     let verifier = verifier::verifier(roots, &provider, settings.verify_host, settings.verify_hostname)
         .map_err(|error| Problem::new(names.trusted, None, Cause::Verifier(error)))?;

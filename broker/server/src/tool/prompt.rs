@@ -85,6 +85,7 @@ fn turns(session: &mut Session, editor: &mut Editor<Words, DefaultHistory>) -> i
             eprintln!("broker-admin: {error}");
         }
         if !is_confirmed(editor, &line) {
+            eprintln!("nothing was done");
             continue;
         }
         match session.carry_out(&line) {
