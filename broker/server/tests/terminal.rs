@@ -150,7 +150,7 @@ fn a_lost_server_is_told_and_passwords_are_asked_for_unseen() {
     terminal.sees(&prompt);
     server.kill();
     terminal.types(&format!("info{ENTER}"));
-    terminal.sees("the server closed the connection");
+    terminal.sees("connects again");
     terminal.sees("not connected> ");
     let mut server = setup.start(0);
     server.wait_active();

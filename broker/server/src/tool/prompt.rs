@@ -93,7 +93,8 @@ fn turns(session: &mut Session, editor: &mut Editor<Words, DefaultHistory>) -> i
                 show(&text);
             }
             Ok(Outcome::Over) => return 0,
-            Err(failure @ (Failure::Refused(_) | Failure::Connection(_))) => eprintln!("{failure}"),
+            Err(failure @ Failure::Refused(_)) => eprintln!("{failure}"),
+            Err(failure @ Failure::Connection(_)) => eprintln!("{failure}; the next command connects again"),
         }
         if line.contains("queue")
             && let Some(words) = editor.helper_mut()

@@ -55,7 +55,13 @@ impl Tls {
 /// An error of a connection, and what to do where TLS is the matter.
 pub(super) fn in_words(error: &io::Error) -> String {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
-        return error.to_string();
+        return match error.kind() {
+            // Only sessions of TLS tell it so: the end came without a farewell.
+            io::ErrorKind::UnexpectedEof => {
+                "the server broke off the session of TLS; is that an ssl:// listen of the server? tcp:// is for the others".to_owned()
+            }
+            _ => error.to_string(),
+        };
     };
     let remedy = match tls {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
