@@ -40,6 +40,14 @@ pub(super) enum ClientError {
         /// Who.
         user: String,
     },
+    /// The user as it has shown itself may not administer.
+    #[error("{url}: {reason}")]
+    Unauthorized {
+        /// The server.
+        url: String,
+        /// In the server's words.
+        reason: String,
+    },
 }
 
 /// A server's address.
@@ -94,6 +102,7 @@ pub(super) struct Client {
     reply: Option<Result<Value, String>>,
     failure: Option<String>,
     is_login_refused: bool,
+    is_unauthorized: bool,
 }
 
 impl Client {
@@ -133,11 +142,13 @@ impl Client {
             reply: None,
             failure: None,
             is_login_refused: false,
+            is_unauthorized: false,
         };
         match client.wait(|client| client.reply_to.is_some() && client.connection.link_credit(requests) > 0) {
             Err(_) if client.is_login_refused => {
                 Err(ClientError::Login { url: url.text.clone(), user: user.to_owned() })
             }
+            Err(reason) if client.is_unauthorized => Err(ClientError::Unauthorized { url: url.text.clone(), reason }),
             Err(reason) => Err(ClientError::Lost { url: url.text.clone(), reason }),
             Ok(()) => Ok(client),
         }
@@ -257,6 +268,10 @@ impl Client {
                 }
                 Event::Detach { error, .. } => in_words("the server ended a link", error),
                 Event::End { error, .. } => in_words("the server ended the session", error),
+                Event::Close { error: Some(error) } if error.condition == amqp::condition::UNAUTHORIZED_ACCESS => {
+                    self.is_unauthorized = true;
+                    error.description.to_string()
+                }
                 Event::Close { error } => in_words("the server closed the connection", error),
                 Event::Failed(error) => format!("the connection failed: {error}"),
                 Event::Outcome { outcome: Some(Outcome::Rejected(error)), .. } => {

@@ -97,10 +97,9 @@ impl Session {
         let known = self.password.clone().unwrap_or_default();
         let result = Client::connect(url, &self.tls, (&self.user, &known), self.limit);
         let asks = self.password.is_none() && std::io::stdin().is_terminal();
-        let Err(ClientError::Login { .. }) = &result else { return result };
-        if !asks {
+        let (Err(ClientError::Login { .. } | ClientError::Unauthorized { .. }), true) = (&result, asks) else {
             return result;
-        }
+        };
         let question = format!("Password of {} at {}: ", self.user, url.as_str());
         let lost =
             |error: std::io::Error| ClientError::Lost { url: url.as_str().to_owned(), reason: error.to_string() };
