@@ -253,6 +253,58 @@ fn a_purge_right_after_a_start_waits_for_the_backlog() {
     assert_eq!(json(&server, &["show", "queue", "sync.many"])["messages"], 0);
 }
 
+/// A command, and what the refusal must say.
+const MISTAKES: &[(&str, &str)] = &[
+    ("shwo queues", "'help' lists"),
+    ("show", "known are server"),
+    ("show quues", "known are server"),
+    ("show queue nosuch", "show queues lists them"),
+    ("show queues a..b", "empty element"),
+    ("show user nosuch", "show users lists them"),
+    ("show group nosuch", "show groups lists them"),
+    ("show store nosuch", "show stores lists them"),
+    ("show consumer x", "not a number"),
+    ("show consumer 99", "no consumer 99"),
+    ("show stat topics", "known are"),
+    ("create queue", "create queue NAME"),
+    ("create queue taken", "setprop and addprop change it"),
+    ("create queue a..b", "empty element"),
+    ("create queue q maxmsg=1", "did you mean maxmsgs?"),
+    ("create queue q maxmsgs=many", "maxmsgs"),
+    ("create queue q store=nosuch", "nosuch"),
+    ("create topic t", "queue, user and group can"),
+    ("create user bob", "set password bob"),
+    ("create user", "create user NAME"),
+    ("create group desk", "already"),
+    ("delete queue nosuch", "show queues lists them"),
+    ("delete user nosuch", "nosuch"),
+    ("delete group nosuch", "nosuch"),
+    ("delete topic t", "queue, user, group and connection can"),
+    ("delete connection 99", "show connections lists them"),
+    ("addprop queue nosuch secure", "create queue makes one"),
+    ("removeprop queue taken secure", "show queue taken names them"),
+    ("addmember desk nosuch", "nosuch"),
+    ("addmember nosuch bob", "nosuch"),
+    ("removemember desk admin", "admin"),
+    ("set password nosuch x", "show users lists them"),
+    ("set server maxconnections=1", "not a parameter"),
+    ("set server store=x", "set one of"),
+    ("set server max_connections", "NAME=VALUE"),
+    ("set server max_connections=x", "max_connections"),
+    ("grant queue taken bob send", "user=NAME"),
+    ("grant queue taken user=nosuch send", "nosuch"),
+    ("grant queue taken user=bob publish", "known are send"),
+    ("showacl bob", "showacl queue NAME"),
+    ("purge queue nosuch", "show queues lists them"),
+    ("purge all queues a*", "wildcard"),
+    ("rotatelog", "logfile is not set"),
+    ("autocommit maybe", "maybe"),
+    ("create queue \"open", "quote is not closed"),
+    ("timeout never", "not a number of seconds"),
+    ("time maybe", "maybe"),
+    ("help nosuch", "help without a word lists all"),
+];
+
 #[test]
 fn what_operators_get_wrong_is_explained() {
     let setup = Setup::new(1, "# here\ntaken maxmsgs=5\n>\n", "");
@@ -260,60 +312,10 @@ fn what_operators_get_wrong_is_explained() {
     std::fs::write(setup.folder.path().join("groups.conf"), "desk:\n  bob\n").unwrap();
     let mut server = setup.start(0);
     server.wait_active();
-    let mistakes = [
-        ("shwo queues", "'help' lists"),
-        ("show", "known are server"),
-        ("show quues", "known are server"),
-        ("show queue nosuch", "show queues lists them"),
-        ("show queues a..b", "empty element"),
-        ("show user nosuch", "show users lists them"),
-        ("show group nosuch", "show groups lists them"),
-        ("show store nosuch", "show stores lists them"),
-        ("show consumer x", "not a number"),
-        ("show consumer 99", "no consumer 99"),
-        ("show stat topics", "known are"),
-        ("create queue", "create queue NAME"),
-        ("create queue taken", "setprop and addprop change it"),
-        ("create queue a..b", "empty element"),
-        ("create queue q maxmsg=1", "did you mean maxmsgs?"),
-        ("create queue q maxmsgs=many", "maxmsgs"),
-        ("create queue q store=nosuch", "nosuch"),
-        ("create topic t", "queue, user and group can"),
-        ("create user bob", "set password bob"),
-        ("create user", "create user NAME"),
-        ("create group desk", "already"),
-        ("delete queue nosuch", "show queues lists them"),
-        ("delete user nosuch", "nosuch"),
-        ("delete group nosuch", "nosuch"),
-        ("delete topic t", "queue, user, group and connection can"),
-        ("delete connection 99", "show connections lists them"),
-        ("addprop queue nosuch secure", "create queue makes one"),
-        ("removeprop queue taken secure", "show queue taken names them"),
-        ("addmember desk nosuch", "nosuch"),
-        ("addmember nosuch bob", "nosuch"),
-        ("removemember desk admin", "admin"),
-        ("set password nosuch x", "show users lists them"),
-        ("set server maxconnections=1", "not a parameter"),
-        ("set server store=x", "set one of"),
-        ("set server max_connections", "NAME=VALUE"),
-        ("set server max_connections=x", "max_connections"),
-        ("grant queue taken bob send", "user=NAME"),
-        ("grant queue taken user=nosuch send", "nosuch"),
-        ("grant queue taken user=bob publish", "known are send"),
-        ("showacl bob", "showacl queue NAME"),
-        ("purge queue nosuch", "show queues lists them"),
-        ("purge all queues a*", "wildcard"),
-        ("rotatelog", "logfile is not set"),
-        ("autocommit maybe", "maybe"),
-        ("create queue \"open", "quote is not closed"),
-        ("timeout never", "not a number of seconds"),
-        ("time maybe", "maybe"),
-        ("help nosuch", "help without a word lists all"),
-    ];
-    let script: String = mistakes.iter().map(|(line, _)| format!("{line}\n")).collect();
+    let script: String = MISTAKES.iter().map(|(line, _)| format!("{line}\n")).collect();
     let ran = admin(&url(&server), &["-ignore"], &script);
     let errors: Vec<&str> = ran.error.lines().collect();
-    for (index, (line, expected)) in mistakes.iter().enumerate() {
+    for (index, (line, expected)) in MISTAKES.iter().enumerate() {
         let start = format!("standard input:{}: ", index + 1);
         let error = errors.iter().find(|error| error.starts_with(&start));
         assert!(error.is_some_and(|error| error.contains(expected)), "{line}: {error:?} has not '{expected}'");

@@ -3,6 +3,7 @@
 mod support;
 
 use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command};
@@ -78,6 +79,16 @@ impl Terminal {
         }
     }
 
+    /// Types what is asked for unseen: no faster than the terminal stops to show it.
+    fn types_unseen(&mut self, keys: &str) {
+        let until = Instant::now() + PATIENCE;
+        while tcgetattr(&self.keys).unwrap().local_flags.contains(LocalFlags::ECHO) {
+            assert!(Instant::now() < until, "the terminal shows what is typed");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        self.types(keys);
+    }
+
     fn ends(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
@@ -143,9 +154,9 @@ fn a_lost_server_is_told_and_passwords_are_asked_for_unseen() {
     terminal.sees(&prompt);
     terminal.types(&format!("set password admin{ENTER}"));
     terminal.sees("New password of admin: ");
-    terminal.types(&format!("{SECRET}{ENTER}"));
+    terminal.types_unseen(&format!("{SECRET}{ENTER}"));
     terminal.sees("Once more: ");
-    terminal.types(&format!("{SECRET}{ENTER}"));
+    terminal.types_unseen(&format!("{SECRET}{ENTER}"));
     terminal.sees("OK");
     terminal.sees(&prompt);
     server.kill();
@@ -156,7 +167,7 @@ fn a_lost_server_is_told_and_passwords_are_asked_for_unseen() {
     server.wait_active();
     terminal.types(&format!("info{ENTER}"));
     terminal.sees("Password of admin at ");
-    terminal.types(&format!("{SECRET}{ENTER}"));
+    terminal.types_unseen(&format!("{SECRET}{ENTER}"));
     terminal.sees("ACTIVE");
     terminal.sees(&prompt);
     terminal.types(&format!("exit{ENTER}"));
