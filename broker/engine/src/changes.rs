@@ -109,6 +109,11 @@ impl Engine {
         Ok(messages)
     }
 
+    /// Whether a backlog of the queue is not complete yet.
+    pub fn is_loading(&self, queue: QueueId) -> bool {
+        self.queue(queue).loading > 0
+    }
+
     /// Whether a purge of the queue is under way.
     pub fn is_purging(&self, queue: QueueId) -> bool {
         self.queue(queue).purge.is_some()

@@ -3,7 +3,7 @@
 //! Owns the state of one server and the order of work within a turn. What each event means is in `accepting`, `inbound`, `outbound`,
 //! `peer`, `opening`, `admin` and `leaving`; which server is active is decided in `ha`.
 
-use crate::admin::{Admin, Files};
+use crate::admin::Admin;
 use crate::clock::WallClock;
 use crate::config::Configuration;
 use crate::connections::{ConnectionId, Connections};
@@ -520,7 +520,7 @@ impl Broker {
                 self.exchange.store.claim(now);
             }
             Output::Serve => {
-                self.admin.files = Files::read(&self.configuration);
+                self.read_files_again();
                 self.audience = Audience::Serve;
                 self.answer_waiting(now);
             }

@@ -196,6 +196,152 @@ fn changes_wait_for_commit_and_a_file_that_was_edited_by_hand_is_left_alone() {
 }
 
 #[test]
+fn a_change_that_cannot_be_written_does_not_take_effect() {
+    let setup = Setup::new(1, QUEUES, "");
+    let mut server = setup.start(0);
+    server.wait_active();
+    // Where the new file would be made: as on a full disk, for whoever runs this.
+    let blocked = setup.folder.path().join(format!(".queues.conf.new-{}", server.process_id()));
+    std::fs::create_dir(&blocked).unwrap();
+    refused(&server, &["create", "queue", "a"], "queues.conf: cannot be written");
+    refused(&server, &["show", "queue", "a"], "no queue");
+    assert_eq!(read(setup.folder.path().join("queues.conf")), QUEUES);
+    std::fs::remove_dir(&blocked).unwrap();
+    done(&server, &["create", "queue", "a"]);
+    assert_eq!(json(&server, &["show", "queue", "a"])["static"], true);
+}
+
+#[test]
+fn administrators_at_the_same_time_change_one_after_the_other() {
+    const EACH: usize = 40;
+    let setup = Setup::new(1, QUEUES, "");
+    let mut server = setup.start(0);
+    server.wait_active();
+    let url = url(&server);
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c"] {
+            let script: Vec<String> = (0..EACH)
+                .map(|number| format!("create queue {name}.{number}\ncreate group {name}{number}\n"))
+                .collect();
+            let url = &url;
+            scope.spawn(move || {
+                let ran = admin(url, &[], &script.concat());
+                assert_eq!(ran.code, Some(0), "{ran:?}");
+            });
+        }
+    });
+    let queues = read(setup.folder.path().join("queues.conf"));
+    assert_eq!(queues.lines().count(), QUEUES.lines().count() + 3 * EACH, "no change undid another: {queues}");
+    assert_eq!(read(setup.folder.path().join("groups.conf")).lines().count(), 3 * EACH);
+    assert_eq!(json(&server, &["show", "queues"])["queues"].as_array().unwrap().len(), 3 * EACH);
+}
+
+#[test]
+fn a_purge_right_after_a_start_waits_for_the_backlog() {
+    const MESSAGES: u64 = 60_000;
+    let setup = Setup::new(1, QUEUES, "");
+    let mut server = setup.start(0);
+    server.wait_active();
+    let mut client = Client::connect(server.port);
+    let sender = client.sender("sync.many").unwrap();
+    (0..MESSAGES).for_each(|token| client.send(sender, token, b"x"));
+    assert_eq!(client.outcome(MESSAGES - 1), Some(amqp::Outcome::Accepted));
+    server.kill();
+    let mut server = setup.start(0);
+    server.wait_active();
+    assert_eq!(json(&server, &["purge", "queue", "sync.many"])["messages"], MESSAGES);
+    assert_eq!(json(&server, &["show", "queue", "sync.many"])["messages"], 0);
+}
+
+/// A command, and what the refusal must say.
+const MISTAKES: &[(&str, &str)] = &[
+    ("shwo queues", "'help' lists"),
+    ("show", "known are server"),
+    ("show quues", "known are server"),
+    ("show queue nosuch", "show queues lists them"),
+    ("show queues a..b", "empty element"),
+    ("show user nosuch", "show users lists them"),
+    ("show group nosuch", "show groups lists them"),
+    ("show store nosuch", "show stores lists them"),
+    ("show consumer x", "not a number"),
+    ("show consumer 99", "no consumer 99"),
+    ("show stat topics", "known are"),
+    ("create queue", "create queue NAME"),
+    ("create queue taken", "setprop and addprop change it"),
+    ("create queue a..b", "empty element"),
+    ("create queue q maxmsg=1", "did you mean maxmsgs?"),
+    ("create queue q maxmsgs=many", "maxmsgs"),
+    ("create queue q store=nosuch", "nosuch"),
+    ("create topic t", "queue, user and group can"),
+    ("create user bob", "set password bob"),
+    ("create user", "create user NAME"),
+    ("create group desk", "already"),
+    ("delete queue nosuch", "show queues lists them"),
+    ("delete user nosuch", "nosuch"),
+    ("delete group nosuch", "nosuch"),
+    ("delete topic t", "queue, user, group and connection can"),
+    ("delete connection 99", "show connections lists them"),
+    ("addprop queue nosuch secure", "create queue makes one"),
+    ("removeprop queue taken secure", "show queue taken names them"),
+    ("addmember desk nosuch", "nosuch"),
+    ("addmember nosuch bob", "nosuch"),
+    ("removemember desk admin", "admin"),
+    ("set password nosuch x", "show users lists them"),
+    ("set server maxconnections=1", "not a parameter"),
+    ("set server store=x", "set one of"),
+    ("set server max_connections", "NAME=VALUE"),
+    ("set server max_connections=x", "max_connections"),
+    ("grant queue taken bob send", "user=NAME"),
+    ("grant queue taken user=nosuch send", "nosuch"),
+    ("grant queue taken user=bob publish", "known are send"),
+    ("showacl bob", "showacl queue NAME"),
+    ("purge queue nosuch", "show queues lists them"),
+    ("purge all queues a*", "wildcard"),
+    ("rotatelog", "logfile is not set"),
+    ("autocommit maybe", "maybe"),
+    ("create queue \"open", "quote is not closed"),
+    ("timeout never", "not a number of seconds"),
+    ("time maybe", "maybe"),
+    ("help nosuch", "help without a word lists all"),
+];
+
+#[test]
+fn what_operators_get_wrong_is_explained() {
+    let setup = Setup::new(1, "# here\ntaken maxmsgs=5\n>\n", "");
+    std::fs::write(setup.folder.path().join("users.conf"), "admin::\nbob::\n").unwrap();
+    std::fs::write(setup.folder.path().join("groups.conf"), "desk:\n  bob\n").unwrap();
+    let mut server = setup.start(0);
+    server.wait_active();
+    let script: String = MISTAKES.iter().map(|(line, _)| format!("{line}\n")).collect();
+    let ran = admin(&url(&server), &["-ignore"], &script);
+    let errors: Vec<&str> = ran.error.lines().collect();
+    for (index, (line, expected)) in MISTAKES.iter().enumerate() {
+        let start = format!("standard input:{}: ", index + 1);
+        let error = errors.iter().find(|error| error.starts_with(&start));
+        assert!(error.is_some_and(|error| error.contains(expected)), "{line}: {error:?} has not '{expected}'");
+    }
+    assert_eq!(read(setup.folder.path().join("queues.conf")), "# here\ntaken maxmsgs=5\n>\n");
+
+    let here = url(&server);
+    let tls = here.replace("tcp://", "ssl://");
+    let command_lines: [(&str, &[&str], i32, &str); 9] = [
+        ("http://a:1", &["info"], 64, "tcp://host:port"),
+        ("tcp://a:x", &["info"], 64, "not a port"),
+        ("tcp://127.0.0.1:1", &["info"], 2, "refused"),
+        (&tls, &["info"], 2, "-ssl_trusted"),
+        (&tls, &["-ssl_noverifyhost", "info"], 2, "is that an ssl:// listen"),
+        (&here, &["-mangle", "x"], 64, "hashes"),
+        (&here, &["-ssl_trusted", "/nowhere.pem", "info"], 64, "/nowhere.pem"),
+        (&here, &["-pwdfile", "/nowhere", "info"], 64, "/nowhere"),
+        (&here, &["-script", "/nowhere"], 64, "/nowhere"),
+    ];
+    for (url, arguments, code, expected) in command_lines {
+        let ran = admin(url, arguments, "");
+        assert!(ran.code == Some(code) && ran.error.contains(expected), "{url} {arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
 fn parameters_are_set_and_written_and_those_that_cannot_are_named() {
     let setup = Setup::new(1, QUEUES, "# a remark\nmax_connections = 10");
     std::fs::write(setup.folder.path().join("users.conf"), "admin::\n").unwrap();

@@ -76,6 +76,8 @@ pub(crate) enum Show {
     Queues(String, Option<Kind>),
     /// `show queue NAME`.
     Queue(String),
+    /// `show stat queues [PATTERN]`.
+    Flows(String),
     /// `show users`.
     Users,
     /// `show user NAME`.
@@ -234,6 +236,8 @@ fn show(words: &[&str]) -> Result<Show, String> {
         ["queues", pattern, "static" | "notemp"] => Show::Queues((*pattern).to_owned(), Some(Kind::Static)),
         ["queues", pattern, "dynamic"] => Show::Queues((*pattern).to_owned(), Some(Kind::Dynamic)),
         ["queue", name] => Show::Queue((*name).to_owned()),
+        ["stat", "queues"] => Show::Flows(">".to_owned()),
+        ["stat", "queues", pattern] => Show::Flows((*pattern).to_owned()),
         ["users"] => Show::Users,
         ["user", name] => Show::User((*name).to_owned()),
         ["groups"] => Show::Groups,
@@ -253,7 +257,7 @@ fn show(words: &[&str]) -> Result<Show, String> {
         ["transports"] => Show::Kept(Kept::Transports),
         ["channels"] => Show::Kept(Kept::Channels),
         _ => {
-            let known = "server, state, queues, queue, users, user, groups, group, connections, consumers, consumer, \
+            let known = "server, state, queues, queue, stat queues, users, user, groups, group, connections, consumers, consumer, \
                          stores, store, config, topics, durables, bridges, factories, routes, transports, channels";
             return Err(format!("'show {}' is not known; known are {known}", words.join(" ")));
         }
@@ -433,7 +437,7 @@ impl Show {
             // What a standby may tell everybody who may connect, as in EMS.
             Show::State => None,
             Show::Queue(name) => Some((Permission::View, Some(name))),
-            Show::Queues(..) => Some((Permission::ViewDestination, None)),
+            Show::Queues(..) | Show::Flows(_) => Some((Permission::ViewDestination, None)),
             Show::Users | Show::User(_) => Some((Permission::ViewUser, None)),
             Show::Groups | Show::Group(_) => Some((Permission::ViewGroup, None)),
             Show::Connections | Show::Consumers(_) | Show::Consumer(_) => Some((Permission::ViewConnection, None)),
@@ -483,6 +487,7 @@ mod tests {
             "create queue q store=$sys.failsafe,maxmsgs=5, secure",
             Command::CreateQueue("q".into(), vec!["store=$sys.failsafe".into(), "maxmsgs=5".into(), "secure".into()]),
         );
+        check("show stat queues a.*", Command::Show(Show::Flows("a.*".into())));
         check("setprop queue q", Command::Properties(PropertyChange::Set, "q".into(), vec![]));
         check(
             "create user EMS-SERVER password=secret",

@@ -1,10 +1,10 @@
 //! The configuration files that commands change: as they are on the disk, and as they are to become.
 //!
 //! Owns their texts between two commits. What a command changes in a text is said by the command, as of a line of a .conf
-//! file; where a tibemsd.json stands for all of them, it is its element. A file that someone else changed meanwhile is not
-//! overwritten.
+//! file; where a tibemsd.json stands for all of them, it is its element. Reading and writing takes a worker thread, the
+//! loop waits for no disk: [`Files::begin`] gives the work, [`Files::finished`] takes what became of it.
 
-use crate::config::{self, Configuration, Form, Text, Tree};
+use crate::config::{self, Configuration, Form, ReplaceError, Text, Tree};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -63,12 +63,59 @@ impl File {
     fn text(&self) -> &str {
         self.wanted.as_deref().or(self.disk.as_deref()).unwrap_or("")
     }
+}
 
-    /// Whether someone else wrote to it.
+/// What files are to become.
+pub(crate) type Wanted = Vec<Option<String>>;
+
+/// Files to be written, one after the other.
+#[derive(Debug)]
+pub(crate) struct Writes(Vec<Write>);
+
+#[derive(Debug)]
+struct Write {
+    /// Among all files.
+    index: usize,
+    path: PathBuf,
+    expected: Option<String>,
+    new: String,
+}
+
+/// What became of [`Writes`].
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Files that hold the new text.
+    done: Vec<usize>,
+    /// Why not all do.
+    error: Option<ReplaceError>,
+}
+
+impl Writes {
+    /// Writes; all or none where someone else changed one of them. For a thread that may wait.
+    pub(crate) fn run(self) -> Written {
+        let mut done = Vec::new();
+        if let Some(changed) = self.0.iter().find(|write| !write.is_unchanged()) {
+            return Written { done, error: Some(ReplaceError::Changed(changed.path.clone())) };
+        }
+        for write in self.0 {
+            let result = config::replace(&write.path, write.expected.as_deref(), &write.new);
+            if matches!(result, Ok(()) | Err(ReplaceError::Folder(..))) {
+                done.push(write.index);
+            }
+            if let Err(error) = result {
+                return Written { done, error: Some(error) };
+            }
+        }
+        Written { done, error: None }
+    }
+}
+
+impl Write {
+    /// Whether nobody else wrote to it.
     fn is_unchanged(&self) -> bool {
         match std::fs::read(&self.path) {
-            Ok(found) => Some(&found[..]) == self.disk.as_deref().map(str::as_bytes),
-            Err(error) => error.kind() == ErrorKind::NotFound && self.disk.is_none(),
+            Ok(found) => Some(&found[..]) == self.expected.as_deref().map(str::as_bytes),
+            Err(error) => error.kind() == ErrorKind::NotFound && self.expected.is_none(),
         }
     }
 }
@@ -132,12 +179,17 @@ impl Document<'_> {
 }
 
 impl Files {
-    /// Reads the files of a configuration, as a start or a takeover does.
-    pub(crate) fn read(configuration: &Configuration) -> Files {
+    /// Where the files of a configuration are.
+    pub(crate) fn paths(configuration: &Configuration) -> Vec<PathBuf> {
         if configuration.is_json() {
-            return Files { files: vec![File::read(configuration.file.clone())] };
+            return vec![configuration.file.clone()];
         }
-        Files { files: ALL.map(|which| File::read(path(configuration, which).to_owned())).into() }
+        ALL.map(|which| path(configuration, which).to_owned()).into()
+    }
+
+    /// Reads the files at [`Files::paths`], as a start or a takeover does. Waits for the disk.
+    pub(crate) fn read(paths: Vec<PathBuf>) -> Files {
+        Files { files: paths.into_iter().map(File::read).collect() }
     }
 
     /// The properties of a queue's own line or element.
@@ -160,37 +212,61 @@ impl Files {
         }
     }
 
-    /// Changes texts as `edit` says and, unless `hold`, writes them. After an error nothing has changed.
-    pub(crate) fn change(
-        &mut self,
-        hold: bool,
-        edit: impl FnOnce(&mut Draft<'_>) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let before: Vec<Option<String>> = self.files.iter().map(|file| file.wanted.clone()).collect();
+    /// What the files are to become, to go back to where a write fails.
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.files.iter().map(|file| file.wanted.clone()).collect()
+    }
+
+    /// Changes texts as `edit` says. After an error nothing has changed.
+    pub(crate) fn edit(&mut self, edit: impl FnOnce(&mut Draft<'_>) -> Result<(), String>) -> Result<(), String> {
+        let before = self.wanted();
         let result = edit(&mut Draft { files: &mut self.files });
-        let result = result.and_then(|()| if hold { Ok(()) } else { self.commit().map(drop) });
         if result.is_err() {
-            for (file, wanted) in self.files.iter_mut().zip(before) {
-                file.wanted = wanted;
-            }
+            self.restore(before);
         }
         result
     }
 
-    /// Writes what is not written yet; returns the paths.
-    pub(crate) fn commit(&mut self) -> Result<Vec<PathBuf>, String> {
-        let changed = |file: &&mut File| file.wanted.is_some();
-        if let Some(file) = self.files.iter().find(|file| file.wanted.is_some() && !file.is_unchanged()) {
-            return Err(config::ReplaceError::Changed(file.path.clone()).to_string());
+    /// Goes back to what the files were to become before.
+    fn restore(&mut self, before: Wanted) {
+        for (file, wanted) in self.files.iter_mut().zip(before) {
+            file.wanted = wanted;
         }
-        let mut written = Vec::new();
-        for file in self.files.iter_mut().filter(changed) {
-            let wanted = file.wanted.as_deref().unwrap_or("");
-            config::replace(&file.path, file.disk.as_deref(), wanted).map_err(|error| error.to_string())?;
+    }
+
+    /// The work that writes what is not written yet; `None` where there is nothing. No text may change until it is done.
+    pub(crate) fn begin(&self) -> Option<Writes> {
+        let write = |(index, file): (usize, &File)| {
+            let new = file.wanted.clone()?;
+            Some(Write { index, path: file.path.clone(), expected: file.disk.clone(), new })
+        };
+        let writes: Vec<Write> = self.files.iter().enumerate().filter_map(write).collect();
+        (!writes.is_empty()).then_some(Writes(writes))
+    }
+
+    /// Takes what became of the work; `before` holds again for files that were not written. Returns the paths.
+    ///
+    /// # Errors
+    /// Not all was written: why, and which files hold the change all the same.
+    pub(crate) fn finished(&mut self, written: Written, before: Wanted) -> Result<Vec<PathBuf>, String> {
+        let mut paths = Vec::new();
+        for index in &written.done {
+            let file = &mut self.files[*index];
             file.disk = file.wanted.take();
-            written.push(file.path.clone());
+            paths.push(file.path.clone());
         }
-        Ok(written)
+        let Some(error) = written.error else { return Ok(paths) };
+        for (index, wanted) in before.into_iter().enumerate().filter(|(index, _)| !written.done.contains(index)) {
+            self.files[index].wanted = wanted;
+        }
+        if paths.is_empty() {
+            return Err(error.to_string());
+        }
+        let paths = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        Err(format!(
+            "{error}. {paths}: the new text is in the file, but the running server differs from it; give the command \
+             again once that is mended"
+        ))
     }
 
     /// The files with changes that are not written.
@@ -266,7 +342,22 @@ mod tests {
             std::fs::write(folder.join(name), text).unwrap();
         }
         let (configuration, _) = config::load(&folder.join("tibemsd.conf"), &[], false).unwrap();
-        Files::read(&configuration)
+        Files::read(Files::paths(&configuration))
+    }
+
+    fn commit(files: &mut Files, before: Wanted) -> Result<Vec<PathBuf>, String> {
+        files.begin().map_or(Ok(vec![]), |writes| files.finished(writes.run(), before))
+    }
+
+    /// As a command does, with `autocommit` on or off.
+    fn change(
+        files: &mut Files,
+        hold: bool,
+        edit: impl FnOnce(&mut Draft<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let before = files.wanted();
+        files.edit(edit)?;
+        if hold { Ok(()) } else { commit(files, before).map(drop) }
     }
 
     fn read(folder: &Path, name: &str) -> String {
@@ -277,16 +368,17 @@ mod tests {
     fn a_change_is_written_at_once_or_with_the_commit() {
         let folder = tempfile::tempdir().unwrap();
         let mut files = files(folder.path());
-        files.change(false, |draft| draft.put(Which::Queues, "a", "a maxmsgs=1")).unwrap();
+        change(&mut files, false, |draft| draft.put(Which::Queues, "a", "a maxmsgs=1")).unwrap();
         assert_eq!(read(folder.path(), "queues.conf"), "# all\n>\na maxmsgs=1\n");
-        files.change(true, |draft| draft.put(Which::Users, "bob", "bob:x:")).unwrap();
-        files.change(true, |draft| draft.put(Which::Groups, "g", "g:new")).unwrap();
+        change(&mut files, true, |draft| draft.put(Which::Users, "bob", "bob:x:")).unwrap();
+        change(&mut files, true, |draft| draft.put(Which::Groups, "g", "g:new")).unwrap();
         assert_eq!(read(folder.path(), "users.conf"), "admin::\n");
         assert_eq!(files.unwritten().count(), 2);
-        assert_eq!(files.commit().unwrap().len(), 2);
+        let before = files.wanted();
+        assert_eq!(commit(&mut files, before).unwrap().len(), 2);
         assert_eq!(read(folder.path(), "users.conf"), "admin::\nbob:x:\n");
         assert_eq!(read(folder.path(), "groups.conf"), "g:new\n", "a file that was missing is made");
-        assert_eq!(files.commit(), Ok(vec![]));
+        assert!(files.begin().is_none(), "nothing is left to write");
     }
 
     #[test]
@@ -294,9 +386,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tibemsd.json");
         std::fs::write(&path, "{\"queues\": [{\"name\": \">\"}], \"users\": []}").unwrap();
-        let mut files = Files { files: vec![File::read(path.clone())] };
-        files.change(false, |draft| draft.put(Which::Queues, "a", "a maxmsgs=1,secure")).unwrap();
-        files.change(false, |draft| draft.put(Which::Users, "bob", "bob:x:")).unwrap();
+        let mut files = Files::read(vec![path.clone()]);
+        change(&mut files, false, |draft| draft.put(Which::Queues, "a", "a maxmsgs=1,secure")).unwrap();
+        change(&mut files, false, |draft| draft.put(Which::Users, "bob", "bob:x:")).unwrap();
         assert_eq!(files.properties_of("a"), ["maxmsgs=1", "secure"]);
         let text = read(folder.path(), "tibemsd.json");
         assert!(text.contains("\"bob\"") && !folder.path().join("users.conf").exists(), "{text}");
@@ -307,15 +399,40 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut files = files(folder.path());
         std::fs::write(folder.path().join("users.conf"), "admin:other:\n").unwrap();
-        let error = files
-            .change(false, |draft| {
-                draft.put(Which::Queues, "a", "a")?;
-                draft.put(Which::Users, "bob", "bob::")
-            })
-            .unwrap_err();
+        let error = change(&mut files, false, |draft| {
+            draft.put(Which::Queues, "a", "a")?;
+            draft.put(Which::Users, "bob", "bob::")
+        })
+        .unwrap_err();
         assert!(error.contains("users.conf") && error.contains("someone else"), "{error}");
         assert_eq!(read(folder.path(), "queues.conf"), "# all\n>\n");
         assert_eq!(files.unwritten().count(), 0);
-        files.change(false, |draft| draft.put(Which::Queues, "a", "a")).expect("other files go on");
+        change(&mut files, false, |draft| draft.put(Which::Queues, "a", "a")).expect("other files go on");
+    }
+
+    #[test]
+    fn a_write_that_fails_midway_tells_which_file_differs_from_what_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = files(folder.path());
+        let before = files.wanted();
+        let both = |draft: &mut Draft<'_>| {
+            draft.put(Which::Users, "bob", "bob::")?;
+            draft.put(Which::Queues, "a", "a")
+        };
+        files.edit(both).unwrap();
+        let writes = files.begin().unwrap();
+        // Found unchanged, and then not to be written: as on a full disk.
+        let blocked = folder.path().join(format!(".queues.conf.new-{}", std::process::id()));
+        std::fs::create_dir(&blocked).unwrap();
+        let error = files.finished(writes.run(), before).unwrap_err();
+        assert!(
+            error.contains("queues.conf: cannot be written") && error.contains("users.conf: the new text"),
+            "{error}"
+        );
+        assert_eq!(files.unwritten().count(), 0, "what failed is not tried again by the next commit");
+        assert_eq!(read(folder.path(), "users.conf"), "admin::\nbob::\n");
+        std::fs::remove_dir(&blocked).unwrap();
+        change(&mut files, false, both).expect("the same again mends it");
+        assert_eq!(read(folder.path(), "queues.conf"), "# all\n>\na\n");
     }
 }

@@ -1,9 +1,10 @@
 //! Administration over AMQP request/reply: JSON requests to `$sys.admin`, replies to a node that the administrator made.
 //!
 //! Owns the form of requests and replies, and the replies that wait for work that takes turns. Who may administer is decided
-//! in `opening`; the commands are in the files below: `command` spells them, `show` answers, `queues` and `settings` change
-//! something, `files` writes it back.
+//! in `opening`; the commands are in the files below: `command` spells them, `show` answers, `queues`, `people` and
+//! `settings` change something, `changes` has one change follow the other, `files` writes them back.
 
+mod changes;
 mod command;
 mod files;
 mod people;
@@ -11,7 +12,7 @@ mod queues;
 mod settings;
 mod show;
 
-pub(crate) use files::Files;
+use files::Files;
 
 use crate::broker::{Audience, Broker};
 use crate::config::Configuration;
@@ -21,12 +22,16 @@ use crate::security::{Target, password};
 use crate::stage::Stage;
 use amqp::message::{Body, Header, Properties};
 use amqp::{Attach, Delivery, LinkId, Outcome, Role, Source, condition};
+use changes::{Change, Effect};
 use command::{Command, Place};
+use files::{Wanted, Written};
+use people::NewUser;
 use reactor::{Nanos, Reactor, Workers};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::path::PathBuf;
 
 /// Where requests go.
 pub(crate) const ADDRESS: &str = "$sys.admin";
@@ -49,26 +54,41 @@ pub(crate) struct Admin {
     pub(crate) files: Files,
     /// Replies that wait.
     waiting: VecDeque<Waiting>,
-    hashes: Workers<Hashed>,
+    workers: Workers<Finished>,
     hashes_begun: u64,
+    /// The worker thread is at the files. What they were to become before it writes, or nothing where it reads.
+    at_files: Option<Wanted>,
+    /// They are to be read again.
+    is_stale: bool,
 }
 
 impl Admin {
-    /// Reads the files of a configuration, and starts the thread that makes hashes of passwords.
+    /// Reads the files of a configuration, and starts the thread that makes hashes of passwords and writes files.
     ///
     /// # Errors
     /// The operating system allows no further thread.
     pub(crate) fn start(reactor: &mut Reactor, configuration: &Configuration) -> io::Result<Admin> {
-        let hashes = reactor.workers(1, WAITING_MAX)?;
-        Ok(Admin { files: Files::read(configuration), waiting: VecDeque::new(), hashes, hashes_begun: 0 })
+        Ok(Admin {
+            files: Files::read(Files::paths(configuration)),
+            waiting: VecDeque::new(),
+            // One piece of work for each reply that waits, and one at the files.
+            workers: reactor.workers(1, WAITING_MAX + 1)?,
+            hashes_begun: 0,
+            at_files: None,
+            is_stale: false,
+        })
     }
 }
 
-/// The hash of a password.
+/// What the worker thread did.
 #[derive(Debug)]
-struct Hashed {
-    number: u64,
-    hash: String,
+enum Finished {
+    /// The hash of a password.
+    Hash { number: u64, hash: String },
+    /// Files were written.
+    Written(Written),
+    /// Files were read.
+    Read(Files),
 }
 
 /// What became of a command.
@@ -81,14 +101,28 @@ enum Step {
 }
 
 /// Work that takes turns.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Progress {
     /// Queues are being emptied that held so many messages.
     Purging { queues: Vec<String>, messages: u64 },
     /// A queue is being deleted that held so many messages.
     Deleting { name: String, messages: u64 },
-    /// The hash of this number is being made, of a user's password. `exists`: the user is there already.
-    Hashing { number: u64, exists: bool, name: String, description: String },
+    /// Queues that are to be emptied wait for their backlogs.
+    Loading { queues: Vec<String> },
+    /// The hash of this number is being made, for this user.
+    Hashing { number: u64, user: NewUser },
+    /// A change waits until the worker thread is done with the files.
+    Queued(Change),
+    /// The files are being written; then this holds.
+    Writing(Effect),
+}
+
+/// What the worker thread found out since the last turn.
+#[derive(Debug, Default)]
+struct Results {
+    /// By number.
+    hashes: BTreeMap<u64, String>,
+    written: Option<Result<Vec<PathBuf>, String>>,
 }
 
 /// A reply that waits.
@@ -183,64 +217,78 @@ impl Broker {
         debug_assert!(self.connections.get(id).is_none(), "taken out while it is served");
     }
 
-    /// Answers those whose work is done.
+    /// Goes on with the work that takes turns, and answers those whose work is done.
     pub(crate) fn answer_administrators(&mut self) {
-        if self.admin.waiting.is_empty() {
+        if self.admin.waiting.is_empty() && self.admin.at_files.is_none() {
             return;
         }
-        let hashes: Vec<Hashed> = std::iter::from_fn(|| self.admin.hashes.take()).collect();
-        for waiting in std::mem::take(&mut self.admin.waiting) {
-            let Some(result) = self.progress(&waiting, &hashes) else {
-                self.admin.waiting.push_back(waiting);
-                continue;
+        let mut results = self.take_results();
+        for Waiting { connection: id, delivery, request, progress } in std::mem::take(&mut self.admin.waiting) {
+            let result = match self.go_on(id, progress, &mut results) {
+                Ok(Step::Later(progress)) => {
+                    self.admin.waiting.push_back(Waiting { connection: id, delivery, request, progress });
+                    continue;
+                }
+                Ok(Step::Done(reply)) => Ok(reply),
+                Err(error) => Err(Refusal::from(error)),
             };
-            let Some(mut connection) = self.connections.take(waiting.connection) else { continue };
+            let Some(mut connection) = self.connections.take(id) else { continue };
             if connection.stage() == Stage::Admin {
-                self.reply(&mut connection, waiting.delivery, &waiting.request, result.map_err(Refusal::from));
+                self.reply(&mut connection, delivery, &request, result);
             }
-            self.connections.put_back(waiting.connection, connection);
+            self.connections.put_back(id, connection);
         }
     }
 
-    /// The reply, if the work is done.
-    fn progress(&mut self, waiting: &Waiting, hashes: &[Hashed]) -> Option<Result<Value, String>> {
+    /// The next step of a command.
+    fn go_on(&mut self, id: ConnectionId, progress: Progress, results: &mut Results) -> Result<Step, String> {
         let engine = &self.exchange.engine;
-        let (is_done, messages) = match &waiting.progress {
+        let hold = self.connections.get(id).map(|connection| connection.holds_changes);
+        match progress {
             Progress::Purging { queues, messages } => {
                 let is_purging = |name: &String| engine.find(name).is_some_and(|queue| engine.is_purging(queue));
-                (!queues.iter().any(is_purging), *messages)
+                Ok(match queues.iter().any(is_purging) {
+                    true => Step::Later(Progress::Purging { queues, messages }),
+                    false => Step::Done(json!({ "messages": messages })),
+                })
             }
-            Progress::Deleting { name, messages } => (!engine.is_deleting(name), *messages),
-            Progress::Hashing { number, exists, name, description } => {
-                let Hashed { hash, .. } = hashes.iter().find(|hashed| hashed.number == *number)?;
-                let hold = self.connections.get(waiting.connection).is_some_and(|connection| connection.holds_changes);
-                return Some(self.put_user(hold, *exists, name, description, hash));
-            }
-        };
-        is_done.then(|| Ok(json!({ "messages": messages })))
+            Progress::Deleting { name, messages } => Ok(match engine.is_deleting(&name) {
+                true => Step::Later(Progress::Deleting { name, messages }),
+                false => Step::Done(json!({ "messages": messages })),
+            }),
+            Progress::Loading { queues } => Ok(self.purge_queues(queues)),
+            Progress::Hashing { number, user } => match results.hashes.remove(&number) {
+                Some(hash) => self.change(hold.unwrap_or(false), Change::User(NewUser { hash, ..user })),
+                None => Ok(Step::Later(Progress::Hashing { number, user })),
+            },
+            Progress::Queued(change) => match hold {
+                Some(hold) => self.change(hold, change),
+                None => Err("the connection of the administrator is gone".to_owned()),
+            },
+            Progress::Writing(effect) => match results.written.take() {
+                Some(written) => self.take_effect(effect, &written?),
+                None => Ok(Step::Later(Progress::Writing(effect))),
+            },
+        }
     }
 
     /// Begins `create user` or `set password`: the hash of a password takes longer than a turn may.
-    fn begin_user(
-        &mut self,
-        hold: bool,
-        exists: bool,
-        name: String,
-        description: String,
-        password: String,
-    ) -> Result<Step, String> {
-        match (exists, self.directory.user(&name).is_some()) {
-            (true, false) => return Err(format!("there is no user '{name}'")),
-            (false, true) => return Err(format!("there is a user '{name}' already")),
-            _ if password.is_empty() => return Ok(Step::Done(self.put_user(hold, exists, &name, &description, "")?)),
+    fn begin_user(&mut self, hold: bool, user: NewUser, password: String) -> Result<Step, String> {
+        match (user.exists, self.directory.user(&user.name).is_some()) {
+            (true, false) => return Err(people::no_user(&user.name)),
+            (false, true) => {
+                let name = &user.name;
+                return Err(format!("there is a user '{name}' already; set password {name} gives it another password"));
+            }
+            _ if password.is_empty() => return self.change(hold, Change::User(user)),
             _ => {}
         }
         let salt = password::salt().map_err(|error| format!("there are no random bits: {error}"))?;
         self.admin.hashes_begun += 1;
         let number = self.admin.hashes_begun;
-        let work = move || Hashed { number, hash: password::hash(&password, &salt) };
-        self.admin.hashes.submit(work).map_err(|error| error.to_string())?;
-        Ok(Step::Later(Progress::Hashing { number, exists, name, description }))
+        let work = move || Finished::Hash { number, hash: password::hash(&password, &salt) };
+        self.admin.workers.submit(work).map_err(|error| error.to_string())?;
+        Ok(Step::Later(Progress::Hashing { number, user }))
     }
 
     fn reply(
@@ -336,28 +384,22 @@ impl Broker {
             Command::Show(show) => self.show(now, &show, from)?,
             Command::ShowAcl(subject) => self.show_acl(&subject, from),
             Command::CreateUser { name, description, password } => {
-                return self.begin_user(hold, false, name, description, password);
+                let user = NewUser { exists: false, name, description, hash: String::new() };
+                return self.begin_user(hold, user, password);
             }
             Command::SetPassword(name, password) => {
-                return self.begin_user(hold, true, name, String::new(), password);
+                let user = NewUser { exists: true, name, description: String::new(), hash: String::new() };
+                return self.begin_user(hold, user, password);
             }
-            Command::CreateQueue(name, properties) => self.create_queue(hold, &name, &properties)?,
-            Command::Properties(change, name, properties) => self.change_queue(hold, change, &name, &properties)?,
-            Command::DeleteQueue(name) => return self.delete_queue_command(hold, &name),
             Command::Purge(name) => return self.purge_queue(&name),
             Command::PurgeAll(pattern) => return self.purge_all(&pattern),
             Command::DeleteConnection(token) => self.delete_connection(id, connection, token)?,
-            Command::SetServer(values) => self.set_server(hold, &values)?,
             Command::Shutdown => {
                 self.log.line(format!("Stopping by command of {}", self.peer_name(connection)));
                 self.stop(now);
                 json!({})
             }
             Command::RotateLog => self.rotate_log()?,
-            Command::Commit => {
-                let written = self.admin.files.commit()?;
-                json!({ "written": written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>() })
-            }
             Command::AutoCommit(switch) => {
                 connection.holds_changes = switch.map_or(connection.holds_changes, |on| !on);
                 json!({ "autocommit": !connection.holds_changes })
@@ -367,7 +409,7 @@ impl Broker {
                 "server": self.configuration.server, "version": env!("CARGO_PKG_VERSION"),
                 "process_id": std::process::id(), "state": self.ha.state().name(),
             }),
-            other => self.change_directory(hold, &other)?,
+            other => return self.change(hold, Change::Command(other)),
         };
         Ok(Step::Done(done))
     }

@@ -1,7 +1,7 @@
 //! Commands on users, groups and permissions.
 //!
 //! Owns how a change of the directory becomes lines of users.conf, groups.conf and acl.conf. What may be changed is decided
-//! by the directory: the change is tried on a copy, written, and then holds.
+//! by the directory: the change is tried on a copy, written, and then made.
 
 use super::command::{AclSubject, Command, Show};
 use super::files::{Draft, Which};
@@ -10,6 +10,17 @@ use crate::broker::Broker;
 use crate::config::{self, AclEntry, AclTarget, Principal, User};
 use crate::security::directory::Directory;
 use serde_json::{Value, json};
+
+/// A user to be put.
+#[derive(Clone, Debug)]
+pub(super) struct NewUser {
+    /// It is there already and gets a password.
+    pub(super) exists: bool,
+    pub(super) name: String,
+    pub(super) description: String,
+    /// Of the password; empty = none.
+    pub(super) hash: String,
+}
 
 impl Broker {
     /// `show users`, `show user`, `show groups`, `show group`.
@@ -26,7 +37,7 @@ impl Broker {
         };
         match show {
             Show::User(name) => {
-                let user = directory.user(name).ok_or_else(|| format!("there is no user '{name}'"))?;
+                let user = directory.user(name).ok_or_else(|| no_user(name))?;
                 Ok(user_row(user))
             }
             Show::Groups => Ok(page(
@@ -37,7 +48,7 @@ impl Broker {
                 }),
             )),
             Show::Group(name) => {
-                let group = directory.group(name).ok_or_else(|| format!("there is no group '{name}'"))?;
+                let group = directory.group(name).ok_or_else(|| format!("there is no group '{name}'; show groups lists them"))?;
                 Ok(json!({ "name": group.name, "description": group.description, "members": group.members }))
             }
             _ => Ok(page("users", from, directory.users().map(user_row))),
@@ -59,10 +70,9 @@ impl Broker {
         page("permissions", from, self.directory.acl().iter().filter(is_meant).map(acl_row))
     }
 
-    /// All commands that change users, groups and permissions, but for those that need a hash.
-    pub(super) fn change_directory(&mut self, hold: bool, command: &Command) -> Result<Value, String> {
+    /// The directory after a command on users, groups or permissions.
+    fn directory_after(&self, command: &Command) -> Result<Directory, String> {
         let mut directory = self.directory.clone();
-        let text = |error: crate::security::directory::DirectoryError| error.to_string();
         match command {
             Command::DeleteUser(name) => directory.delete_user(name),
             Command::CreateGroup(name, description) => directory.create_group(name, description),
@@ -78,38 +88,56 @@ impl Broker {
             Command::Revoke(target, principal, permissions) => directory.revoke(target, principal, *permissions),
             other => unreachable!("{other:?} is carried out elsewhere"),
         }
-        .map_err(text)?;
+        .map_err(|error| error.to_string())?;
+        Ok(directory)
+    }
+
+    /// Changes the texts for [`Broker::change_directory`].
+    pub(super) fn draft_directory(&mut self, command: &Command) -> Result<(), String> {
+        let after = self.directory_after(command)?;
         let before = &self.directory;
-        self.admin.files.change(hold, |draft| write_change(draft, command, before, &directory))?;
-        self.directory = directory;
+        self.admin.files.edit(|draft| write_change(draft, command, before, &after))
+    }
+
+    /// All commands that change users, groups and permissions, but for those that need a hash.
+    pub(super) fn change_directory(&mut self, command: &Command) -> Result<Value, String> {
+        self.directory = self.directory_after(command)?;
         self.log.line(format!("{} by command", said(command)));
         Ok(json!({}))
     }
 
-    /// `create user` and `set password`, with the hash of the password; `exists`: the user is there already.
-    pub(super) fn put_user(
-        &mut self,
-        hold: bool,
-        exists: bool,
-        name: &str,
-        description: &str,
-        password: &str,
-    ) -> Result<Value, String> {
+    /// The directory with a user put, or another password.
+    fn directory_with(&self, user: &NewUser) -> Result<Directory, String> {
         let mut directory = self.directory.clone();
-        let result = if exists {
-            directory.set_password(name, password)
-        } else {
-            directory.create_user(name, password, description)
+        let NewUser { exists, name, description, hash } = user;
+        let result = match exists {
+            true => directory.set_password(name, hash),
+            false => directory.create_user(name, hash, description),
         };
         result.map_err(|error| error.to_string())?;
-        let user = directory.user(name).expect("just put");
-        let line = format!("{name}:{password}:{}", quoted(&user.description));
-        self.admin.files.change(hold, |draft| draft.put(Which::Users, name, &line))?;
-        self.directory = directory;
-        let what = if exists { "got a password" } else { "was created" };
-        self.log.line(format!("User '{name}' {what} by command"));
+        Ok(directory)
+    }
+
+    /// Changes the text for [`Broker::put_user`].
+    pub(super) fn draft_user(&mut self, user: &NewUser) -> Result<(), String> {
+        let directory = self.directory_with(user)?;
+        let put = directory.user(&user.name).expect("just put");
+        let line = format!("{}:{}:{}", put.name, put.password, quoted(&put.description));
+        self.admin.files.edit(|draft| draft.put(Which::Users, &user.name, &line))
+    }
+
+    /// `create user` and `set password`.
+    pub(super) fn put_user(&mut self, user: &NewUser) -> Result<Value, String> {
+        self.directory = self.directory_with(user)?;
+        let what = if user.exists { "got a password" } else { "was created" };
+        self.log.line(format!("User '{}' {what} by command", user.name));
         Ok(json!({}))
     }
+}
+
+/// That there is no such user, in words for people.
+pub(super) fn no_user(name: &str) -> String {
+    format!("there is no user '{name}'; show users lists them")
 }
 
 fn said(command: &Command) -> String {

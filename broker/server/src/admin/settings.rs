@@ -13,20 +13,25 @@ fn live() -> impl Iterator<Item = &'static str> {
 }
 
 impl Broker {
-    /// `set server`: all of the values, or none when one is not good.
-    pub(super) fn set_server(&mut self, hold: bool, values: &[(String, String)]) -> Result<Value, String> {
-        let mut warnings = Vec::new();
+    /// Changes the text for [`Broker::set_server`]: all of the values, or none when one is not good.
+    pub(super) fn draft_server(&mut self, values: &[(String, String)]) -> Result<(), String> {
         for (name, value) in values {
-            warnings.extend(check(name, value)?);
+            check(name, value)?;
         }
-        self.admin.files.change(hold, |draft| {
+        self.admin.files.edit(|draft| {
             draft.edit(Which::Server, |text| {
                 for (name, value) in values {
                     text.set_parameter(name, value);
                 }
             })
-        })?;
+        })
+    }
+
+    /// `set server`.
+    pub(super) fn set_server(&mut self, values: &[(String, String)]) -> Result<Value, String> {
+        let mut warnings = Vec::new();
         for (name, value) in values {
+            warnings.extend(check(name, value)?);
             warnings.extend(self.apply(name, value)?);
             let shown = if name == "password" { "***" } else { value.as_str() };
             self.log.line(format!("{name} = {shown} by command"));

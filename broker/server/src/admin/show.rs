@@ -40,6 +40,10 @@ impl Broker {
                 page("queues", from, self.queue_rows(pattern, *kind))
             }
             Show::Queue(name) => self.show_queue(name)?,
+            Show::Flows(pattern) => {
+                check_pattern(pattern)?;
+                page("stat", from, self.flow_rows(pattern))
+            }
             Show::Connections => page("connections", from, self.connection_rows(now)),
             Show::Consumers(pattern) => {
                 check_pattern(pattern)?;
@@ -144,6 +148,17 @@ impl Broker {
             "name": queue.name, "static": queue.is_static, "store": self.store_name(queue.store),
             "messages": queue.messages, "bytes": queue.bytes, "unsettled": queue.unsettled,
             "consumers": queue.consumers, "browsers": queue.browsers, "loading": queue.loading,
+        })
+    }
+
+    /// What went through the queues since this server started.
+    fn flow_rows(&self, pattern: &str) -> impl Iterator<Item = Value> {
+        self.exchange.engine.queues().filter(move |queue| engine::matches(pattern, queue.name)).map(|queue| {
+            let flow = self.exchange.flows.of(queue.id);
+            json!({
+                "name": queue.name, "received": flow.received, "received_bytes": flow.received_bytes,
+                "delivered": flow.delivered, "delivered_bytes": flow.delivered_bytes, "acknowledged": flow.acknowledged,
+            })
         })
     }
 

@@ -100,8 +100,7 @@ fn accepting(settings: &TlsSettings, now: SystemTime, remarks: &mut Vec<String>)
     let roots = roots(names, files)?;
     let builder = if roots.is_empty() {
         if settings.require_client_cert {
-            let cause = Cause::Missing("ssl_require_client_cert is enabled, and no authority is trusted");
-            return Err(Problem::new(names.trusted, None, cause));
+            return Err(Problem::new(names.trusted, None, Cause::Missing(names.untrusting)));
         }
         builder.with_no_client_auth()
     } else {
@@ -130,20 +129,37 @@ fn connecting(
     now: SystemTime,
     remarks: &mut Vec<String>,
 ) -> Result<(ClientConfig, ServerName<'static>), Problem> {
-    let (names, files) = (&Names::CONNECTING, &settings.connecting);
-    let provider = provider(names, files)?;
-    let key = identity(names, files, &provider, now, remarks)?;
     let host = settings.expected_hostname.as_deref().unwrap_or(host);
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Problem::new("ft_ssl_expected_hostname", None, Cause::HostName(host.to_owned())))?;
-    let roots = roots(names, files)?;
-    if settings.verify_host && roots.is_empty() {
-        let cause = Cause::Missing("ft_ssl_verify_host is enabled, and no authority is trusted");
-        return Err(Problem::new(names.trusted, None, cause));
-    }
+    let config = client(&Names::CONNECTING, settings, now, remarks)?;
     if !settings.verify_host {
         let text = "ft_ssl_verify_host is disabled: whoever answers at ft_active is taken for the other server";
         remarks.push(format!("Warning: {text}; set ft_ssl_trusted and enable it"));
+    }
+    Ok((config, name))
+}
+
+/// How `broker-admin` connects, with the files that its options name.
+///
+/// # Errors
+/// The option whose file cannot be used.
+pub(crate) fn tool(settings: &TlsSettings) -> Result<ClientConfig, Problem> {
+    client(&Names::TOOL, settings, SystemTime::now(), &mut Vec::new())
+}
+
+fn client(
+    names: &Names,
+    settings: &TlsSettings,
+    now: SystemTime,
+    remarks: &mut Vec<String>,
+) -> Result<ClientConfig, Problem> {
+    let files = &settings.connecting;
+    let provider = provider(names, files)?;
+    let key = identity(names, files, &provider, now, remarks)?;
+    let roots = roots(names, files)?;
+    if settings.verify_host && roots.is_empty() {
+        return Err(Problem::new(names.trusted, None, Cause::Missing(names.untrusting)));
     }
     let verifier = verifier::verifier(roots, &provider, settings.verify_host, settings.verify_hostname)
         .map_err(|error| Problem::new(names.trusted, None, Cause::Verifier(error)))?;
@@ -157,7 +173,7 @@ fn connecting(
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::disabled();
-    Ok((config, name))
+    Ok(config)
 }
 
 /// ring, with the cipher suites that the parameter names.

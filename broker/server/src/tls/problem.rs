@@ -14,6 +14,8 @@ pub(super) struct Names {
     pub(super) issuer: &'static str,
     pub(super) trusted: &'static str,
     pub(super) ciphers: &'static str,
+    /// That nobody is trusted, in words.
+    pub(super) untrusting: &'static str,
 }
 
 impl Names {
@@ -24,6 +26,7 @@ impl Names {
         issuer: "ssl_server_issuer",
         trusted: "ssl_server_trusted",
         ciphers: "ssl_server_ciphers",
+        untrusting: "ssl_require_client_cert is enabled, and no authority is trusted",
     };
     pub(super) const CONNECTING: Names = Names {
         identity: "ft_ssl_identity",
@@ -32,6 +35,16 @@ impl Names {
         issuer: "ft_ssl_issuer",
         trusted: "ft_ssl_trusted",
         ciphers: "ft_ssl_ciphers",
+        untrusting: "ft_ssl_verify_host is enabled, and no authority is trusted",
+    };
+    pub(super) const TOOL: Names = Names {
+        identity: "-ssl_identity",
+        key: "-ssl_key",
+        password: "-ssl_password",
+        issuer: "-ssl_issuer",
+        trusted: "-ssl_trusted",
+        ciphers: "-ssl_ciphers",
+        untrusting: "without -ssl_noverifyhost the server's certificate is checked, and no authority is trusted",
     };
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the connection and its links. What is asked, and of which server, is decided in `session`.
 
-use super::stream::{Stream, Tls};
+use super::stream::{self, Stream, Tls};
 use amqp::message::{self, Body, Header, Properties};
 use amqp::{
     Attach, ClientSasl, Config, Connection, Delivery, Event, LinkId, Open, Outcome, Role, SaslCode, Source, Target,
@@ -39,6 +39,14 @@ pub(super) enum ClientError {
         url: String,
         /// Who.
         user: String,
+    },
+    /// The user as it has shown itself may not administer.
+    #[error("{url}: {reason}")]
+    Unauthorized {
+        /// The server.
+        url: String,
+        /// In the server's words.
+        reason: String,
     },
 }
 
@@ -94,6 +102,7 @@ pub(super) struct Client {
     reply: Option<Result<Value, String>>,
     failure: Option<String>,
     is_login_refused: bool,
+    is_unauthorized: bool,
 }
 
 impl Client {
@@ -104,7 +113,7 @@ impl Client {
         (user, password): (&str, &str),
         limit: Duration,
     ) -> Result<Client, ClientError> {
-        let lost = |error: io::Error| ClientError::Lost { url: url.text.clone(), reason: error.to_string() };
+        let lost = |error: io::Error| ClientError::Lost { url: url.text.clone(), reason: stream::in_words(&error) };
         let socket = connect(url, limit).map_err(lost)?;
         socket.set_nodelay(true).and_then(|()| socket.set_read_timeout(Some(READ_PATIENCE))).map_err(lost)?;
         let stream = if url.is_tls { tls.secure(socket, &url.host).map_err(lost)? } else { Stream::Plain(socket) };
@@ -133,11 +142,13 @@ impl Client {
             reply: None,
             failure: None,
             is_login_refused: false,
+            is_unauthorized: false,
         };
         match client.wait(|client| client.reply_to.is_some() && client.connection.link_credit(requests) > 0) {
             Err(_) if client.is_login_refused => {
                 Err(ClientError::Login { url: url.text.clone(), user: user.to_owned() })
             }
+            Err(reason) if client.is_unauthorized => Err(ClientError::Unauthorized { url: url.text.clone(), reason }),
             Err(reason) => Err(ClientError::Lost { url: url.text.clone(), reason }),
             Ok(()) => Ok(client),
         }
@@ -195,7 +206,7 @@ impl Client {
     fn wait(&mut self, done: impl Fn(&Client) -> bool) -> Result<(), String> {
         let until = Instant::now() + self.limit;
         loop {
-            self.transmit().map_err(|error| error.to_string())?;
+            self.transmit().map_err(|error| stream::in_words(&error))?;
             if done(self) {
                 return Ok(());
             }
@@ -228,7 +239,7 @@ impl Client {
             Ok(0) => return Err(self.failure.take().unwrap_or_else(|| "the server closed the connection".to_owned())),
             Ok(count) => count,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => 0,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(stream::in_words(&error)),
         };
         let now = self.now();
         if count == 0 {
@@ -257,6 +268,10 @@ impl Client {
                 }
                 Event::Detach { error, .. } => in_words("the server ended a link", error),
                 Event::End { error, .. } => in_words("the server ended the session", error),
+                Event::Close { error: Some(error) } if error.condition == amqp::condition::UNAUTHORIZED_ACCESS => {
+                    self.is_unauthorized = true;
+                    error.description.to_string()
+                }
                 Event::Close { error } => in_words("the server closed the connection", error),
                 Event::Failed(error) => format!("the connection failed: {error}"),
                 Event::Outcome { outcome: Some(Outcome::Rejected(error)), .. } => {

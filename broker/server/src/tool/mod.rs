@@ -41,6 +41,13 @@ pub fn administer(arguments: impl Iterator<Item = OsString>) -> i32 {
             return if error.use_stderr() { EXIT_USAGE } else { 0 };
         }
     };
+    if options.mangle.is_some() {
+        eprintln!(
+            "broker-admin: -mangle is not supported: users.conf keeps hashes, which the server makes; use create user NAME \
+             password=..., set password NAME, or set server password=..."
+        );
+        return EXIT_USAGE;
+    }
     let mut session = match Session::new(&options) {
         Ok(session) => session,
         Err(error) => {

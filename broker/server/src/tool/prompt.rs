@@ -85,6 +85,7 @@ fn turns(session: &mut Session, editor: &mut Editor<Words, DefaultHistory>) -> i
             eprintln!("broker-admin: {error}");
         }
         if !is_confirmed(editor, &line) {
+            eprintln!("nothing was done");
             continue;
         }
         match session.carry_out(&line) {
@@ -92,7 +93,8 @@ fn turns(session: &mut Session, editor: &mut Editor<Words, DefaultHistory>) -> i
                 show(&text);
             }
             Ok(Outcome::Over) => return 0,
-            Err(failure @ (Failure::Refused(_) | Failure::Connection(_))) => eprintln!("{failure}"),
+            Err(failure @ Failure::Refused(_)) => eprintln!("{failure}"),
+            Err(failure @ Failure::Connection(_)) => eprintln!("{failure}; the next command connects again"),
         }
         if line.contains("queue")
             && let Some(words) = editor.helper_mut()

@@ -10,7 +10,7 @@ const WIDTH: usize = 100;
 const TEXT_MIN: usize = 8;
 
 /// Columns of the lists: key of the field and heading.
-const TABLES: [(&str, &[(&str, &str)]); 15] = [
+const TABLES: [(&str, &[(&str, &str)]); 16] = [
     (
         "queues",
         &[
@@ -21,6 +21,17 @@ const TABLES: [(&str, &[(&str, &str)]); 15] = [
             ("bytes", "Bytes"),
             ("unsettled", "Unsettled"),
             ("consumers", "Consumers"),
+        ],
+    ),
+    (
+        "stat",
+        &[
+            ("name", "Queue"),
+            ("received", "Received"),
+            ("received_bytes", "Bytes"),
+            ("delivered", "Delivered"),
+            ("delivered_bytes", "Bytes"),
+            ("acknowledged", "Acknowledged"),
         ],
     ),
     ("users", &[("name", "User"), ("password", "Password"), ("groups", "Groups"), ("description", "Description")]),

@@ -5,7 +5,7 @@
 
 use super::client::{Client, ClientError, Url};
 use super::options::{Options, seconds};
-use super::stream::{Files, Tls};
+use super::stream::Tls;
 use super::{help, render};
 use serde_json::Value;
 use std::io::IsTerminal;
@@ -59,11 +59,12 @@ impl Session {
             user: options.user.clone(),
             password: options.password.clone().or(from_file.transpose()?),
             limit: Duration::from_secs_f64(options.timeout),
-            tls: Tls::new(&Files {
-                trusted: options.ssl_trusted.clone(),
-                identity: options.ssl_identity.clone(),
-                key: options.ssl_key.clone(),
-            })?,
+            tls: Tls::new(
+                options.tls_files(),
+                options.ssl_hostname.clone(),
+                !options.ssl_noverifyhost,
+                !options.ssl_noverifyhostname,
+            )?,
             client: None,
             is_json: options.json,
             echoes: true,
@@ -96,10 +97,9 @@ impl Session {
         let known = self.password.clone().unwrap_or_default();
         let result = Client::connect(url, &self.tls, (&self.user, &known), self.limit);
         let asks = self.password.is_none() && std::io::stdin().is_terminal();
-        let Err(ClientError::Login { .. }) = &result else { return result };
-        if !asks {
+        let (Err(ClientError::Login { .. } | ClientError::Unauthorized { .. }), true) = (&result, asks) else {
             return result;
-        }
+        };
         let question = format!("Password of {} at {}: ", self.user, url.as_str());
         let lost =
             |error: std::io::Error| ClientError::Lost { url: url.as_str().to_owned(), reason: error.to_string() };
