@@ -1,7 +1,7 @@
 //! `ssl_*` and `ft_ssl_*`, as meant. What the files hold is looked at by `crate::tls`, for messages with a line.
 
 use super::findings::{Findings, Weight};
-use super::model::{Ft, Listen, TlsFiles, TlsSettings};
+use super::model::{Listen, TlsFiles, TlsSettings};
 use super::written::Settings;
 use crate::tls::Tls;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(super) fn settings(
     settings: &Settings,
     main: &Path,
     listens: &[Listen],
-    ft: Option<&Ft>,
+    peer_host: Option<&str>,
     findings: &mut Findings,
 ) -> TlsSettings {
     let reader = Reader { settings, folder: main.parent().unwrap_or(Path::new("")) };
@@ -53,7 +53,6 @@ pub(super) fn settings(
             .then(|| settings.text("ft_ssl_expected_hostname").to_owned()),
     };
     let is_listening = listens.iter().any(|listen| listen.tls);
-    let peer_host = ft.filter(|ft| ft.peer_tls).map(|ft| ft.peer_host.as_str());
     for (name, url) in UNUSED {
         let used = if *url == "listen" { is_listening } else { peer_host.is_some() };
         if settings.is_set(name) && !used {
