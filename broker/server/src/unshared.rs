@@ -5,10 +5,12 @@
 //! no failover between them, so that `ha` does not know of the other.
 
 use crate::broker::Broker;
-use crate::config::Configuration;
+use crate::config::{AclTarget, Configuration, Permissions, Principal, Scope};
 use crate::connection::Connection;
 use crate::connections::ConnectionId;
 use crate::ha::State;
+use crate::security::directory::Directory;
+use crate::tls::Tls;
 use amqp::message::{Body, Header, Properties};
 use amqp::{Attach, ClientSasl, Delivery, LinkId, Open, Role, SenderSettleMode, Source, Target, Value, condition};
 use blake2::{Blake2s256, Digest};
@@ -71,20 +73,50 @@ impl Unshared {
     }
 }
 
-/// What this server has that must be the same on the other.
-fn describe(configuration: &Configuration) -> Description {
+/// What this server has that must be the same on the other; `directory` is newer than the files.
+fn describe(configuration: &Configuration, directory: &Directory, tls: &Tls) -> Description {
     let store = |queue: &QueueDefinition| queue.store.map(|id| configuration.stores[usize::from(id.0)].name.as_str());
     let queues = configuration.queues.iter().map(|queue| {
         let anywhere = QueueDefinition { store: None, ..queue.definition.clone() };
         let text = format!("{anywhere:?} {:?} {}", store(&queue.definition), queue.secure);
         (format!("queue '{}'", queue.definition.pattern), digest(&text))
     });
-    let permissions = configuration.acl.iter().map(|entry| {
-        let name = format!("permission of {:?} on {:?}", entry.principal, entry.target);
-        (name, digest(&format!("{:?}", entry.permissions)))
+    // Equal passwords have different hashes.
+    let users = directory.users().map(|user| (format!("user '{}'", user.name), String::new()));
+    let groups = directory.groups().map(|group| {
+        let members: BTreeSet<&String> = group.members.iter().collect();
+        (format!("group '{}'", group.name), digest(&format!("{members:?}")))
     });
-    let authorization = ("parameter authorization".to_string(), configuration.authorization.to_string());
-    queues.chain(permissions).chain([authorization]).collect()
+    let listens = [("tcp", false), ("ssl", true)].map(|(scheme, tls)| {
+        let is_offered = configuration.listens.iter().any(|listen| listen.tls == tls);
+        (format!("listening on {scheme}://"), is_offered.to_string())
+    });
+    let parameters = [
+        ("parameter authorization".to_owned(), configuration.authorization.to_string()),
+        ("parameter allow_plain_without_tls".to_owned(), configuration.plain_without_tls.to_string()),
+    ];
+    let people = users.chain(groups).chain(permissions(directory));
+    queues.chain(people).chain(listens).chain(parameters).chain(tls.agreement.iter().cloned()).collect()
+}
+
+/// All that was granted to somebody on something, however many lines say it.
+fn permissions(directory: &Directory) -> Description {
+    let mut all: BTreeMap<String, (Scope, Permissions)> = BTreeMap::new();
+    for entry in directory.acl() {
+        let who = match &entry.principal {
+            Principal::User(name) => format!("user '{name}'"),
+            Principal::Group(name) => format!("group '{name}'"),
+        };
+        let what = match &entry.target {
+            AclTarget::Queue(name) => format!("queue '{name}'"),
+            AclTarget::Topic(name) => format!("topic '{name}'"),
+            AclTarget::Admin => "the server".to_owned(),
+        };
+        let name = format!("permission of {who} on {what}");
+        let (_, sum) = all.entry(name).or_insert((entry.target.scope(), Permissions::NONE));
+        *sum = sum.with(entry.permissions);
+    }
+    all.into_iter().map(|(name, (scope, permissions))| (name, permissions.words(scope))).collect()
 }
 
 fn digest(text: &str) -> String {
@@ -137,7 +169,8 @@ impl Broker {
             },
         );
         protocol.grant(inward, 1, false);
-        self.unshared.connection = Some(self.connections.insert(Connection::new(socket, protocol, None, true)));
+        self.unshared.connection =
+            Some(self.connections.insert(Connection::new(socket, protocol, self.tls.connect(), true)));
     }
 
     /// The other server has answered our open.
@@ -160,7 +193,8 @@ impl Broker {
         if credit == 0 || connection.reply_links.get(ADDRESS) != Some(&link) {
             return;
         }
-        let json = serde_json::to_vec(&describe(&self.configuration)).expect("strings are JSON");
+        let json =
+            serde_json::to_vec(&describe(&self.configuration, &self.directory, &self.tls)).expect("strings are JSON");
         let payload = amqp::message::encode(Header::default(), &Properties::default(), &[], Body::Data(&json));
         let delivery =
             Delivery { token: 0, tag: b"d", settled: true, format: 0, state: None, head: &[], body: payload };
@@ -174,7 +208,9 @@ impl Broker {
         let sections = amqp::message::scan(payload).ok();
         let body = sections.and_then(|sections| sections.data(payload));
         match body.and_then(|body| serde_json::from_slice::<Description>(body).ok()) {
-            Some(other) => self.report_differences(differences(&describe(&self.configuration), &other)),
+            Some(other) => {
+                self.report_differences(differences(&describe(&self.configuration, &self.directory, &self.tls), &other))
+            }
             None => self.unshared_failed("its description is not understood: are both servers of the same version?"),
         }
         self.unshared.connection = None;
@@ -195,7 +231,7 @@ impl Broker {
             self.log.line(format!("The unshared servers are set up differently: {difference}"));
         }
         if found.is_empty() {
-            self.log.line("The unshared servers have the same queues and permissions");
+            self.log.line("The unshared servers are set up alike");
         }
         let event = json!({ "event": "unshared-compared", "t_ns": self.reactor.now(), "differences": found });
         self.log.event(event.to_string());

@@ -28,7 +28,7 @@ pub(crate) struct Standby {
     following: Option<Task<Result<Option<Newest>, StoreError>>>,
     next_look: Nanos,
     is_lock_asked: bool,
-    probing: Option<(u64, Task<Result<bool, StoreError>>)>,
+    probing: Option<Probe>,
     folders: Option<Task<Result<(), disk::DiskError>>>,
     has_folders: bool,
     follower: Follower,
@@ -38,6 +38,23 @@ pub(crate) struct Standby {
     spares: Vec<Vec<Spare>>,
     /// A spare could not be made; a claim must say so instead of waiting.
     pub(crate) spare_error: Option<disk::DiskError>,
+}
+
+/// A question for the lock of `epoch`'s owner. That somebody holds it is told only with a look at the heartbeat that began after
+/// the question: whoever judges an owner by its silence must not take a slow answer of the disk for it.
+#[derive(Debug)]
+struct Probe {
+    epoch: u64,
+    trying: Option<Task<Result<bool, StoreError>>>,
+    look: Look,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Another one, which began before, is under way.
+    Wanted,
+    UnderWay,
+    Done,
 }
 
 impl Standby {
@@ -91,24 +108,22 @@ impl Standby {
     pub(crate) fn look(&mut self, now: Nanos) {
         self.next_look = now + self.shared.config.heartbeat_interval;
         if self.following.is_none() {
-            self.following = Some(Task::new(chain::follow(self.shared.clone(), self.newest.clone())));
+            self.begin_look();
+        }
+    }
+
+    fn begin_look(&mut self) {
+        self.following = Some(Task::new(chain::follow(self.shared.clone(), self.newest.clone())));
+        if let Some(probe) = &mut self.probing {
+            probe.look = Look::UnderWay;
         }
     }
 
     /// Goes on with whatever can. The inner error ends the store.
     pub(crate) fn run(&mut self, now: Nanos) -> Result<Vec<Event>, StoreError> {
         let mut events = Vec::new();
-        if let Some(found) = poll_slot(&mut self.following) {
-            self.newest = found?;
-            self.has_looked = true;
-            self.hurry();
-            let newest = self.newest.as_ref().map_or((0, 0), |newest| (newest.epoch(), newest.heartbeat));
-            if self.told != Some(newest) {
-                self.told = Some(newest);
-                events.push(Event::Owner { epoch: newest.0, heartbeat: newest.1 });
-            }
-        }
-        if let Some(event) = self.run_probe()? {
+        self.run_look(&mut events)?;
+        if let Some(event) = self.run_probe(&mut events)? {
             events.push(event);
         }
         events.extend(self.follower.run(now, self.newest.as_ref(), self.is_claiming));
@@ -116,17 +131,44 @@ impl Standby {
         Ok(events)
     }
 
-    fn run_probe(&mut self) -> Result<Option<Event>, StoreError> {
+    fn run_look(&mut self, events: &mut Vec<Event>) -> Result<(), StoreError> {
+        let Some(found) = poll_slot(&mut self.following) else { return Ok(()) };
+        self.newest = found?;
+        self.has_looked = true;
+        self.hurry();
+        if let Some(probe) = self.probing.as_mut().filter(|probe| probe.look == Look::UnderWay) {
+            probe.look = Look::Done;
+        }
+        let newest = self.newest.as_ref().map_or((0, 0), |newest| (newest.epoch(), newest.heartbeat));
+        if self.told != Some(newest) {
+            self.told = Some(newest);
+            events.push(Event::Owner { epoch: newest.0, heartbeat: newest.1 });
+        }
+        Ok(())
+    }
+
+    fn run_probe(&mut self, events: &mut Vec<Event>) -> Result<Option<Event>, StoreError> {
         if self.is_lock_asked && self.has_looked && self.probing.is_none() {
             self.is_lock_asked = false;
             let Some(newest) = &self.newest else { return Ok(Some(Event::Lock { epoch: 0, free: true })) };
             let epoch = newest.epoch();
-            self.probing = Some((epoch, Task::new(chain::is_lock_free(self.shared.clone(), epoch))));
+            let trying = Some(Task::new(chain::is_lock_free(self.shared.clone(), epoch)));
+            self.probing = Some(Probe { epoch, trying, look: Look::Wanted });
         }
-        let Some((epoch, task)) = &mut self.probing else { return Ok(None) };
-        let (epoch, Some(free)) = (*epoch, task.poll()) else { return Ok(None) };
-        self.probing = None;
-        Ok(Some(Event::Lock { epoch, free: free? }))
+        let Some(probe) = &mut self.probing else { return Ok(None) };
+        let epoch = probe.epoch;
+        if let Some(free) = poll_slot(&mut probe.trying)
+            && free?
+        {
+            self.probing = None;
+            return Ok(Some(Event::Lock { epoch, free: true }));
+        }
+        if probe.look == Look::Wanted && self.following.is_none() {
+            self.begin_look();
+            self.run_look(events)?;
+        }
+        let is_answered = |probe: &Probe| probe.trying.is_none() && probe.look == Look::Done;
+        Ok(self.probing.take_if(|probe| is_answered(probe)).map(|_| Event::Lock { epoch, free: false }))
     }
 
     /// Folders first, then the spares of one lane after the other.

@@ -174,7 +174,8 @@ impl Store {
         }
     }
 
-    /// Tries the newest owner's lock; `Event::Lock` follows.
+    /// Tries the newest owner's lock; `Event::Lock` follows. Where the lock is held, the heartbeat was looked at after this moment,
+    /// and `Event::Owner` came first if it had changed.
     pub fn probe_lock(&mut self, now: Nanos) {
         self.now = now;
         self.watch(now);

@@ -19,10 +19,15 @@ const PAGE_ROWS: usize = 1000;
 
 /// A list from its row `from` on; `next` in the reply tells where the next page begins.
 pub(super) fn page(name: &str, from: usize, rows: impl Iterator<Item = Value>) -> Value {
-    let mut rows = rows.skip(from).peekable();
-    let page: Vec<Value> = rows.by_ref().take(PAGE_ROWS).collect();
+    page_of(name, from, rows, |row| row)
+}
+
+/// The same of what is made into rows for this page only.
+fn page_of<T>(name: &str, from: usize, items: impl Iterator<Item = T>, row: impl Fn(T) -> Value) -> Value {
+    let mut items = items.skip(from).peekable();
+    let page: Vec<Value> = items.by_ref().take(PAGE_ROWS).map(row).collect();
     let mut reply = Map::new();
-    if rows.peek().is_some() {
+    if items.peek().is_some() {
         reply.insert("next".to_owned(), json!(from + page.len()));
     }
     reply.insert(name.to_owned(), Value::Array(page));
@@ -37,7 +42,7 @@ impl Broker {
             Show::Server => self.show_server(),
             Show::Queues(pattern, kind) => {
                 check_pattern(pattern)?;
-                page("queues", from, self.queue_rows(pattern, *kind))
+                page_of("queues", from, self.queues_like(pattern, *kind), |queue| self.queue_row(&queue))
             }
             Show::Queue(name) => self.show_queue(name)?,
             Show::Flows(pattern) => {
@@ -135,12 +140,12 @@ impl Broker {
         })
     }
 
-    fn queue_rows(&self, pattern: &str, kind: Option<Kind>) -> impl Iterator<Item = Value> {
+    fn queues_like(&self, pattern: &str, kind: Option<Kind>) -> impl Iterator<Item = QueueSnapshot<'_>> {
         let wanted = move |queue: &QueueSnapshot<'_>| {
             let is_kind = kind.is_none_or(|kind| (kind == Kind::Static) == queue.is_static);
             is_kind && engine::matches(pattern, queue.name)
         };
-        self.exchange.engine.queues().filter(wanted).map(|queue| self.queue_row(&queue))
+        self.exchange.engine.queues().filter(wanted)
     }
 
     fn queue_row(&self, queue: &QueueSnapshot<'_>) -> Value {

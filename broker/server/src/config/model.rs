@@ -94,6 +94,17 @@ impl Configuration {
     pub fn is_json(&self) -> bool {
         self.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
     }
+
+    /// The other server's host, where it is reached by `ssl://`.
+    pub fn tls_peer(&self) -> Option<&str> {
+        tls_peer(self.ft.as_ref(), self.unshared_peer.as_ref())
+    }
+}
+
+/// The host in `ft_active` or `unshared_peer`, where that is an `ssl://` URL.
+pub(super) fn tls_peer<'c>(ft: Option<&'c Ft>, unshared: Option<&'c Listen>) -> Option<&'c str> {
+    let ft = ft.filter(|ft| ft.peer_tls).map(|ft| ft.peer_host.as_str());
+    ft.or_else(|| unshared.filter(|other| other.tls).map(|other| other.host.as_str()))
 }
 
 /// Files that a tibemsd.conf names, whether they exist or not.

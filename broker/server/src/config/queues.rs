@@ -8,16 +8,18 @@ use super::tables::QUEUE;
 use super::value;
 use super::written::Settings;
 use engine::{OverflowPolicy, Prefetch, QueueDefinition, StoreId};
+use std::collections::HashSet;
 
 /// All queues; the first of two with one name counts.
 pub(super) fn read(entries: &[Entry], stores: &[StoreSpec], findings: &mut Findings) -> Vec<QueueSpec> {
     let mut queues: Vec<QueueSpec> = Vec::new();
+    let mut names = HashSet::new();
     for entry in entries {
         let (spot, pattern) = (&entry.spot, &entry.name);
         if !check_pattern(spot, pattern, findings) {
             continue;
         }
-        if queues.iter().any(|queue| queue.definition.pattern == *pattern) {
+        if !names.insert(pattern) {
             findings.add(Weight::Doubt, spot, pattern, "is named twice; the first counts", "remove this line");
             continue;
         }

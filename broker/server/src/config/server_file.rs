@@ -4,7 +4,7 @@
 use super::entry::Entry;
 use super::family::{self, SideFile};
 use super::findings::{Findings, Spot, Weight};
-use super::model::{Configuration, Ft, KeptFiles, Listen, Paths, Role, StoreSpec, User};
+use super::model::{self, Configuration, Ft, KeptFiles, Listen, Paths, Role, StoreSpec, User};
 use super::source::{Source, Text};
 use super::tables::{ABORT_WORDS, SERVER};
 use super::value::{self, Address};
@@ -68,14 +68,15 @@ impl Reader<'_> {
         let monitor_listens = monitors::listens(settings, self.findings);
         let ft = self.ft(&listens);
         let unshared_peer = self.unshared_peer(&listens, ft.is_some());
+        let tls_peer = model::tls_peer(ft.as_ref(), unshared_peer.as_ref()).map(str::to_owned);
         let (stores, meta) = self.stores();
         let queues = match self.source.entries(family::QUEUES, settings, self.findings) {
             Some(entries) => queues::read(&entries, &stores, self.findings),
             None => self.no_queues(),
         };
         let authorization = settings.flag("authorization");
-        let users = self.users(authorization, ft.is_some());
-        self.check_login_between(authorization, ft.as_ref());
+        let users = self.users(authorization, ft.is_some() || unshared_peer.is_some());
+        self.check_login_between(authorization, ft.as_ref(), unshared_peer.as_ref());
         let groups = self.text("groups");
         let groups = groups.parse(self.findings, |path, text, findings| groups::parse(path, text, &users, findings));
         let acl = self.text("acl_list");
@@ -108,7 +109,7 @@ impl Reader<'_> {
             ft_activation_ns: settings.nanos("ft_activation"),
             ft_heartbeat_ns: settings.nanos("ft_heartbeat"),
             ft_reconnect_ns: settings.nanos("ft_reconnect_timeout"),
-            tls: tls::settings(settings, self.source.path(), &listens, ft.as_ref(), self.findings),
+            tls: tls::settings(settings, self.source.path(), &listens, tls_peer.as_deref(), self.findings),
             listens,
             monitor_listens,
             ft,
@@ -245,10 +246,6 @@ impl Reader<'_> {
         }
         let peer = value::address(self.settings.text(NAME)).expect("checked when it was set");
         self.check_peer(NAME, &peer, listens);
-        if peer.tls {
-            let remedy = "write tcp://: what is compared are digests";
-            self.findings.error(self.settings.spot(NAME), NAME, "ssl:// is not supported here", remedy);
-        }
         if is_pair {
             let remedy = "remove ft_active where each server has a store of its own, otherwise unshared_peer";
             self.findings.error(self.settings.spot(NAME), NAME, "cannot be set together with ft_active", remedy);
@@ -305,13 +302,15 @@ impl Reader<'_> {
     }
 
     /// Two servers that cannot tell each other a password never become a pair.
-    fn check_login_between(&mut self, authorization: bool, ft: Option<&Ft>) {
+    fn check_login_between(&mut self, authorization: bool, ft: Option<&Ft>, unshared: Option<&Listen>) {
         let settings = self.settings;
-        let is_public = |ft: &&Ft| !ft.peer_tls && !is_this_host(&ft.peer_host);
-        if authorization && !settings.flag("allow_plain_without_tls") && ft.filter(is_public).is_some() {
+        let ft = ft.map(|ft| ("ft_active", ft.peer_tls, &ft.peer_host));
+        let other = ft.or_else(|| unshared.map(|other| ("unshared_peer", other.tls, &other.host)));
+        let public = other.filter(|(_, is_tls, host)| !is_tls && !is_this_host(host));
+        if let Some((name, ..)) = public.filter(|_| authorization && !settings.flag("allow_plain_without_tls")) {
             let message = "passwords are not taken from a network connection without TLS: the servers cannot log in to each other";
             let remedy = "write ssl://, or set allow_plain_without_tls = enabled";
-            self.findings.add(Weight::Doubt, settings.spot("ft_active"), "ft_active", message, remedy);
+            self.findings.add(Weight::Doubt, settings.spot(name), name, message, remedy);
         }
     }
 

@@ -148,7 +148,7 @@ const FAULT_TOLERANCE: &[Parameter] = &[
         "unshared_peer",
         Address,
         "",
-        "Extension, unshared state: URL of another server that serves beside this one from a store of its own. Set on both, instead of ft_active, with the same server and password. Clients are told of it to fail over to, and differences of queues and permissions are warned of.",
+        "Extension, unshared state: URL of another server that serves beside this one from a store of its own. Set on both, instead of ft_active, with the same server and password. Clients are told of it to fail over to, and differences of queues, users, groups, permissions and certificates are warned of. With ssl:// it is reached as ft_ssl_* says.",
     ),
     row(
         "ft_takeover",

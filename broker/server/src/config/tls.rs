@@ -1,7 +1,7 @@
 //! `ssl_*` and `ft_ssl_*`, as meant. What the files hold is looked at by `crate::tls`, for messages with a line.
 
 use super::findings::{Findings, Spot, Weight};
-use super::model::{Ft, Listen, TlsFiles, TlsSettings};
+use super::model::{Listen, TlsFiles, TlsSettings};
 use super::written::Settings;
 use crate::tls::Tls;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(super) fn settings(
     settings: &Settings,
     main: &Path,
     listens: &[Listen],
-    ft: Option<&Ft>,
+    peer_host: Option<&str>,
     findings: &mut Findings,
 ) -> TlsSettings {
     let reader = Reader { settings, folder: main.parent().unwrap_or(Path::new("")) };
@@ -53,10 +53,10 @@ pub(super) fn settings(
             .then(|| settings.text("ft_ssl_expected_hostname").to_owned()),
     };
     let is_listening = listens.iter().any(|listen| listen.tls);
-    let peer_host = ft.filter(|ft| ft.peer_tls).map(|ft| ft.peer_host.as_str());
     for (name, url) in UNUSED {
         let used = if *url == "listen" { is_listening } else { peer_host.is_some() };
         if settings.is_set(name) && !used {
+            let url = if *url == "listen" { url } else { peer_parameter(settings) };
             let message = format!("has no effect: {url} has no ssl:// URL");
             findings.add(Weight::Warning, settings.spot(name), name, message, "write ssl:// there, or remove the line");
         }
@@ -76,10 +76,15 @@ fn spot_of(settings: &Settings, parameter: &str) -> Spot {
         return settings.spot(parameter).clone();
     }
     if parameter.starts_with("ft_") {
-        return settings.spot("ft_active").clone();
+        return settings.spot(peer_parameter(settings)).clone();
     }
     let secure = settings.texts("listen").into_iter().find(|listen| listen.text.starts_with("ssl://"));
     secure.map_or_else(|| settings.spot("listen").clone(), |listen| listen.spot)
+}
+
+/// The parameter that names the other server.
+fn peer_parameter(settings: &Settings) -> &'static str {
+    if settings.is_set("unshared_peer") { "unshared_peer" } else { "ft_active" }
 }
 
 /// Reads paths, which are relative to the folder of the main file.

@@ -157,7 +157,8 @@ pub enum Output {
         /// Drawn at the start of the process: decides which of two active servers with equal epochs leaves.
         lot: u64,
     },
-    /// Ask the store for the newest owner's lock; answer with `Lock`.
+    /// Ask the store for the newest owner's lock; answer with `Lock`. Before the answer that it is held, the owner's heartbeat is
+    /// looked at, too, and told if it changed.
     ProbeLock,
     /// Read the files of queues, users and permissions again: this standby is about to become active.
     Reread,

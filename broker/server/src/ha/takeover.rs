@@ -27,6 +27,8 @@ pub(super) struct Seeker {
     pub(super) retry: Retry,
     /// A question for the lock is unanswered.
     is_asking: bool,
+    /// When it was asked. The heartbeat was looked at since.
+    asked: Nanos,
     /// Nobody is known to be active: the lock is being watched.
     is_suspicious: bool,
     /// The operator knows that the lock is held.
@@ -42,6 +44,7 @@ impl Seeker {
         Self {
             retry: Retry::new(),
             is_asking: false,
+            asked: now,
             is_suspicious: false,
             is_lock_reported: false,
             owner: (0, 0),
@@ -151,7 +154,7 @@ impl Ha {
 
     pub(super) fn probe_if_due(&mut self, now: Nanos) {
         if self.next_probe().is_some() && self.seeker.retry.take(now) {
-            self.seeker.is_asking = true;
+            (self.seeker.is_asking, self.seeker.asked) = (true, now);
             self.outputs.push_back(Output::ProbeLock);
         }
     }
@@ -185,10 +188,11 @@ impl Ha {
         }
     }
 
-    /// The silence that outweighs a lock.
+    /// The silence that outweighs a lock. On the disk it counts up to the question for the lock, since the answer came with a
+    /// later look: what time the disk took to answer is no silence of the owner.
     fn is_owner_dead(&self, now: Nanos) -> bool {
         let link = self.peer.is_owner_silent(now, self.config.activation);
-        let disk = now.saturating_sub(self.seeker.changed) >= self.config.activation;
+        let disk = self.seeker.asked.saturating_sub(self.seeker.changed) >= self.config.activation;
         link && (disk || self.config.takeover_by_link)
     }
 

@@ -1,9 +1,10 @@
 //! TLS: files become rustls configurations, a session turns records into bytes and back, and what goes wrong becomes words.
 //!
 //! Owns what `ssl_*` and `ft_ssl_*` mean. The accepting side uses `ssl_*`, the connecting one (the FT link) `ft_ssl_*`.
-//! Start at [`Tls`]; `files` reads, `ciphers` has the table of names, `verifier` the FT link's choices, `certificate` what one
+//! Start at [`Tls`]; `files` reads, `agreement` says what servers beside each other have in common, `ciphers` has the table of names, `verifier` the FT link's choices, `certificate` what one
 //! says, `session` one connection, `trouble` the words. Knows no socket, and no frame.
 
+mod agreement;
 mod certificate;
 mod ciphers;
 mod complaints;
@@ -32,10 +33,11 @@ use certificate::Facts;
 use problem::{Cause, Names};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -46,6 +48,8 @@ pub(crate) struct Tls {
     connecting: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// What the operator should know about the files.
     pub(crate) remarks: Vec<String>,
+    /// What a server beside this one must have as well; see `agreement`.
+    pub(crate) agreement: Vec<(String, String)>,
 }
 
 impl Tls {
@@ -62,7 +66,7 @@ impl Tls {
     ) -> Result<Tls, Vec<Problem>> {
         let (mut tls, mut problems) = (Tls::default(), Vec::new());
         if listens {
-            match accepting(settings, now, &mut tls.remarks) {
+            match accepting(settings, now, &mut tls) {
                 Ok(config) => tls.accepting = Some(Arc::new(config)),
                 Err(problem) => problems.push(problem),
             }
@@ -88,16 +92,18 @@ impl Tls {
     }
 }
 
-fn accepting(settings: &TlsSettings, now: SystemTime, remarks: &mut Vec<String>) -> Result<ServerConfig, Problem> {
+fn accepting(settings: &TlsSettings, now: SystemTime, tls: &mut Tls) -> Result<ServerConfig, Problem> {
     let (names, files) = (&Names::ACCEPTING, &settings.accepting);
     let provider = provider(names, files)?;
-    let Some(key) = identity(names, files, &provider, now, remarks)? else {
+    let Some(key) = identity(names, files, &provider, now, &mut tls.remarks)? else {
         return Err(Problem::new(names.identity, None, Cause::Missing("an ssl:// listen needs a certificate")));
     };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Problem::new(names.ciphers, None, Cause::Rustls(error)))?;
-    let roots = roots(names, files)?;
+    let authorities = authorities(names, files)?;
+    tls.agreement = agreement::rows(settings, &key.cert, &authorities);
+    let roots = roots(names, authorities)?;
     let builder = if roots.is_empty() {
         if settings.require_client_cert {
             return Err(Problem::new(names.trusted, None, Cause::Missing(names.untrusting)));
@@ -157,7 +163,7 @@ fn client(
     let files = &settings.connecting;
     let provider = provider(names, files)?;
     let key = identity(names, files, &provider, now, remarks)?;
-    let roots = roots(names, files)?;
+    let roots = roots(names, authorities(names, files)?)?;
     if settings.verify_host && roots.is_empty() {
         return Err(Problem::new(names.trusted, None, Cause::Missing(names.untrusting)));
     }
@@ -213,13 +219,22 @@ fn identity(
     Ok(Some(key))
 }
 
-fn roots(names: &Names, files: &TlsFiles) -> Result<RootCertStore, Problem> {
-    let mut roots = RootCertStore::empty();
+/// A certificate and the file that it comes from.
+type Authority<'f> = (&'f PathBuf, CertificateDer<'static>);
+
+fn authorities<'f>(names: &Names, files: &'f TlsFiles) -> Result<Vec<Authority<'f>>, Problem> {
+    let mut authorities = Vec::new();
     for path in &files.trusted {
-        let problem = |cause| Problem::new(names.trusted, Some(path), cause);
-        for certificate in files::certificates(path).map_err(problem)? {
-            roots.add(certificate).map_err(|error| problem(Cause::Rustls(error)))?;
-        }
+        let found = files::certificates(path).map_err(|cause| Problem::new(names.trusted, Some(path), cause))?;
+        authorities.extend(found.into_iter().map(|certificate| (path, certificate)));
+    }
+    Ok(authorities)
+}
+
+fn roots(names: &Names, authorities: Vec<Authority<'_>>) -> Result<RootCertStore, Problem> {
+    let mut roots = RootCertStore::empty();
+    for (path, certificate) in authorities {
+        roots.add(certificate).map_err(|error| Problem::new(names.trusted, Some(path), Cause::Rustls(error)))?;
     }
     Ok(roots)
 }

@@ -23,8 +23,7 @@ pub(crate) struct Reload {
 /// Reads the files that a configuration needs.
 pub(crate) fn read(configuration: &Configuration) -> Read {
     let listens = configuration.listens.iter().any(|listen| listen.tls);
-    let peer = configuration.ft.as_ref().filter(|ft| ft.peer_tls).map(|ft| ft.peer_host.as_str());
-    Tls::load(&configuration.tls, listens, peer, SystemTime::now())
+    Tls::load(&configuration.tls, listens, configuration.tls_peer(), SystemTime::now())
 }
 
 /// Problems as one text.

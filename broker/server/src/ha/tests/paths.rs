@@ -257,6 +257,32 @@ fn silence_of_both_outweighs_the_lock() {
     assert_eq!(rig.ha.state(), State::Claiming);
 }
 
+/// A server whose link is refused has only the disk to hear the owner by, and the disk may be slow on this side.
+#[test]
+fn a_slow_answer_of_the_disk_is_no_silence_of_the_owner() {
+    let mut rig = Rig::new(config(true));
+    rig.tell(Input::Start).tell(Input::LinkRefused { reason: "another name".into() });
+    rig.tell(Input::OwnerHeartbeat { epoch: 1, counter: 1 }).lock(false);
+    assert_eq!(rig.ha.state(), State::Standby);
+    let mut counter = 1;
+    for _ in 0..10 {
+        rig.take(&Output::ProbeLock);
+        rig.forget();
+        while !rig.outputs.contains(&Output::ProbeLock) {
+            counter += 1;
+            rig.tell(Input::OwnerHeartbeat { epoch: 1, counter }).pass(20 * MS);
+        }
+        // Asked in time, answered late.
+        rig.pass(2 * ACTIVATION).lock(false);
+        assert_eq!(rig.ha.state(), State::Standby, "the question came before the silence was long enough");
+    }
+    let asks = |rig: &mut Rig| rig.pass(2 * ACTIVATION + 1_000 * MS).take(&Output::ProbeLock);
+    while rig.ha.state() == State::Standby && asks(&mut rig) {
+        rig.tell(Input::Lock { free: false });
+    }
+    assert_eq!(rig.ha.state(), State::Claiming, "an owner that is silent still loses the store");
+}
+
 #[test]
 fn takeover_by_link_needs_no_silent_store() {
     let mut rig = Rig::new(HaConfig { takeover_by_link: true, ..config(true) });
