@@ -545,8 +545,10 @@ impl Active {
     /// When `flush` or `run` is worth calling though nothing completed.
     pub(crate) fn next_timeout(&self, now: Nanos) -> Option<Nanos> {
         let flushes = self.lanes().iter().filter_map(Lane::flush_at);
-        let idle = (!self.check.is_in_flight()).then(|| self.idle_check_at(now));
-        let retries = self.check.retry_at().into_iter().chain(self.maker.retry_at());
+        let retry_at = self.check.retry_at();
+        // While answers are unknown, an idle check is due all the time, and may not be tried before the retry.
+        let idle = (!self.check.is_in_flight() && retry_at.is_none()).then(|| self.idle_check_at(now));
+        let retries = retry_at.into_iter().chain(self.maker.retry_at());
         let checkpoints = (self.stage == Stage::Serving).then(|| self.checkpoints.next_timeout(now)).flatten();
         let copies = (self.stage == Stage::Serving).then(|| self.forward.next_timeout(now)).flatten();
         flushes.chain(idle).chain(retries).chain(checkpoints).chain(copies).min()
