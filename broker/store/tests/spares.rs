@@ -58,8 +58,7 @@ fn run(store: &mut Store, disk: &mut SimDisk, now: &mut u64, is_awaited: impl Fn
 fn claim(disk: &mut SimDisk, process: u128) -> Asked {
     let (mut store, mut now) = (Store::new(config(), process << 96 | 0x5eed, disk::sim::aligned), 0);
     store.claim(now);
-    let asked = run(&mut store, disk, &mut now, |event| matches!(event, Event::Claimed { .. }));
-    asked
+    run(&mut store, disk, &mut now, |event| matches!(event, Event::Claimed { .. }))
 }
 
 #[test]
