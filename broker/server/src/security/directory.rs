@@ -21,7 +21,6 @@ pub(crate) struct Directory {
 }
 
 /// Why the directory was not changed.
-#[allow(dead_code, reason = "for the commands of the administration, which are not all there")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DirectoryError {
     /// Choose another name.
@@ -102,9 +101,6 @@ impl Directory {
             Target::Queue(name) => {
                 self.granted(user, |grant| matches!(grant, AclTarget::Queue(of) if engine::matches(of, name)))
             }
-            Target::Topic(name) => {
-                self.granted(user, |grant| matches!(grant, AclTarget::Topic(of) if engine::matches(of, name)))
-            }
         };
         let everywhere = || self.granted(user, |grant| *grant == AclTarget::Admin);
         suffices(on_target, permission) || on_server(permission).is_some_and(|global| suffices(everywhere(), global))
@@ -112,7 +108,6 @@ impl Directory {
 }
 
 /// Lists and changes.
-#[allow(dead_code, reason = "for the commands of the administration, which are not all there")]
 impl Directory {
     /// All users, by name.
     pub(crate) fn users(&self) -> impl Iterator<Item = &User> {
@@ -261,7 +256,6 @@ impl Directory {
 }
 
 /// Names that stand in the files as they are.
-#[allow(dead_code, reason = "for the commands of the administration, which are not all there")]
 fn check_name(name: &str) -> Result<(), DirectoryError> {
     let is_bad = |letter: char| letter.is_whitespace() || letter.is_control() || [':', '"', '#', ';'].contains(&letter);
     if name.is_empty() || name.contains(is_bad) { Err(DirectoryError::BadName(name.to_owned())) } else { Ok(()) }

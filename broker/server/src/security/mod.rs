@@ -24,15 +24,12 @@ pub(crate) struct Identity {
 }
 
 /// What a permission is asked for.
-#[allow(dead_code, reason = "for the commands of the administration, which are not all there")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target<'a> {
     /// The server.
     Server,
     /// A queue.
     Queue(&'a str),
-    /// A topic.
-    Topic(&'a str),
 }
 
 impl fmt::Display for Target<'_> {
@@ -40,7 +37,6 @@ impl fmt::Display for Target<'_> {
         match self {
             Target::Server => formatter.write_str("this server"),
             Target::Queue(name) => write!(formatter, "queue '{name}'"),
-            Target::Topic(name) => write!(formatter, "topic '{name}'"),
         }
     }
 }

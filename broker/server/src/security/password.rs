@@ -64,7 +64,6 @@ pub(crate) fn hash(clear: &str, salt: &[u8; SALT_BYTES]) -> String {
 ///
 /// # Errors
 /// The operating system has no random numbers.
-#[allow(dead_code, reason = "for the commands of the administration, which are not all there")]
 pub(crate) fn salt() -> Result<[u8; SALT_BYTES], getrandom::Error> {
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt)?;
