@@ -8,8 +8,9 @@ use broker::config::Configuration;
 use broker::{Broker, Log, Start, StoreOptions, WallClock};
 use disk::sim::SimConfig;
 use reactor::sim::{HostId, World, WorldConfig};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::Receiver;
 use store::format::{BASE_OFFSETS, MetadataBase};
 
@@ -112,13 +113,17 @@ fn bases(world: &World) -> Vec<(u64, u64)> {
         Some(base.map_or((0, 1), |base| (base.number, base.sequence)))
     };
     let paths = world.with_disk(|disk| disk.paths());
+    // A claimant that lost may have left segments of the same epoch and numbers: each number counts once.
     let count_gone = |(epoch, (number, sequence)): (u64, (u64, u32))| {
-        let is_there = |path: &&PathBuf| {
-            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            let before = name.rsplit('.').next().and_then(|at| at.parse().ok()).is_some_and(|at: u32| at < sequence);
-            path.starts_with(folder) && name.starts_with(&format!("segment.{epoch}.")) && before
-        };
-        (number, u64::from(sequence - 1) - paths.iter().filter(is_there).count() as u64)
+        let there: BTreeSet<u32> = paths
+            .iter()
+            .filter(|path| path.starts_with(folder))
+            .filter_map(|path| {
+                path.file_name()?.to_str()?.strip_prefix(&format!("segment.{epoch}."))?.rsplit('.').next()?.parse().ok()
+            })
+            .filter(|at| *at < sequence)
+            .collect();
+        (number, u64::from(sequence - 1) - there.len() as u64)
     };
     (1..).map_while(|epoch| Some((epoch, base(epoch)?))).map(count_gone).collect()
 }
