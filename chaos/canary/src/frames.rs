@@ -1,9 +1,11 @@
-//! AMQP frames within a stream of bytes, as far as two defects read them. Owns the cutting, and the fields of transfers and
-//! dispositions as values; everything else passes as it came.
+//! AMQP frames within a stream of bytes, as far as two defects read them. Owns the cutting, and the fields of transfers,
+//! dispositions and flows as values; everything else passes as it came.
 
 use amqp::Value;
 use bytes::{Buf, Bytes, BytesMut};
 
+/// Descriptor of a flow (core specification 2.7.4).
+const FLOW: u64 = 0x13;
 /// Descriptor of a transfer (core specification 2.7.5).
 const TRANSFER: u64 = 0x14;
 /// Descriptor of a disposition (core specification 2.7.6).
@@ -24,6 +26,47 @@ pub(crate) enum Performative {
     Transfer(Transfer),
     /// What became of deliveries.
     Disposition(Disposition),
+    /// How many transfers and deliveries may come.
+    Flow(Flow),
+}
+
+/// A flow whose counts can be changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Flow {
+    channel: u16,
+    fields: Vec<Value>,
+}
+
+/// A count of a flow, by its place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Count {
+    /// The next transfer that the speaker expects.
+    NextIncoming = 0,
+    /// The next transfer that the speaker sends.
+    NextOutgoing = 2,
+    /// Deliveries on the link so far.
+    Deliveries = 5,
+}
+
+impl Flow {
+    pub(crate) fn channel(&self) -> u16 {
+        self.channel
+    }
+
+    pub(crate) fn get(&self, count: Count) -> Option<u32> {
+        self.fields.get(count as usize).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// Changes a count that the flow has.
+    pub(crate) fn set(&mut self, count: Count, number: u32) {
+        if self.get(count).is_some() {
+            self.fields[count as usize] = Value::Uint(number);
+        }
+    }
+
+    pub(crate) fn to_frame(&self) -> Frame {
+        Frame::new(self.channel, FLOW, self.fields.clone(), &[])
+    }
 }
 
 /// A transfer whose fields can be changed.
@@ -120,13 +163,15 @@ impl Frame {
         self.0
     }
 
-    /// What it says, if it is a transfer or a disposition.
+    /// What it says, if it is one of those.
     pub(crate) fn read(&self) -> Option<Performative> {
-        let is_amqp = self.0.len() > HEADER_BYTES && !self.0.starts_with(b"AMQP") && self.0[5] == 0;
-        let body = self.0.slice(usize::from(*self.0.get(4)?) * 4..);
-        let (Value::Described(described), payload) = Value::decode(&body).ok().filter(|_| is_amqp)? else {
+        let is_header = self.0.starts_with(b"AMQP");
+        let body_at = usize::from(*self.0.get(4)?) * 4;
+        if is_header || self.0[5] != 0 || body_at >= self.0.len() {
             return None;
-        };
+        }
+        let body = self.0.slice(body_at..);
+        let Ok((Value::Described(described), payload)) = Value::decode(&body) else { return None };
         let channel = u16::from_be_bytes([self.0[6], self.0[7]]);
         let Value::List(fields) = described.value else { return None };
         match described.descriptor.as_u64()? {
@@ -134,6 +179,7 @@ impl Frame {
                 let payload = body.slice(body.len() - payload.len()..);
                 Some(Performative::Transfer(Transfer { channel, fields, payload }))
             }
+            FLOW => Some(Performative::Flow(Flow { channel, fields })),
             DISPOSITION => disposition(channel, &fields).map(Performative::Disposition),
             _ => None,
         }

@@ -20,6 +20,11 @@ impl Numbering {
         self.to_wire(id) + u32::from(self.twice.binary_search(&id).is_ok())
     }
 
+    /// How many second deliveries there were.
+    pub(crate) fn seconds(&self) -> u32 {
+        self.twice.len() as u32
+    }
+
     /// Gives the newest delivery a second number; `None` when there are too many.
     pub(crate) fn again(&mut self, id: u32) -> Option<u32> {
         if self.twice.len() >= SECONDS_MAX || self.twice.last().is_some_and(|last| *last >= id) {

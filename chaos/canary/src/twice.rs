@@ -2,7 +2,7 @@
 //!
 //! The broker does not know: the numbers of later deliveries are shifted on the way out, and back on the way in.
 
-use crate::frames::{Cutter, Disposition, Performative, Transfer};
+use crate::frames::{Count, Cutter, Disposition, Performative, Transfer};
 use crate::layer::{Below, Meddler};
 use crate::numbering::Numbering;
 use bytes::{Bytes, BytesMut};
@@ -42,6 +42,15 @@ impl Conversation {
                     let (first, last) = (numbering.to_wire(said.first), numbering.last_on_wire(said.last));
                     out.extend_from_slice(&Disposition { first, last, ..said }.to_frame().into_bytes());
                 }
+                Some(Performative::Flow(mut flow)) => {
+                    let numbering = self.sessions.entry(flow.channel()).or_default();
+                    for count in [Count::NextOutgoing, Count::Deliveries] {
+                        if let Some(number) = flow.get(count) {
+                            flow.set(count, number + numbering.seconds());
+                        }
+                    }
+                    out.extend_from_slice(&flow.to_frame().into_bytes());
+                }
                 _ => out.extend_from_slice(&frame.into_bytes()),
             }
         }
@@ -77,6 +86,17 @@ impl Conversation {
                     let numbering = self.sessions.entry(said.channel).or_default();
                     let (first, last) = (numbering.to_broker(said.first), numbering.to_broker(said.last));
                     passed.extend_from_slice(&Disposition { first, last, ..said }.to_frame().into_bytes());
+                }
+                Some(Performative::Flow(mut flow)) => {
+                    let numbering = self.sessions.entry(flow.channel()).or_default();
+                    // What the client had seen when it said this: a transfer of ours is a delivery.
+                    if let Some(next) = flow.get(Count::NextIncoming) {
+                        let seconds = next - numbering.to_broker(next);
+                        flow.set(Count::NextIncoming, next - seconds);
+                        let deliveries = flow.get(Count::Deliveries).map(|count| count.saturating_sub(seconds));
+                        deliveries.into_iter().for_each(|count| flow.set(Count::Deliveries, count));
+                    }
+                    passed.extend_from_slice(&flow.to_frame().into_bytes());
                 }
                 _ => passed.extend_from_slice(&frame.into_bytes()),
             }
@@ -121,6 +141,7 @@ mod tests {
         read.flat_map(|read| match read {
             Performative::Transfer(transfer) => transfer.delivery_id().into_iter().collect(),
             Performative::Disposition(said) => vec![said.first, said.last],
+            Performative::Flow(flow) => flow.get(Count::Deliveries).into_iter().collect(),
         })
         .collect()
     }

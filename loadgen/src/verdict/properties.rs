@@ -311,7 +311,7 @@ const PLANTED: [Finding; 16] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn sound_histories_pass(shape in shape()) {
