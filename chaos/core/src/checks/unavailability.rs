@@ -94,7 +94,10 @@ mod tests {
     #[test]
     fn the_usual_gap_is_not_the_faults() {
         let windows = windows(&[client(500, 700)], 505 * MS, 690 * MS);
-        assert_eq!((windows.worst_client, windows.any_client, windows.all_clients), (Some(190.0), Some(190.0), Some(190.0)));
+        assert_eq!(
+            (windows.worst_client, windows.any_client, windows.all_clients),
+            (Some(190.0), Some(190.0), Some(190.0))
+        );
         assert_eq!(windows.clients_seen, 1);
     }
 

@@ -113,6 +113,8 @@ pub struct LoadSpec {
     pub producers: Option<u32>,
     /// Receiving links.
     pub consumers: Option<u32>,
+    /// Pairs of a producer and a consumer, with a queue of their own, that never give up a silent server.
+    pub patient: Option<u32>,
     /// When consumers take messages.
     pub consume: Option<Consume>,
     /// Unconfirmed messages of each producer.

@@ -2,6 +2,7 @@
 //!
 //! `stage` keeps the pair, `load` drives the clients, `steps` does things to the pair, `outcome` turns what was seen into a result, with `figures` from the ledger. Nothing here is random: the plan decides.
 
+mod depth;
 mod figures;
 mod load;
 mod outcome;

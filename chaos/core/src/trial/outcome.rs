@@ -3,7 +3,7 @@
 use super::Context;
 use super::figures::{self, connections};
 use super::steps::Evidence;
-use crate::checks::{self, Judgement};
+use crate::checks::{self, Finding, Judgement};
 use crate::clock::{NS_PER_MS, ms_between, now_ns};
 use crate::cluster::{NodeId, Pair};
 use crate::error::Result;
@@ -12,6 +12,7 @@ use crate::plan::TrialPlan;
 use crate::result::TrialResult;
 use crate::series::{self, Sent};
 use crate::times::{self, Measured, Reference, Steady};
+use loadgen::ledger::Ledger;
 use loadgen::verdict::{Rules, Window, judge};
 
 /// What the operator's log of a standby says when the link is silent.
@@ -55,7 +56,7 @@ impl<'a> Conclusion<'a> {
         let series = &evidence.load.series;
         let mut judgement = evidence.judgement.clone();
         if effect.is_none() {
-            judgement.unknown("the fault was not seen to take effect");
+            judgement.find(Finding::NoEffect, "the fault was not seen to take effect");
         }
         let mut trial = TrialResult::unjudged(plan);
         trial.observations.clone_from(&evidence.observations);
@@ -206,14 +207,29 @@ impl<'a> Conclusion<'a> {
             one_active: true,
             faults: fault.into_iter().collect(),
             generator_lag_p99_ns: self.evidence.load.series.generator_lag_p99_ns(),
+            depths: self.evidence.depths.clone(),
             ..Rules::default()
         };
-        let verdict = judge(&self.evidence.load.ledger, &rules);
+        let ledger = self.evidence.all_messages();
+        let verdict = judge(&ledger, &rules);
         self.judgement.include(&verdict);
         self.trial.messages = checks::messages(&verdict.counts);
         self.trial.losses = checks::losses(&verdict.losses);
         self.judgement.check_total_loss(self.plan.store, pair, &self.trial.losses);
         self.trial.not_judged = verdict.not_judged;
+        self.trial.not_judged.extend(self.evidence.not_judged.iter().cloned());
+        self.judge_epochs(&ledger);
+    }
+
+    fn judge_epochs(&mut self, ledger: &Ledger) {
+        let node_of = |url: &str| NodeId::BOTH.into_iter().find(|node| self.pair.url(*node) == url);
+        let tenures = checks::tenures(ledger, &self.evidence.events, node_of);
+        if tenures.is_empty() {
+            self.trial.not_judged.push("epochs: no server told which it owned".to_owned());
+        }
+        for sentence in checks::overlaps(&tenures) {
+            self.judgement.find(Finding::EpochsOverlap, sentence);
+        }
     }
 
     fn write_files(&self, history: &mut History) -> Result<()> {
@@ -224,7 +240,7 @@ impl<'a> Conclusion<'a> {
     }
 
     fn finish(self, started_ns: u64) -> TrialResult {
-        let Judgement { verdict, reasons } = self.judgement;
-        TrialResult { verdict, reasons, duration_ms: (now_ns() - started_ns) / NS_PER_MS, ..self.trial }
+        let Judgement { verdict, reasons, findings } = self.judgement;
+        TrialResult { verdict, reasons, findings, duration_ms: (now_ns() - started_ns) / NS_PER_MS, ..self.trial }
     }
 }

@@ -1,6 +1,7 @@
 //! The steps of a plan, carried out on a pair under load.
 
-use super::load::Load;
+use super::depth;
+use super::load::{self, Load};
 use super::{Context, figures, is_fault};
 use crate::checks::Judgement;
 use crate::clock::{self, NS_PER_MS, ms_between};
@@ -10,7 +11,9 @@ use crate::faults::{Effect, process};
 use crate::plan::{Step, TrialPlan};
 use crate::result::{BacklogSeen, FaultRecord, ProcessorShare};
 use crate::times::Steady;
+use loadgen::ledger::Ledger;
 use loadgen::run::{Finished, Snapshot};
+use loadgen::verdict::DepthSeen;
 use nix::unistd::Pid;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -42,6 +45,23 @@ pub(super) struct Evidence {
     pub(super) successor_read_bytes: Option<u64>,
     /// What waited in the store.
     pub(super) backlog: Option<BacklogSeen>,
+    /// What the patient clients recorded.
+    pub(super) patient: Option<Ledger>,
+    /// What the active server said that its queues hold.
+    pub(super) depths: Vec<DepthSeen>,
+    /// What could not be asked.
+    pub(super) not_judged: Vec<String>,
+}
+
+impl Evidence {
+    /// What all clients recorded.
+    pub(super) fn all_messages(&self) -> Ledger {
+        let ledger = self.load.ledger.clone();
+        match &self.patient {
+            Some(patient) => load::both(ledger, patient.clone()),
+            None => ledger,
+        }
+    }
 }
 
 /// A trial under way.
@@ -63,6 +83,8 @@ pub(super) struct Execution<'a> {
     left_after_ms: Option<f64>,
     /// What the successor had read from the disk when the fault was asked for; after the takeover, what it has read since.
     successor_read_bytes: Option<u64>,
+    depths: Vec<DepthSeen>,
+    not_judged: Vec<String>,
 }
 
 /// Time that a new process of the pair has to find its role.
@@ -101,6 +123,8 @@ impl<'a> Execution<'a> {
             processor_share: ProcessorShare::default(),
             left_after_ms: None,
             successor_read_bytes: None,
+            depths: Vec::new(),
+            not_judged: Vec::new(),
         }
     }
 
@@ -326,13 +350,31 @@ impl<'a> Execution<'a> {
             self.observations
                 .push(format!("some sends were still unanswered {} ms after the last one", limit.as_millis()));
         }
+        self.ask_depths(false).await;
         self.drained = self.load.drain(DRAIN_QUIET, limit).await;
+        if self.drained {
+            self.ask_depths(true).await;
+        }
         Ok(())
+    }
+
+    /// What the broker says about its queues is compared with the record later.
+    async fn ask_depths(&mut self, after_drain: bool) {
+        let has_patient = self.context.plan.load_of(self.plan).patient > 0;
+        let store = self.plan.store;
+        let addresses = [Some(store.address()), has_patient.then(|| store.patient_address())];
+        for address in addresses.into_iter().flatten() {
+            match depth::ask(self.pair, address, after_drain).await {
+                Ok(seen) => self.depths.push(seen),
+                Err(reason) => self.not_judged.push(format!("depth of {address}: {reason}")),
+            }
+        }
     }
 
     /// Ends the load, and the nodes where nothing more is wanted of them, and hands over what they left.
     pub(super) async fn finish(mut self, ends_pair: bool) -> Result<Evidence> {
         self.processor_share.harness = self.meter.harness_share();
+        let patient = self.load.finish_patient().await?;
         let load = self.load.finish().await?;
         let events = if ends_pair { self.pair.finish() } else { self.pair.events().snapshot() };
         Ok(Evidence {
@@ -348,6 +390,9 @@ impl<'a> Execution<'a> {
             left_after_ms: self.left_after_ms,
             successor_read_bytes: self.successor_read_bytes,
             backlog: None,
+            patient,
+            depths: self.depths,
+            not_judged: self.not_judged,
         })
     }
 }
