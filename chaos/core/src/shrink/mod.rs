@@ -7,7 +7,8 @@ mod play;
 mod reduce;
 mod simpler;
 
-pub use play::{FILE, Outcome, Setting, shrink};
+pub use play::{FILE, Shrunk};
+pub(crate) use play::{shrink, worth_it};
 
 use reduce::Reduce;
 use std::collections::VecDeque;
