@@ -5,7 +5,7 @@ use crate::plan::{self, Plan};
 use std::path::{Path, PathBuf};
 
 /// The file of a run's plan, in its result folder.
-pub const PLAN_FILE: &str = "plan.json";
+pub(crate) const PLAN_FILE: &str = "plan.json";
 
 /// The plan of a result folder, or of a file; with `trial`, only that one of it.
 pub(crate) fn plan(path: &Path, trial: Option<usize>) -> Result<Plan> {

@@ -56,7 +56,10 @@ impl Phase {
     /// Whether the drawing has an arrow from here to `next`.
     pub fn can_become(self, next: Self) -> bool {
         use Phase::*;
-        matches!((self, next), (Confirming, Removing) | (Removing, Simplifying) | (Confirming | Removing | Simplifying, Done))
+        matches!(
+            (self, next),
+            (Confirming, Removing) | (Removing, Simplifying) | (Confirming | Removing | Simplifying, Done)
+        )
     }
 }
 
@@ -130,7 +133,9 @@ impl<P: Reducible> Shrink<P> {
             self.enter(Phase::Done);
         }
         match self.phase {
-            Phase::Confirming => Some(Candidate { plan: self.original.clone(), words: "the whole plan again".to_owned() }),
+            Phase::Confirming => {
+                Some(Candidate { plan: self.original.clone(), words: "the whole plan again".to_owned() })
+            }
             Phase::Removing => {
                 let kept = self.reduce.next()?;
                 let words = format!("{} of {} faults", kept.len(), self.original.parts());

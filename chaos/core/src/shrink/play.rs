@@ -36,6 +36,19 @@ pub struct Shrunk {
     pub command: String,
 }
 
+impl Shrunk {
+    /// What was found, in words.
+    pub fn sentence(&self) -> String {
+        let Self { trial, faults_before, faults_after, plays, command, .. } = self;
+        match self.is_reproduced {
+            false => format!("shrink: trial {trial} did not fail again in {plays} plays, so nothing was left out"),
+            true => format!(
+                "shrink: trial {trial} fails with {faults_after} of its {faults_before} faults ({plays} plays); again with: {command}"
+            ),
+        }
+    }
+}
+
 /// The trial to reduce: the first that violated something although it has several faults.
 pub(crate) fn worth_it(plan: &Plan, trials: &[TrialResult]) -> Option<(TrialPlan, Vec<Finding>)> {
     let failed = trials.iter().filter(|trial| trial.verdict == Verdict::Violated);
@@ -93,7 +106,11 @@ fn is_like(found: Finding, findings: &[Finding]) -> bool {
 fn step(answer: &TrialResult, words: &str, fails: bool) -> String {
     let (number, names) = (answer.number, answer.findings.iter().map(|one| one.name()).collect::<Vec<_>>().join(", "));
     let outcome = if fails { "still fails" } else { "does not fail" };
-    format!("  shrink {number:>3}  {words}: {outcome} ({}{}{names})", answer.verdict, if names.is_empty() { "" } else { ": " })
+    format!(
+        "  shrink {number:>3}  {words}: {outcome} ({}{}{names})",
+        answer.verdict,
+        if names.is_empty() { "" } else { ": " }
+    )
 }
 
 async fn play(context: &Context<'_>, plan: &TrialPlan) -> Result<TrialResult> {

@@ -11,8 +11,26 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The login that the configuration of the pair gives to administrators.
 const LOGIN: (&str, &str) = ("admin", "");
 
+/// What was answered.
+#[derive(Debug, Default)]
+pub(super) struct Depths {
+    pub(super) seen: Vec<DepthSeen>,
+    /// What could not be asked, a sentence each.
+    pub(super) not_judged: Vec<String>,
+}
+
+impl Depths {
+    /// Asks about one queue.
+    pub(super) async fn ask(&mut self, pair: &Pair, address: &str, after_drain: bool) {
+        match ask(pair, address, after_drain).await {
+            Ok(seen) => self.seen.push(seen),
+            Err(reason) => self.not_judged.push(format!("depth of {address}: {reason}")),
+        }
+    }
+}
+
 /// What the active server says about `address`, or why it could not be asked.
-pub(super) async fn ask(pair: &Pair, address: &str, after_drain: bool) -> Result<DepthSeen, String> {
+async fn ask(pair: &Pair, address: &str, after_drain: bool) -> Result<DepthSeen, String> {
     let active = pair.active().ok_or("no server says that it is active")?;
     let url: Url = pair.url(active).parse().map_err(|error| format!("{error}"))?;
     let body = serde_json::json!({ "command": format!("show queue {address}") });
