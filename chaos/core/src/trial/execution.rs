@@ -239,6 +239,7 @@ impl<'a> Execution<'a> {
             effect: None,
             healed_ns: None,
             evidence: Vec::new(),
+            lied: None,
         };
         timeline.injected(index, requested_ns, effective_ns, &nodes);
         self.injected[index] = Some((record, bite, nodes));
@@ -369,7 +370,7 @@ impl<'a> Execution<'a> {
             let Some((mut record, mut bite, nodes)) = injected else { continue };
             let mut scene = Scene { pair: self.pair, settings: &self.settings, role: planned.role, nodes: &nodes };
             planned.fault.examine(&mut scene, &mut bite).await?;
-            (record.effect, record.evidence) = (bite.effect, bite.evidence);
+            (record.effect, record.evidence, record.lied) = (bite.effect, bite.evidence, bite.lied);
             records.push(record);
         }
         Ok(records)
