@@ -440,6 +440,11 @@ fn the_broker_holds_what_the_ledger_says_it_holds() {
     finds(&ledger, &depth(13, 50), &[Finding::DepthAbove]);
     finds(&ledger, &depth(0, 200), &[]);
     finds(&ledger, &depth(1, 200), &[Finding::LeftAfterDrain]);
+    // An acknowledgement whose confirmation is under way.
+    let mut late = half_read(4);
+    deliveries(&mut late, |list| list[0].acknowledged_ns = 201 * MILLISECOND);
+    finds(&late, &depth(1, 200), &[]);
+    finds(&late, &depth(2, 200), &[Finding::LeftAfterDrain]);
     // Nobody sends to that queue: it must be empty.
     let mut elsewhere = depth(1, 50);
     elsewhere.depths[0].address = "other".to_owned();
