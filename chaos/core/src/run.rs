@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::result::{self, RunResult, Verdict};
 use crate::scenario::{Scenario, StoreSetting, Suite};
 use crate::sequence::{self, Played};
-use crate::{checks, environment, report, trial};
+use crate::{checks, compare, environment, report, trial};
 use clap::Parser;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -42,6 +42,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
             Ok(0)
         }
         Some(Command::Report { folder }) => rebuild(&folder),
+        Some(Command::Compare(options)) => compare::main(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("chaos: {error}");

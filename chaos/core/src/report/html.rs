@@ -24,19 +24,19 @@ pub(super) fn page(data: &Data) -> Result<(String, Vec<Picture>)> {
     let mut pictures = Vec::new();
     let mut body = head(result);
     body += &matrix(result);
-    body += &section("Failover time", &failover(result, &mut pictures)?);
+    body += &section("failover", "Failover time", &failover(result, &mut pictures)?);
     if let Some(words) = super::backlog::section(result, &mut pictures)? {
-        body += &section("What a backlog costs", &words);
+        body += &section("backlog", "What a backlog costs", &words);
     }
     if let Some(words) = pauses(result) {
-        body += &section("Woken servers", &words);
+        body += &section("woken", "Woken servers", &words);
     }
-    body += &section("Where the time goes", &waterfalls(result, &mut pictures)?);
-    body += &section("Each trial over time", &timelines(data, &mut pictures)?);
-    body += &section("Latency by percentile", &latency(data, &mut pictures)?);
-    body += &section("Store recovery", &recovery(result, &mut pictures)?);
-    body += &section("Trials", &trials(result));
-    body += &section("Run it again", &again(result));
+    body += &section("phases", "Where the time goes", &waterfalls(result, &mut pictures)?);
+    body += &section("over-time", "Each trial over time", &timelines(data, &mut pictures)?);
+    body += &section("latency", "Latency by percentile", &latency(data, &mut pictures)?);
+    body += &section("recovery", "Store recovery", &recovery(result, &mut pictures)?);
+    body += &section("trials", "Trials", &trials(result));
+    body += &section("again", "Run it again", &again(result));
     Ok((document(&format!("Chaos: {}", result.verdict), &body), pictures))
 }
 
@@ -50,8 +50,9 @@ pub(super) fn document(title: &str, body: &str) -> String {
     )
 }
 
-pub(super) fn section(title: &str, body: &str) -> String {
-    format!("<section>\n<h2>{title}</h2>\n{body}</section>\n")
+/// A section that the index leads to by its name.
+pub(super) fn section(id: &str, title: &str, body: &str) -> String {
+    format!("<section id=\"{id}\">\n<h2>{title}</h2>\n{body}</section>\n")
 }
 
 fn tag(verdict: Verdict) -> String {
@@ -128,6 +129,7 @@ fn matrix(result: &RunResult) -> String {
         String::new()
     };
     section(
+        "lost",
         "Lost messages",
         &format!(
             "<p>Confirmed messages that were never delivered, of all that were confirmed, by store setting and fault.</p>\n\

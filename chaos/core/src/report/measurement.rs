@@ -18,10 +18,10 @@ pub(super) fn build(folder: &Path, result: &MeasurementResult) -> Result<()> {
         let words = "Each point is a round; the bar is the median, the shade its 95 % interval (6 or more rounds).";
         let name = format!("measured-{}", slug(unit));
         let drawn = figure(&mut pictures, &name, words, |width| strip(&plot(result, unit), width))?;
-        body += &drawn.map_or_else(String::new, |drawn| section(title(unit), &drawn));
+        body += &drawn.map_or_else(String::new, |drawn| section(&title(unit).to_lowercase().replace(" ", "-"), title(unit), &drawn));
     }
-    body += &section("Samples", &table(result));
-    body += &section("Run it again", &again(result));
+    body += &section("samples", "Samples", &table(result));
+    body += &section("again", "Run it again", &again(result));
     write(folder, HTML_FILE, &document(&format!("Measurement: {}", result.verdict), &body))?;
     for picture in &pictures {
         write(folder, &picture.name, &picture.svg)?;

@@ -3,6 +3,7 @@
 //! `theme` and `plots` draw, `html` lays out the page, `text` writes tables for terminals and Markdown, `junit` for CI servers.
 
 mod backlog;
+mod comparison;
 mod html;
 mod junit;
 mod measurement;
@@ -21,12 +22,15 @@ use crate::series::{self, Bucket};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use comparison::{build as build_comparison, markdown as comparison_markdown, text as comparison_text};
 pub use text::terminal_table;
 pub(crate) use text::{count, duration};
 pub(crate) use theme::trimmed;
 
 /// Name of the page.
 pub const HTML_FILE: &str = "report.html";
+/// Name of the page of a comparison.
+pub const COMPARISON_HTML_FILE: &str = "comparison.html";
 
 /// What the page is made from.
 #[derive(Debug)]

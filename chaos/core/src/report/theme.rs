@@ -251,6 +251,18 @@ pub(super) fn text_px(width: Width, text: &str) -> i32 {
     (text.chars().count() as f64 * f64::from(width.font_px()) * 0.46).ceil() as i32
 }
 
+/// The text, shortened from its middle where it is longer than `room_px`.
+pub(super) fn fitted(width: Width, text: &str, room_px: i32) -> String {
+    if text_px(width, text) <= room_px {
+        return text.to_owned();
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let kept = (f64::from(room_px) / (f64::from(width.font_px()) * 0.46)) as usize;
+    let (head, tail) = (kept.saturating_sub(2).div_ceil(2), kept.saturating_sub(2) / 2);
+    let part = |range: &[char]| range.iter().collect::<String>();
+    format!("{}..{}", part(&letters[..head.min(letters.len())]), part(&letters[letters.len().saturating_sub(tail)..]))
+}
+
 /// An axis: from a value to a pixel, with its marks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod failover;
+mod forest;
 mod percentiles;
 mod recovery;
 mod strip;
@@ -10,6 +11,7 @@ mod waterfall;
 
 pub(super) use backlog::{Figure, backlog};
 pub(super) use failover::failover;
+pub(super) use forest::{Forest, forest};
 pub(super) use percentiles::{Curve, percentiles};
 pub(super) use recovery::recovery;
 pub(super) use strip::{Row, Strip, strip};

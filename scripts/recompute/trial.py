@@ -1,0 +1,154 @@
+"""One trial: every number that result.json claims of it, against the history and the events."""
+
+import claims
+import messages
+import moments
+
+# Times of the history are whole microseconds, rounded down; a difference of two is off by one at most.
+MICROSECOND_MS = 0.0011
+STEP_MS = moments.STEP_US / 1000
+
+# Numbers that the raw records do not hold, and why.
+OMITTED = {
+    "measured by the harness outside the records": [
+        "generator_lag_p99_ms", "processor_share", "successor_read_bytes", "left_after_ms", "duration_ms",
+    ],
+    "part of the plan": ["number", "seed", "backlog"],
+    "checked as the event lines of the fault": ["fault", "faults"],
+}
+CHECKED = [
+    "messages", "instants_ms", "times_ms", "censored_ms", "store_recovered", "losses", "response_ms", "unavailable_ms",
+]
+DURATIONS = {
+    "detection": ("zero", "td"), "claim": ("td", "tl"), "store_recovery": ("tl", "tr"), "reattach": ("ta", "tf"),
+    "failover": ("zero", "tf"), "rto": ("zero", "ts"), "first_delivery": ("zero", "td1"), "clients_back": ("zero", "ta100"),
+}
+# Any of these is a violation, whatever the store promises.
+NEVER = ["unexpected", "redelivered_unflagged", "out_of_order", "confirmed_by_two"]
+
+
+def name_of(claimed):
+    return f"trial {claimed['number']}"
+
+
+def is_known(found, claimed):
+    for reason, names in OMITTED.items():
+        found.omit(reason, *[name for name in names if claimed.get(name) not in (None, [], {})])
+    known = CHECKED + [name for names in OMITTED.values() for name in names]
+    claims.unknown_numbers(found, name_of(claimed), claimed, known)
+
+
+def check_without_history(found, claimed):
+    """A trial that was not carried out claims nothing."""
+    is_known(found, claimed)
+    name = name_of(claimed)
+    found.equal(f"{name}: not carried out, so its verdict", claimed["verdict"] in ("unknown", "skipped"), True)
+    found.equal(f"{name}: messages without a history", sum(claimed["messages"].values()), 0)
+    for group in ("instants_ms", "times_ms"):
+        found.equal(f"{name}: {group} without a history", any(claimed[group].values()), False)
+
+
+def check(found, claimed, ledger, events, plan):
+    is_known(found, claimed)
+    check_messages(found, claimed, ledger, plan)
+    check_times(found, claimed, ledger, events, plan)
+
+
+def check_messages(found, claimed, ledger, plan):
+    name = name_of(claimed)
+    drained = not any("not drained" in reason for reason in claimed["reasons"])
+    known, unexpected = messages.fates(ledger)
+    counted = messages.counts(ledger, known, unexpected, drained)
+    for key, value in claimed["messages"].items():
+        found.equal(f"{name}: messages.{key}", value, counted.get(key, "not known to this script"))
+    lost = messages.losses(ledger, known, plan["load"]["size_bytes"]) if drained else []
+    found.equal(f"{name}: losses, how many", len(claimed["losses"]), len(lost))
+    for index, (one, computed) in enumerate(zip(claimed["losses"], lost)):
+        for key, value in one.items():
+            within = 1 if key == "span_us" else 0
+            found.near(f"{name}: losses[{index}].{key}", value, computed.get(key), within)
+    broken = sum(counted[key] for key in NEVER)
+    if claimed["store"] == "sync":
+        broken += counted["lost"] + counted["resurrected"]
+    else:
+        broken += sum(not one["is_suffix"] for one in lost)
+    if broken:
+        found.equal(f"{name}: verdict, since promises were broken", claimed["verdict"], "violated")
+
+
+def check_times(found, claimed, ledger, events, plan):
+    name = name_of(claimed)
+    fault = moments.fault(events)
+    found.equal(f"{name}: fault_effective", claimed["fault_effective"], fault is not None)
+    list_of = moments.sent(ledger)
+    instants, recovered = dict.fromkeys(["td", "tl", "tr", "ta", "tc", "tf", "td1", "ta100"]), None
+    if fault is not None:
+        requested_ns, effective_ns, victim = fault
+        found.equal(f"{name}: zero of the history", ledger.header["zero_ns"], effective_ns)
+        if expects_takeover(claimed):
+            instants, recovered = moments.event_times(events, requested_ns, effective_ns, victim)
+            successor = moments.Successor(ledger, (requested_ns - effective_ns) // 1000)
+            instants.update(moments.client_times(ledger, successor))
+    from_us = round((instants["tf"] or 0) * 1000)
+    ts_us = moments.steady(list_of, from_us, plan["load"]["steady_ms"])
+    instants["ts"] = None if ts_us is None else ts_us / 1000
+    for key, value in claimed["instants_ms"].items():
+        within = STEP_MS + MICROSECOND_MS if key == "ts" else MICROSECOND_MS
+        found.near(f"{name}: instants_ms.{key}", value, instants.get(key), within)
+    check_durations(found, claimed, instants)
+    found.equal(f"{name}: store_recovered", claimed["store_recovered"], recovered)
+    end_ms = max((due for due, _ in list_of), default=0) / 1000
+    censored = instants["ts"] is None or (expects_takeover(claimed) and fault is not None and instants["tf"] is None)
+    found.near(f"{name}: censored_ms", claimed["censored_ms"], max(end_ms, 0) if censored else None, MICROSECOND_MS)
+    check_responses(found, claimed, list_of)
+    check_unavailable(found, claimed, ledger)
+
+
+def expects_takeover(claimed):
+    return claimed.get("takeover_expected", claimed["scenario"] != "delay-heartbeats")
+
+
+def check_durations(found, claimed, instants):
+    at = {**instants, "zero": 0.0}
+    for key, value in claimed["times_ms"].items():
+        begin, end = DURATIONS[key]
+        known = at[begin] is not None and at[end] is not None
+        computed = at[end] - at[begin] if known else None
+        if key == "detection" and computed is not None:
+            computed = max(computed, 0.0)
+        within = STEP_MS + MICROSECOND_MS if key == "rto" else 2 * MICROSECOND_MS
+        found.near(f"{name_of(claimed)}: times_ms.{key}", value, computed, within)
+
+
+def check_responses(found, claimed, list_of):
+    """Where the flow became steady is known to a step; the claimed moment divides what came during and after."""
+    name, steady_ms = name_of(claimed), claimed["instants_ms"]["ts"]
+    parts = {"before": (-1_000_000, 0)}
+    if steady_ms is None:
+        found.omit("the end of an outage that did not end", "response_ms.during", "response_ms.after", "unavailable_ms")
+    else:
+        parts["during"] = (0, int(steady_ms * 1000 + 0.999))
+        parts["after"] = (int(steady_ms * 1000 + 0.999), float("inf"))
+    for part, (begin, end) in parts.items():
+        computed = moments.percentiles(moments.responses(list_of, begin, end))
+        for key, value in claimed["response_ms"][part].items():
+            found.near(f"{name}: response_ms.{part}.{key}", value, computed[key], 0 if key == "n" else MICROSECOND_MS)
+
+
+def check_unavailable(found, claimed, ledger):
+    steady_ms = claimed["instants_ms"]["ts"]
+    if steady_ms is None:
+        return
+    confirms = {}
+    for _, producer, _, _, _, _, _, answer, outcome, _ in ledger.sends:
+        if outcome == "ok":
+            confirms.setdefault(producer, []).append(answer)
+    end = steady_ms * 1000
+    gaps = [moments.largest_gap(times, 0, end) for times in confirms.values()]
+    computed = {
+        "publish": moments.largest_gap([one for times in confirms.values() for one in times], 0, end),
+        "publish_worst_client": max((gap for gap in gaps if gap is not None), default=None),
+        "deliver": moments.largest_gap([one[6] for one in ledger.deliveries], 0, end),
+    }
+    for key, value in claimed["unavailable_ms"].items():
+        found.near(f"{name_of(claimed)}: unavailable_ms.{key}", value, computed.get(key), MICROSECOND_MS)
