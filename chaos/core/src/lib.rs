@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod compare;
 pub mod environment;
 mod error;
+pub mod fates;
 pub mod faults;
 pub mod history;
 pub mod latency;

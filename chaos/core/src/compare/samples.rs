@@ -21,7 +21,7 @@ pub(super) const TIMES: [(&str, Time); 7] = [
     ("reattach", |trial| trial.times_ms.reattach.map(Observed::At)),
     ("first-delivery", |trial| trial.times_ms.first_delivery.map(Observed::At)),
 ];
-/// The latencies that are compared, each by its percentiles.
+/// The latencies that are compared, each by its percentiles: outside the fault, where the name does not say otherwise.
 pub(super) const LATENCIES: [&str; 3] = ["response", "response-in-fault", "service"];
 
 /// One cell of one run.
@@ -45,7 +45,8 @@ impl Samples {
             }
             let mut latency = Latency::default();
             latency.add_log(&path)?;
-            let all = [&latency.response, &latency.response_in_fault, &latency.service];
+            let service = latency.service.outside_fault();
+            let all = [&latency.response.outside_fault(), &latency.response.fault, &service];
             for (list, histogram) in latencies.iter_mut().zip(all) {
                 list.push(recorded(histogram));
             }

@@ -1,6 +1,6 @@
 //! A comparison of two runs as text, Markdown, CSV and a page of its own; a report of the later run has it as a section.
 
-use super::html::{document, escape, figure, section};
+use super::html::{document, escape, figure, section, table};
 use super::plots::{self, Forest};
 use super::text::{count, duration};
 use super::{COMPARISON_HTML_FILE, Picture, write};
@@ -14,7 +14,7 @@ pub fn build(folder: &Path, comparison: &Comparison) -> Result<()> {
     let body = format!("<h1>NEW against BASE</h1>\n{}", words(comparison, &mut pictures)?);
     write(folder, COMPARISON_HTML_FILE, &document("Chaos: comparison", &body))?;
     for picture in &pictures {
-        write(folder, &picture.name, &picture.svg)?;
+        picture.write(folder)?;
     }
     write(folder, "comparison.md", &markdown(comparison))?;
     write(folder, "comparison.csv", &csv(comparison))?;
@@ -39,16 +39,14 @@ fn words(comparison: &Comparison, pictures: &mut Vec<Picture>) -> Result<String>
              point has no interval: it needs 6 trials on both sides."
         );
         let name = format!("comparison-{}", figure_name.replace('.', "-"));
-        body += &figure(pictures, &name, &caption, |width| plots::forest(&forest, width))?.unwrap_or_default();
+        body += &figure(pictures, &name, &caption, None, |width| plots::forest(&forest, width))?.unwrap_or_default();
     }
-    body += "<h3>Messages</h3>\n<div class=\"scroll\"><table><tr><th>scenario</th><th class=\"left\">store</th><th class=\"left\">verdict</th>\
-             <th>trials</th><th>lost / confirmed, BASE</th><th>lost / confirmed, NEW</th><th>duplicates, BASE</th><th>NEW</th></tr>";
-    body += &comparison.counts.iter().map(counts_row).collect::<String>();
-    body += "</table></div>\n<h3>Times</h3>\n<div class=\"scroll\"><table><tr><th>scenario</th><th class=\"left\">store</th>\
-             <th class=\"left\">figure</th><th>n</th><th>BASE</th><th>NEW</th><th>difference</th><th>95 % interval</th>\
-             <th class=\"left\">conclusion</th></tr>";
-    body += &comparison.rows.iter().map(figure_row).collect::<String>();
-    body += &format!("</table></div>\n<p class=\"muted\">{}</p>\n", escape(&comparison.method));
+    let head =
+        ["scenario", "store", "verdict", "trials", "lost / confirmed, BASE", "NEW", "duplicates, BASE", "duplicates, NEW"];
+    body += &format!("<h3>Messages</h3>\n{}", table(&head, &comparison.counts.iter().map(counts_row).collect::<String>()));
+    let head = ["scenario", "store", "figure", "n", "BASE", "NEW", "difference", "95 % interval", "conclusion"];
+    body += &format!("<h3>Times</h3>\n{}", table(&head, &comparison.rows.iter().map(figure_row).collect::<String>()));
+    body += &format!("<p class=\"muted\">{}</p>\n", escape(&comparison.method));
     Ok(body)
 }
 

@@ -1,24 +1,34 @@
 //! What a person reads after a run. Everything is built from the files of the result folder, so that it can be built again.
 //!
-//! `theme` and `plots` draw, `html` lays out the page, `text` writes tables for terminals and Markdown, `junit` for CI servers.
+//! `theme` and `plots` draw, `data` writes the numbers behind the plots. `html` lays out the page: `properties` is its verdict, `matrix` the
+//! loss, `tables` what is about all trials, `backlog` what is about backlogs, `scenarios` one scenario. `text` writes tables for terminals
+//! and Markdown, `junit` is for CI servers, `comparison` sets two runs side by side, `measurement` is about runs without a fault.
 
 mod backlog;
 mod comparison;
+mod data;
 mod html;
 mod junit;
+mod matrix;
 mod measurement;
 mod plots;
+mod properties;
+mod scenarios;
 #[cfg(test)]
 pub(crate) mod synthetic;
+mod tables;
 mod text;
 mod theme;
 
+use crate::compare::Comparison;
 use crate::error::{AtPath, Result};
+use crate::fates::{self, Message};
 use crate::latency::Latency;
 use crate::measurement::MeasurementResult;
 use crate::result::{RunResult, TrialResult};
 use crate::scenario::Cell;
 use crate::series::{self, Bucket};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -36,17 +46,35 @@ pub const COMPARISON_HTML_FILE: &str = "comparison.html";
 #[derive(Debug)]
 struct Data {
     result: RunResult,
+    /// SHA-256 of plan.json, its first 16 digits.
+    plan_hash: Option<String>,
     /// By trial number; a trial that could not be carried out has none.
     series: BTreeMap<usize, Vec<Bucket>>,
+    /// By trial number, of those that lost something.
+    fates: BTreeMap<usize, Vec<Message>>,
     /// All trials of a cell together.
     latency: BTreeMap<Cell, Latency>,
+    /// With a run that the result was compared with.
+    comparison: Option<Comparison>,
 }
 
 /// A plot as a file of its own.
 #[derive(Debug)]
 struct Picture {
+    /// Its file's name, without the ending.
     name: String,
     svg: String,
+    /// The numbers behind it, unless they have a file of their own.
+    csv: Option<String>,
+}
+
+impl Picture {
+    fn write(&self, folder: &Path) -> Result<()> {
+        if let Some(csv) = &self.csv {
+            write(folder, &format!("{}.csv", self.name), csv)?;
+        }
+        write(folder, &format!("{}.svg", self.name), &self.svg)
+    }
 }
 
 /// Builds all reports of the result folder of a measurement.
@@ -65,10 +93,10 @@ pub fn build(folder: &Path) -> Result<RunResult> {
     let (page, pictures) = html::page(&data)?;
     write(folder, HTML_FILE, &page)?;
     for picture in &pictures {
-        write(folder, &picture.name, &picture.svg)?;
+        picture.write(folder)?;
     }
     let result = data.result;
-    write(folder, "summary.md", &text::markdown(&result))?;
+    write(folder, "summary.md", &text::markdown(&result, data.plan_hash.as_deref()))?;
     write(folder, "trials.csv", &text::trials_csv(&result))?;
     write(folder, "junit.xml", &junit::document(&result)?)?;
     Ok(result)
@@ -76,20 +104,34 @@ pub fn build(folder: &Path) -> Result<RunResult> {
 
 fn read(folder: &Path) -> Result<Data> {
     let result = RunResult::read(folder)?;
-    let file = |trial: &TrialResult, kind: &str| {
-        let path = folder.join(format!("{}.{kind}", trial.file_stem()));
+    let file = |trial: &TrialResult, ending: &str| {
+        let path = folder.join(format!("{}{ending}", trial.file_stem()));
         path.exists().then_some(path)
     };
-    let (mut series, mut latency) = (BTreeMap::new(), BTreeMap::new());
+    let (mut series, mut fates, mut latency) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for trial in &result.trials {
-        if let Some(path) = file(trial, "csv") {
+        if let Some(path) = file(trial, ".csv") {
             series.insert(trial.number, series::read(&path)?);
         }
-        if let Some(path) = file(trial, "hlog") {
+        if let Some(path) = file(trial, "-fates.csv") {
+            fates.insert(trial.number, fates::read(&path)?);
+        }
+        if let Some(path) = file(trial, ".hlog") {
             latency.entry(trial.cell()).or_insert_with(Latency::default).add_log(&path)?;
         }
     }
-    Ok(Data { result, series, latency })
+    let (plan_hash, comparison) = (plan_hash(folder)?, Comparison::read(folder)?);
+    Ok(Data { result, plan_hash, series, fates, latency, comparison })
+}
+
+/// What names a plan: the same seed, options and version give the same file.
+fn plan_hash(folder: &Path) -> Result<Option<String>> {
+    let path = folder.join("plan.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let digest = Sha256::digest(std::fs::read(&path).at(&path)?);
+    Ok(Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()))
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<()> {

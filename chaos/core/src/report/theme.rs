@@ -246,6 +246,19 @@ pub(super) fn legend(
     Ok(y + row / 2)
 }
 
+/// The height of a legend, px, before anything is drawn.
+pub(super) fn legend_px(width: Width, left: i32, items: &[(&str, Line)]) -> i32 {
+    let (row, mut x, mut rows) = (width.font_px() as i32 + 8, left, 1);
+    for (name, _) in items {
+        let length = 30 + text_px(width, name) + 16;
+        if x > left && x + length > width.px() as i32 {
+            (x, rows) = (left, rows + 1);
+        }
+        x += length;
+    }
+    rows * row
+}
+
 /// An estimate of a text's length: the letters of common sans-serif faces are a little more than half as wide as they are high.
 pub(super) fn text_px(width: Width, text: &str) -> i32 {
     (text.chars().count() as f64 * f64::from(width.font_px()) * 0.46).ceil() as i32
@@ -284,6 +297,11 @@ impl Axis {
     pub(super) fn logarithmic(values: std::ops::Range<f64>, from_px: i32, to_px: i32) -> Self {
         let from = values.start.max(1e-3);
         Self { from, to: values.end.max(from * 10.0), from_px, to_px, logarithmic: true }
+    }
+
+    /// Whether a value lies within the axis.
+    pub(super) fn holds(&self, value: f64) -> bool {
+        (self.from..=self.to).contains(&value)
     }
 
     /// The pixel of a value, kept within the axis.

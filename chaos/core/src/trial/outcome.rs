@@ -7,6 +7,7 @@ use crate::checks::{self, Judgement};
 use crate::clock::{NS_PER_MS, ms_between, now_ns};
 use crate::cluster::{NodeId, Pair};
 use crate::error::Result;
+use crate::fates;
 use crate::history::History;
 use crate::plan::TrialPlan;
 use crate::result::TrialResult;
@@ -220,6 +221,10 @@ impl<'a> Conclusion<'a> {
         let ledger = &self.evidence.load.ledger;
         let buckets = series::buckets(&self.sent, &figures::arrivals(ledger), self.t0_ns);
         series::write(&self.context.out.join(format!("{}.csv", self.plan.file_stem())), &buckets)?;
+        let around_loss = fates::around_loss(ledger, self.t0_ns);
+        if !around_loss.is_empty() {
+            fates::write(&self.context.out.join(format!("{}-fates.csv", self.plan.file_stem())), &around_loss)?;
+        }
         history.append(self.plan, ledger, self.t0_ns)
     }
 

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod failover;
+mod fates;
 mod forest;
 mod percentiles;
 mod recovery;
@@ -11,6 +12,7 @@ mod waterfall;
 
 pub(super) use backlog::{Figure, backlog};
 pub(super) use failover::failover;
+pub(super) use fates::fates;
 pub(super) use forest::{Forest, forest};
 pub(super) use percentiles::{Curve, percentiles};
 pub(super) use recovery::recovery;

@@ -3,9 +3,8 @@
 use super::{Frame, x_axis, x_title};
 use crate::error::Result;
 use crate::report::theme::{Area, Axis, BLUE, Colour, Drawn, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILION, Width};
-use crate::report::theme::{anchored, draw, ms_mark, text_px};
+use crate::report::theme::{anchored, draw, fitted, ms_mark, text_px};
 use crate::result::{Instants, Observed, TrialResult};
-use crate::scenario::Scenario;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
@@ -22,13 +21,9 @@ pub(in crate::report) const PHASES: [Phase; 5] = [
 ];
 
 /// Draws it; `None` when no trial of the scenario had a failover.
-pub(in crate::report) fn waterfall(
-    scenario: Scenario,
-    trials: &[&TrialResult],
-    width: Width,
-) -> Result<Option<String>> {
+pub(in crate::report) fn waterfall(scenario: &str, trials: &[&TrialResult], width: Width) -> Result<Option<String>> {
     let mut rows: Vec<&TrialResult> = trials.to_vec();
-    rows.retain(|trial| trial.scenario == scenario && trial.failover().is_some());
+    rows.retain(|trial| trial.failover().is_some());
     rows.sort_by_key(|trial| (trial.cell(), trial.number));
     if rows.is_empty() {
         return Ok(None);
@@ -36,14 +31,19 @@ pub(in crate::report) fn waterfall(
     let legend_rows = width.pick(1, 2);
     let height = legend_rows * 22 + 16 + rows.len() as i32 * ROW_PX + 52;
     let label = format!("Phases of each failover of {scenario}");
-    draw(scenario.name(), &label, width, height as u32, |area| paint(area, &rows, width, legend_rows)).map(Some)
+    draw(scenario, &label, width, height as u32, |area| paint(area, &rows, width, legend_rows)).map(Some)
 }
 
 const ROW_PX: i32 = 24;
 
-/// Room for the names of the rows: those with a backlog are longer.
+fn name(trial: &TrialResult) -> String {
+    format!("{} #{}", trial.cell().place(), trial.number)
+}
+
+/// Room for the names of the rows.
 fn names_px(rows: &[&TrialResult], width: Width) -> i32 {
-    if rows.iter().any(|trial| trial.backlog.is_some()) { width.pick(160, 124) } else { width.pick(104, 84) }
+    let longest = rows.iter().map(|trial| text_px(width, &name(trial))).max().unwrap_or(0) + 14;
+    longest.clamp(width.pick(104, 84), width.pick(400, 130))
 }
 
 fn paint(area: &Area<'_>, rows: &[&TrialResult], width: Width, legend_rows: i32) -> Drawn {
@@ -61,8 +61,7 @@ fn paint(area: &Area<'_>, rows: &[&TrialResult], width: Width, legend_rows: i32)
     x_title(area, width, frame, "time after the fault")?;
     for (index, trial) in rows.iter().enumerate() {
         let middle = frame.top + index as i32 * ROW_PX + ROW_PX / 2;
-        let kind = trial.backlog.as_ref().map_or_else(|| trial.store.to_string(), |seen| seen.asked.to_string());
-        let name = format!("{kind} #{}", trial.number);
+        let name = fitted(width, &name(trial), frame.left - 12);
         area.draw(&Text::new(name, (frame.left - 8, middle), anchored(width, INK, HPos::Right, VPos::Center)))?;
         paint_row(area, trial, &x, middle, width)?;
     }
