@@ -9,13 +9,21 @@ STEP_US = 10_000
 
 
 def fault(events):
-    """The fault that the times are measured from: when it was asked for and seen, ns, and its victim; None without a proof."""
-    effective = next((one for one in events if one["event"] == "fault-effective"), None)
+    """The first fault that is no preparation: when it was asked for and when its effect was seen, ns; None without a proof."""
+    of_harness = [one for one in events if one["node"] == "harness" and not one.get("preparation", False)]
+    effective = next((one for one in of_harness if one["event"] == "fault-effective"), None)
     if effective is None:
         return None
-    same = lambda one: one["event"] == "fault-requested" and one["fault"] == effective["fault"]
-    requested = [one for one in events if same(one) and one["t_ns"] <= effective["t_ns"]]
-    return (requested[-1] if requested else effective)["t_ns"], effective["t_ns"], effective.get("victim")
+    before = lambda one: one["t_ns"] <= effective["t_ns"] and one["fault"] == effective["fault"]
+    requested = [one for one in of_harness if one["event"] == "fault-requested" and before(one)]
+    return (requested[-1] if requested else effective)["t_ns"], effective["t_ns"]
+
+
+def active_node(events, t_ns):
+    """The node that was active at a time: the last one that said so."""
+    is_state = lambda one: one["event"] == "ft_state" and one.get("to") == "ACTIVE" and one["t_ns"] <= t_ns
+    said = [one["node"] for one in sorted(events, key=lambda one: one["t_ns"]) if is_state(one)]
+    return said[-1] if said else None
 
 
 class Successor:
@@ -33,11 +41,10 @@ class Successor:
         }
 
 
-def event_times(events, requested_ns, effective_ns, victim):
-    """td, tl, tr, ta and what was recovered, from the event lines of the node that is not the victim."""
-    of_successor = [
-        one for one in events if one["node"] not in (victim, "harness") and one["t_ns"] >= requested_ns
-    ]
+def event_times(events, requested_ns, effective_ns):
+    """td, tl, tr, ta and what was recovered, from the event lines of the node that was not active before the fault."""
+    others = (active_node(events, requested_ns), "harness")
+    of_successor = [one for one in events if one["node"] not in others and one["t_ns"] >= requested_ns]
     moments, recovered = {}, None
     for name, event in PHASES.items():
         first = min((one for one in of_successor if one["event"] == event), key=lambda one: one["t_ns"], default=None)

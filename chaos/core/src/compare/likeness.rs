@@ -46,7 +46,7 @@ pub(super) fn examine(base: &RunResult, new: &RunResult) -> Likeness {
     let parameters = [differing("load", &base.load, &new.load), differing("pair", &base.pair, &new.pair)].concat();
     let mut others = Vec::new();
     for (name, base, new) in [
-        ("suite", base.suite.name().to_owned(), new.suite.name().to_owned()),
+        ("suite", base.suite.clone(), new.suite.clone()),
         ("kernel", base.environment.kernel.clone(), new.environment.kernel.clone()),
         ("broker", base.environment.broker.clone(), new.environment.broker.clone()),
     ] {

@@ -187,7 +187,7 @@ fn method() -> String {
 fn side(folder: &Path, result: &RunResult) -> Side {
     Side {
         folder: folder.display().to_string(),
-        suite: result.suite.name().to_owned(),
+        suite: result.suite.clone(),
         seed: result.seed,
         started: result.started.clone(),
         broker: result.environment.broker.clone(),
@@ -218,7 +218,7 @@ fn counts(cell: &Cell, base: &RunResult, new: &RunResult) -> Option<Counts> {
     let row = |result: &RunResult| result.summary.iter().find(|row| row.cell() == *cell).cloned();
     let [base, new] = [row(base)?, row(new)?];
     Some(Counts {
-        scenario: cell.scenario.to_string(),
+        scenario: cell.scenario.clone(),
         place: cell.place(),
         verdict: [base.verdict, new.verdict],
         trials: [base.trials, new.trials],
@@ -231,7 +231,7 @@ fn counts(cell: &Cell, base: &RunResult, new: &RunResult) -> Option<Counts> {
 /// A row for each figure that either run has.
 fn figures(cell: &Cell, both: &[Samples; 2]) -> Vec<Row> {
     let row = |(figure, difference): (String, Difference)| Row {
-        scenario: cell.scenario.to_string(),
+        scenario: cell.scenario.clone(),
         place: cell.place(),
         figure,
         difference,

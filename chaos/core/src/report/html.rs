@@ -104,7 +104,7 @@ fn head(data: &Data) -> String {
          <div class=\"verdict {verdict}\"><strong>{verdict}</strong><p>{words}</p>{asynchronous}<ul class=\"properties\">{rows}</ul>{}\
          <dl>{}</dl></div>\n",
         result.trials.len(),
-        escape(&result.suite.to_string()),
+        escape(&result.suite),
         result.started,
         result.duration_s,
         reasons(result),
@@ -132,7 +132,7 @@ fn reasons(result: &RunResult) -> String {
 
 /// A trial and why it is not a pass.
 pub(super) fn reason(trial: &TrialResult, reason: &str) -> String {
-    let (number, scenario, place) = (trial.number, escape(&trial.scenario.to_string()), escape(&trial.cell().place()));
+    let (number, scenario, place) = (trial.number, escape(&trial.scenario), escape(&trial.cell().place()));
     format!("<li>trial {number}, {scenario} {place}, {}: {}</li>", tag(trial.verdict), escape(reason))
 }
 

@@ -18,7 +18,7 @@ fn cell(result: &RunResult, scenario: &str, store: StoreSetting) -> Cell {
     if row.verdict != Verdict::Skipped {
         return Cell::Run(Box::new(row));
     }
-    let of_cell = |trial: &&TrialResult| trial.scenario == *scenario && trial.store == store;
+    let of_cell = |trial: &&TrialResult| trial.scenario == scenario && trial.store == store;
     let reasons = result.trials.iter().filter(of_cell).flat_map(|trial| &trial.reasons);
     Cell::Skipped(reasons.last().cloned().unwrap_or_default())
 }

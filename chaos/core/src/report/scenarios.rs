@@ -19,8 +19,8 @@ pub(super) fn id(scenario: &str) -> String {
 /// The section.
 pub(super) fn part(data: &Data, scenario: &str, pictures: &mut Vec<Picture>) -> Result<String> {
     let result = &data.result;
-    let trials: Vec<&TrialResult> = result.trials.iter().filter(|trial| trial.scenario == *scenario).collect();
-    let rows: Vec<&SummaryRow> = result.summary.iter().filter(|row| row.scenario == *scenario).collect();
+    let trials: Vec<&TrialResult> = result.trials.iter().filter(|trial| trial.scenario == scenario).collect();
+    let rows: Vec<&SummaryRow> = result.summary.iter().filter(|row| row.scenario == scenario).collect();
     let mut body = explanation(scenario);
     body += &reasons(&trials);
     let head = ["scenario", "store", "n", "min", "median", "p90", "max", "95 % interval of the median"];

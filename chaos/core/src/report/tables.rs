@@ -22,7 +22,7 @@ pub(super) fn failover(result: &RunResult, pictures: &mut Vec<Picture>) -> Resul
 
 pub(super) fn times_row(row: &SummaryRow) -> String {
     let spread = &row.failover_ms;
-    let (scenario, place) = (escape(&row.scenario.to_string()), escape(&row.cell().place()));
+    let (scenario, place) = (escape(&row.scenario), escape(&row.cell().place()));
     if spread.n == 0 {
         let words = if row.takeover_expected { "not measured" } else { "no takeover expected" };
         return format!(
@@ -49,7 +49,7 @@ fn pause_row(row: &SummaryRow) -> String {
     let spread = &row.left_after_ms;
     let values = [spread.min, spread.median, spread.p90, spread.max];
     let values = values.map(|value| format!("<td>{}</td>", of_spread(spread, value))).concat();
-    let (scenario, place) = (escape(&row.scenario.to_string()), escape(&row.cell().place()));
+    let (scenario, place) = (escape(&row.scenario), escape(&row.cell().place()));
     format!("<tr><td>{scenario}</td><td class=\"left\">{place}</td><td>{}</td>{values}</tr>", spread.n)
 }
 
@@ -61,7 +61,7 @@ pub(super) fn phases(result: &RunResult) -> String {
         let spreads: [&Spread; 6] =
             [&row.detection_ms, &row.claim_ms, &row.store_recovery_ms, &row.reattach_ms, &row.failover_ms, &row.rto_ms];
         let values = spreads.map(|spread| format!("<td>{}</td>", phase_value(spread))).concat();
-        let (scenario, place) = (escape(&row.scenario.to_string()), escape(&row.cell().place()));
+        let (scenario, place) = (escape(&row.scenario), escape(&row.cell().place()));
         rows += &format!("<tr><td>{scenario}</td><td class=\"left\">{place}</td>{values}</tr>");
     }
     let head =
@@ -132,7 +132,7 @@ fn trial_row(trial: &TrialResult) -> String {
     ];
     let numbers = numbers.map(|value| format!("<td>{value}</td>")).concat();
     let (number, verdict) = (trial.number, tag(trial.verdict));
-    let (scenario, place) = (escape(&trial.scenario.to_string()), escape(&trial.cell().place()));
+    let (scenario, place) = (escape(&trial.scenario), escape(&trial.cell().place()));
     let words = escape(&evidence(trial).join("; "));
     format!(
         "<tr><td>{number}</td><td class=\"left\">{scenario}</td><td class=\"left\">{place}</td><td class=\"left\">{verdict}</td>{numbers}\

@@ -23,7 +23,7 @@ fn strip_row<'a>(result: &RunResult, row: &'a SummaryRow) -> Row<'a> {
     let place = row.cell().place();
     Row {
         name: format!("{} {place}", row.scenario),
-        narrow: [row.scenario.to_string(), place],
+        narrow: [row.scenario.clone(), place],
         points: result.cell(&row.cell()).filter_map(TrialResult::failover).collect(),
         colour: store_colour(row.store),
         spread: &row.failover_ms,
