@@ -189,12 +189,29 @@ mod tests {
     fn send(sequence: u64, after_ms: i64, outcome: Outcome) -> Send {
         let invoke_ns = (ZERO as i64 + after_ms * NS_PER_MS as i64) as u64;
         let outcome_ns = if outcome == Outcome::Ok { invoke_ns + NS_PER_MS } else { 0 };
-        Send { sequence, intended_ns: invoke_ns, invoke_ns, outcome_ns, confirm_index: 0, connection: 0, attempt: 0, outcome }
+        Send {
+            sequence,
+            intended_ns: invoke_ns,
+            invoke_ns,
+            outcome_ns,
+            confirm_index: 0,
+            connection: 0,
+            attempt: 0,
+            outcome,
+        }
     }
 
     fn delivery(sequence: u64, after_ms: i64) -> Delivery {
         let arrival_ns = (ZERO as i64 + after_ms * NS_PER_MS as i64) as u64;
-        Delivery { sequence, arrival_ns, acknowledged_ns: 0, producer: 0, connection: 0, attempt: 0, redelivered: false }
+        Delivery {
+            sequence,
+            arrival_ns,
+            acknowledged_ns: 0,
+            producer: 0,
+            connection: 0,
+            attempt: 0,
+            redelivered: false,
+        }
     }
 
     fn ledger(sends: Vec<Send>, deliveries: Vec<Delivery>) -> Ledger {
@@ -218,13 +235,8 @@ mod tests {
         let arrived = [(0, -499), (1, -18), (3, 30), (5, 31), (5, 40), (6, 901)];
         let found = around_loss(&ledger(sends, arrived.map(|(one, at)| delivery(one, at)).to_vec()), ZERO);
         let fates: Vec<(u64, Fate)> = found.iter().map(|one| (one.sequence, one.fate)).collect();
-        let expected = [
-            (1, Fate::Delivered),
-            (2, Fate::Lost),
-            (3, Fate::Recovered),
-            (4, Fate::InDoubt),
-            (5, Fate::Duplicated),
-        ];
+        let expected =
+            [(1, Fate::Delivered), (2, Fate::Lost), (3, Fate::Recovered), (4, Fate::InDoubt), (5, Fate::Duplicated)];
         assert_eq!(fates, expected);
         assert_eq!((found[1].place_ms(), found[2].place_ms(), found[4].delivered_ms), (-9.0, -1.0, Some(31.0)));
     }

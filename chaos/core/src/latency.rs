@@ -128,9 +128,7 @@ mod tests {
             let mut histogram = Histogram::<u64>::new(3).expect("three digits");
             histogram.record(*value_ns).expect("it grows");
             let start = Duration::from_millis(100 * place as u64);
-            writer
-                .write_histogram(&histogram, start, Duration::from_millis(100), Tag::new(tag))
-                .expect("a vector");
+            writer.write_histogram(&histogram, start, Duration::from_millis(100), Tag::new(tag)).expect("a vector");
         }
         drop(writer);
         bytes

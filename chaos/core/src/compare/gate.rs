@@ -44,7 +44,11 @@ impl FromStr for Gate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let usage = || format!("{text:?} is no gate: write a figure and the increase that matters, as failover=10% or response-p99=5ms");
+        let usage = || {
+            format!(
+                "{text:?} is no gate: write a figure and the increase that matters, as failover=10% or response-p99=5ms"
+            )
+        };
         let (figure, effect) = text.split_once('=').ok_or_else(usage)?;
         let names = super::samples::TIMES.iter().map(|(name, _)| (*name).to_owned());
         let latencies = super::samples::LATENCIES.iter().flat_map(|name| {
@@ -103,7 +107,9 @@ pub(super) fn judge(gates: &[Gate], rows: &[Row], counts: &[Counts], trusted: bo
     let gates: Vec<Judged> = gates.iter().map(|gate| one(gate, rows)).collect();
     let broken = counts.iter().filter(|cell| cell.verdict[1] > cell.verdict[0] && cell.verdict[1] == Verdict::Violated);
     let broken: Vec<String> = broken
-        .map(|cell| format!("{} {}: {} in BASE, {} in NEW", cell.scenario, cell.place, cell.verdict[0], cell.verdict[1]))
+        .map(|cell| {
+            format!("{} {}: {} in BASE, {} in NEW", cell.scenario, cell.place, cell.verdict[0], cell.verdict[1])
+        })
         .collect();
     let worse: Vec<String> = gates.iter().flat_map(|judged| judged.worse.clone()).collect();
     let unjudged: Vec<String> = gates
@@ -134,11 +140,14 @@ fn one(gate: &Gate, rows: &[Row]) -> Judged {
 
 fn sentence(gate: &Gate, row: &Row) -> String {
     let Row { scenario, place, figure, difference } = row;
-    let [base, new] = difference
-        .value_ms
-        .map(|value| value.map_or_else(|| "beyond the limit".to_owned(), crate::report::duration));
+    let [base, new] =
+        difference.value_ms.map(|value| value.map_or_else(|| "beyond the limit".to_owned(), crate::report::duration));
     let interval = difference.interval_ms.map_or_else(String::new, |[low, high]| {
-        format!(", 95 % interval of the difference {} to {}", crate::report::duration(low), crate::report::duration(high))
+        format!(
+            ", 95 % interval of the difference {} to {}",
+            crate::report::duration(low),
+            crate::report::duration(high)
+        )
     });
     format!("{scenario} {place}, {figure}: {base} in BASE, {new} in NEW{interval}; the gate is {gate}")
 }
@@ -165,7 +174,10 @@ mod tests {
         assert_eq!(verdict("failover=10%", &rows), Verdict::Pass, "sure, and too small to matter");
         assert_eq!(verdict("failover=4ms", &rows), Verdict::Violated);
         assert_eq!(verdict("failover=3%", &[row("failover", 105.0, 100.0, 6)]), Verdict::Pass, "better");
-        let noisy = Row { difference: super::super::Difference { interval_ms: Some([-5.0, 30.0]), ..rows[0].difference.clone() }, ..rows[0].clone() };
+        let noisy = Row {
+            difference: super::super::Difference { interval_ms: Some([-5.0, 30.0]), ..rows[0].difference.clone() },
+            ..rows[0].clone()
+        };
         assert_eq!(verdict("failover=3%", &[noisy]), Verdict::Pass, "large enough, and not sure");
     }
 

@@ -109,7 +109,8 @@ mod tests {
         new.load.rate_per_s = 5000;
         new.pair.ft_activation_ms = 900;
         let refusal = examine(&base, &new).refusal().expect("they differ");
-        for words in ["load.rate_per_s is 20000 in BASE, 5000 in NEW", "pair.ft_activation_ms", "--despite-differences"] {
+        for words in ["load.rate_per_s is 20000 in BASE, 5000 in NEW", "pair.ft_activation_ms", "--despite-differences"]
+        {
             assert!(refusal.contains(words), "{refusal}");
         }
     }

@@ -36,7 +36,8 @@ pub(super) struct Samples {
 impl Samples {
     pub(super) fn read(folder: &Path, result: &RunResult, cell: &Cell) -> Result<Self> {
         let trials: Vec<&TrialResult> = result.trials.iter().filter(|trial| trial.cell() == *cell).collect();
-        let times = TIMES.map(|(_, time)| trials.iter().filter_map(|trial| time(trial)).map(Observed::reached).collect());
+        let times =
+            TIMES.map(|(_, time)| trials.iter().filter_map(|trial| time(trial)).map(Observed::reached).collect());
         let mut latencies: [Vec<Recorded>; LATENCIES.len()] = Default::default();
         for trial in trials {
             let path = folder.join(format!("{}.hlog", trial.file_stem()));

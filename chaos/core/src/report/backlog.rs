@@ -1,9 +1,9 @@
 //! The part of the page about takeovers above a backlog: two plots, the medians, and what became of the backlogs themselves.
 
-use super::{Picture, data};
 use super::html::{escape, figure};
 use super::plots::{self, Figure};
 use super::text::{count, of_spread, ratio_sentences};
+use super::{Picture, data};
 use crate::error::Result;
 use crate::result::{RunResult, StoreResult, SummaryRow};
 use crate::scenario::{StoreSetting, size};

@@ -41,9 +41,18 @@ fn words(comparison: &Comparison, pictures: &mut Vec<Picture>) -> Result<String>
         let name = format!("comparison-{}", figure_name.replace('.', "-"));
         body += &figure(pictures, &name, &caption, None, |width| plots::forest(&forest, width))?.unwrap_or_default();
     }
-    let head =
-        ["scenario", "store", "verdict", "trials", "lost / confirmed, BASE", "NEW", "duplicates, BASE", "duplicates, NEW"];
-    body += &format!("<h3>Messages</h3>\n{}", table(&head, &comparison.counts.iter().map(counts_row).collect::<String>()));
+    let head = [
+        "scenario",
+        "store",
+        "verdict",
+        "trials",
+        "lost / confirmed, BASE",
+        "NEW",
+        "duplicates, BASE",
+        "duplicates, NEW",
+    ];
+    body +=
+        &format!("<h3>Messages</h3>\n{}", table(&head, &comparison.counts.iter().map(counts_row).collect::<String>()));
     let head = ["scenario", "store", "figure", "n", "BASE", "NEW", "difference", "95 % interval", "conclusion"];
     body += &format!("<h3>Times</h3>\n{}", table(&head, &comparison.rows.iter().map(figure_row).collect::<String>()));
     body += &format!("<p class=\"muted\">{}</p>\n", escape(&comparison.method));
@@ -175,9 +184,8 @@ pub fn text(comparison: &Comparison) -> String {
     }
     let cells: Vec<[String; 9]> = comparison.rows.iter().map(cells).collect();
     let head = ["scenario", "store", "figure", "n", "BASE", "NEW", "difference", "95 % interval", "conclusion"];
-    let width = |column: usize| {
-        cells.iter().map(|row| row[column].len()).chain([head[column].len()]).max().unwrap_or(0)
-    };
+    let width =
+        |column: usize| cells.iter().map(|row| row[column].len()).chain([head[column].len()]).max().unwrap_or(0);
     let widths: [usize; 9] = std::array::from_fn(width);
     let line = |row: &[&str; 9]| {
         let padded = row.iter().zip(widths).map(|(words, width)| format!("{words:<width$}")).collect::<Vec<_>>();
@@ -231,7 +239,10 @@ pub fn markdown(comparison: &Comparison) -> String {
     for sentence in gates.chain(notes) {
         text += &format!("* {sentence}\n");
     }
-    text += &format!("\n{}\n\n| scenario | store | figure | n | BASE | NEW | difference | 95 % interval | conclusion |\n", conclusion(comparison));
+    text += &format!(
+        "\n{}\n\n| scenario | store | figure | n | BASE | NEW | difference | 95 % interval | conclusion |\n",
+        conclusion(comparison)
+    );
     text += &format!("|{}\n", "---|".repeat(9));
     for row in &comparison.rows {
         text += &format!("| {} |\n", cells(row).join(" | "));

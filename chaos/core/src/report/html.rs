@@ -119,9 +119,13 @@ const REASONS_MAX: usize = 12;
 fn reasons(result: &RunResult) -> String {
     let all = result.trials.iter().chain(&result.disturbed);
     let mut list: Vec<String> = all.flat_map(|trial| trial.reasons.iter().map(move |one| reason(trial, one))).collect();
-    list.extend(result.stores.iter().filter(|store| !store.reasons.is_empty()).map(|store| {
-        format!("<li>{}</li>", escape(store.line().trim()))
-    }));
+    list.extend(
+        result
+            .stores
+            .iter()
+            .filter(|store| !store.reasons.is_empty())
+            .map(|store| format!("<li>{}</li>", escape(store.line().trim()))),
+    );
     let more = list.len().saturating_sub(REASONS_MAX);
     list.truncate(REASONS_MAX);
     if more > 0 {
@@ -171,7 +175,12 @@ fn index(result: &RunResult) -> String {
                     return "<td class=\"muted\">not run</td><td>-</td>".to_owned();
                 };
                 let failover = of_spread(&row.failover_ms, row.failover_ms.median);
-                format!("<td>{}, n = {}, {} lost</td><td>{failover}</td>", tag(row.verdict), row.trials, count(row.lost))
+                format!(
+                    "<td>{}, n = {}, {} lost</td><td>{failover}</td>",
+                    tag(row.verdict),
+                    row.trials,
+                    count(row.lost)
+                )
             })
             .collect();
         let name = escape(scenario);

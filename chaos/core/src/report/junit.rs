@@ -78,7 +78,8 @@ mod tests {
         assert_eq!(read.test_suites.len(), result.scenarios().len());
         assert!(text.contains("5 &lt; 6 &amp;") && text.contains("<skipped message=\"no /dev/fuse\""), "{text}");
         let case = &read.test_suites[0].test_cases[0];
-        let property = |name| case.properties.iter().find(|one| one.name.as_str() == name).map(|one| one.value.as_str());
+        let property =
+            |name| case.properties.iter().find(|one| one.name.as_str() == name).map(|one| one.value.as_str());
         assert_eq!(property("seed"), Some(result.trials[0].seed.to_string().as_str()));
         assert!(property("replay").is_some_and(|command| command.contains("--seed 7")), "{case:?}");
     }

@@ -17,8 +17,11 @@ pub(super) fn build(folder: &Path, result: &MeasurementResult) -> Result<()> {
     for unit in Unit::ALL {
         let words = "Each point is a round; the bar is the median, the shade its 95 % interval (6 or more rounds).";
         let name = format!("measured-{}", slug(unit));
-        let drawn = figure(&mut pictures, &name, words, Some(csv(result, unit)), |width| strip(&plot(result, unit), width))?;
-        body += &drawn.map_or_else(String::new, |drawn| section(&title(unit).to_lowercase().replace(" ", "-"), title(unit), &drawn));
+        let drawn =
+            figure(&mut pictures, &name, words, Some(csv(result, unit)), |width| strip(&plot(result, unit), width))?;
+        body += &drawn.map_or_else(String::new, |drawn| {
+            section(&title(unit).to_lowercase().replace(" ", "-"), title(unit), &drawn)
+        });
     }
     body += &section("samples", "Samples", &table(result));
     body += &section("again", "Run it again", &again(result));

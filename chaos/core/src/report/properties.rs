@@ -119,7 +119,11 @@ pub(super) fn properties(result: &RunResult) -> Vec<Property> {
     let others = violated + stores;
     found.push(Property {
         promise: "Everything else that the scenarios expect",
-        verdict: Some(if others > 0 { Verdict::Violated } else { unless_unknown(&result.trials.iter().collect::<Vec<_>>()) }),
+        verdict: Some(if others > 0 {
+            Verdict::Violated
+        } else {
+            unless_unknown(&result.trials.iter().collect::<Vec<_>>())
+        }),
         evidence: format!("{others} further violations"),
     });
     found
@@ -195,8 +199,7 @@ mod tests {
         assert_eq!(word(&result, "Async store"), "PASS");
         let trial = result.trials.iter_mut().find(|trial| !is_sync(trial)).expect("there is one");
         trial.verdict = Verdict::Violated;
-        trial.losses =
-            vec![crate::result::Loss { producer: 0, messages: 3, bytes: 3, span_us: 9, is_suffix: false }];
+        trial.losses = vec![crate::result::Loss { producer: 0, messages: 3, bytes: 3, span_us: 9, is_suffix: false }];
         assert_eq!(word(&result, "Async store"), "FAIL");
     }
 

@@ -40,8 +40,7 @@ fn explanation(scenario: &str) -> String {
 }
 
 fn reasons(trials: &[&TrialResult]) -> String {
-    let list: String =
-        trials.iter().flat_map(|trial| trial.reasons.iter().map(|words| reason(trial, words))).collect();
+    let list: String = trials.iter().flat_map(|trial| trial.reasons.iter().map(|words| reason(trial, words))).collect();
     if list.is_empty() { list } else { format!("<ul>{list}</ul>\n") }
 }
 
@@ -57,8 +56,9 @@ fn latencies(data: &Data, rows: &[&SummaryRow], pictures: &mut Vec<Picture>) -> 
         let name = format!("percentiles-{}", row.cell().slug());
         let label = format!("Latency by percentile, {} {}", row.scenario, row.cell().place());
         let csv = data::percentiles(&curves);
-        let drawn =
-            figure(pictures, &name, "", Some(csv), |width| plots::percentiles(&name, &label, &curves, width).map(Some))?;
+        let drawn = figure(pictures, &name, "", Some(csv), |width| {
+            plots::percentiles(&name, &label, &curves, width).map(Some)
+        })?;
         let words = format!("Latency by percentile, {}", title(row));
         body += &details(false, &words, &(drawn.unwrap_or_default() + &percentile_table(&curves)));
     }
@@ -93,8 +93,7 @@ fn percentile_table(curves: &[Curve<'_>]) -> String {
         let cells = values.map(|ms| {
             if curve.histogram.is_empty() { "<td>-</td>".to_owned() } else { format!("<td>{}</td>", duration(ms)) }
         });
-        rows +=
-            &format!("<tr><td>{}</td><td>{}</td>{}</tr>", curve.name, count(curve.histogram.len()), cells.concat());
+        rows += &format!("<tr><td>{}</td><td>{}</td>{}</tr>", curve.name, count(curve.histogram.len()), cells.concat());
     }
     table(&["", "n", "p50", "p90", "p99", "p99.9", "max"], &rows)
 }
@@ -128,7 +127,8 @@ fn trial_over_time(data: &Data, trial: &TrialResult, open: bool, pictures: &mut 
     let stem = trial.file_stem();
     let mut body = match data.series.get(&trial.number) {
         Some(buckets) if !buckets.is_empty() => {
-            figure(pictures, &stem, "", None, |width| plots::timeline(trial, buckets, width).map(Some))?.unwrap_or_default()
+            figure(pictures, &stem, "", None, |width| plots::timeline(trial, buckets, width).map(Some))?
+                .unwrap_or_default()
         }
         _ => NOTHING.to_owned(),
     };

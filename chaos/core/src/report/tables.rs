@@ -64,8 +64,7 @@ pub(super) fn phases(result: &RunResult) -> String {
         let (scenario, place) = (escape(&row.scenario), escape(&row.cell().place()));
         rows += &format!("<tr><td>{scenario}</td><td class=\"left\">{place}</td>{values}</tr>");
     }
-    let head =
-        ["median of", "store", "detection", "claim", "store recovery", "reattach", "failover", "to steady flow"];
+    let head = ["median of", "store", "detection", "claim", "store recovery", "reattach", "failover", "to steady flow"];
     format!(
         "<p>The phases come from the servers' own event lines, on the same clock; they only annotate what clients saw, and a trial in \
          which they are out of order is unknown. A broker that logs no such lines has phases that are not observable.</p>\n<ul>{ends}</ul>\n{}\

@@ -3,7 +3,9 @@
 use super::{Frame, caption, x_axis, x_title};
 use crate::error::Result;
 use crate::fates::{Fate, Message};
-use crate::report::theme::{Area, Axis, BLUE, Colour, Dash, Drawn, GREEN, GRID, INK, Line, MUTED, ORANGE, PURPLE, VERMILION, Width};
+use crate::report::theme::{
+    Area, Axis, BLUE, Colour, Dash, Drawn, GREEN, GRID, INK, Line, MUTED, ORANGE, PURPLE, VERMILION, Width,
+};
 use crate::report::theme::{anchored, draw, legend, ms_mark, stroke};
 use crate::result::TrialResult;
 use plotters::prelude::*;
@@ -44,7 +46,12 @@ fn paint(area: &Area<'_>, trial: &TrialResult, messages: &[Message], lanes: &[u3
     let places = || messages.iter().map(Message::place_ms);
     let (low, high) = (places().fold(0.0, f64::min), places().fold(0.0, f64::max));
     let x = Axis::linear(low..high, frame.left, frame.right);
-    caption(area, width, frame, width.pick("each stroke: a message, where it was confirmed (not confirmed: sent)", "confirmed at"))?;
+    caption(
+        area,
+        width,
+        frame,
+        width.pick("each stroke: a message, where it was confirmed (not confirmed: sent)", "confirmed at"),
+    )?;
     x_axis(area, width, frame, &x, ms_mark)?;
     x_title(area, width, frame, "time after the fault")?;
     paint_moments(area, trial, &x, frame)?;

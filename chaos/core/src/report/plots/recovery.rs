@@ -52,7 +52,12 @@ fn paint(area: &Area<'_>, points: &[(StoreSetting, f64, f64)], width: Width) -> 
     let y = axis(times, is_logarithmic, frame.bottom, frame.top);
     y_axis(area, width, frame, &y, ms_mark)?;
     x_axis(area, width, frame, &x, |mib| format!("{} MiB", trimmed(mib)))?;
-    caption(area, width, frame, if is_logarithmic { "store recovery time (logarithmic)" } else { "store recovery time" })?;
+    caption(
+        area,
+        width,
+        frame,
+        if is_logarithmic { "store recovery time (logarithmic)" } else { "store recovery time" },
+    )?;
     x_title(area, width, frame, if is_logarithmic { "journal read (logarithmic)" } else { "journal read" })?;
     for (store, mib, ms) in points {
         area.draw(&Circle::new((x.px(*mib), y.px(*ms)), 5, store_colour(*store).faint(0.75).filled()))?;

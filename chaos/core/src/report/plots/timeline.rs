@@ -60,7 +60,8 @@ fn paint(area: &Area<'_>, trial: &TrialResult, buckets: &[Bucket], width: Width)
 
     let response = frame(below_lanes + 26, below_lanes + 248);
     band(area, trial, response, &x)?;
-    let words = width.pick("response time, from the intended send to the confirm (logarithmic)", "response time (logarithmic)");
+    let words =
+        width.pick("response time, from the intended send to the confirm (logarithmic)", "response time (logarithmic)");
     caption(area, width, response, words)?;
     paint_response(area, buckets, response, &x, width)?;
 
@@ -139,9 +140,11 @@ fn paint_lane_name(
     }
     let (room_behind, room_before) = (frame.right - behind, before - frame.left);
     let is_behind = text_px(width, words) <= room_behind || room_behind >= room_before;
-    let (at, side, room) = if is_behind { (behind, HPos::Left, room_behind) } else { (before, HPos::Right, room_before) };
+    let (at, side, room) =
+        if is_behind { (behind, HPos::Left, room_behind) } else { (before, HPos::Right, room_before) };
     let words = fitted(width, words, room);
-    let (begin, end) = if is_behind { (at - 2, at + text_px(width, &words)) } else { (at - text_px(width, &words), at + 2) };
+    let (begin, end) =
+        if is_behind { (at - 2, at + text_px(width, &words)) } else { (at - text_px(width, &words), at + 2) };
     area.draw(&Rectangle::new([(begin, y - 8), (end, y + 8)], PAPER.solid().filled()))?;
     Ok(area.draw(&Text::new(words, (at, y), anchored(width, INK, side, VPos::Center)))?)
 }
