@@ -7,8 +7,9 @@ import path from "node:path";
 const [browserPath, out, ...pages] = process.argv.slice(2);
 const WIDTHS = [1400, 390];
 const SCHEMES = ["light", "dark"];
-// A picture of a page higher than this is cut: browsers give up beyond 16384 pixels.
-const PICTURE_HEIGHT_MAX = 16000;
+// A long page becomes several pictures: browsers give up beyond 16384 pixels, and nobody can look at such a one.
+const PICTURE_HEIGHT = 4000;
+const PICTURES_MAX = 12;
 
 // Runs in the page. Every finding is a sentence.
 function judge() {
@@ -70,8 +71,12 @@ for (const page of pages) {
             await tab.goto(`file://${page}`);
             const name = `${path.basename(path.dirname(page))}-${path.basename(page, ".html")}-${width}-${colorScheme}`;
             const height = await tab.evaluate(() => document.documentElement.scrollHeight);
-            const clip = { x: 0, y: 0, width, height: Math.min(height, PICTURE_HEIGHT_MAX) };
-            await tab.screenshot({ path: path.join(out, `${name}.png`), fullPage: true, clip });
+            await tab.setViewportSize({ width, height: Math.min(height, PICTURE_HEIGHT) });
+            for (let part = 0; part < Math.min(PICTURES_MAX, Math.ceil(height / PICTURE_HEIGHT)); part++) {
+                await tab.evaluate((y) => window.scrollTo(0, y), part * PICTURE_HEIGHT);
+                await tab.screenshot({ path: path.join(out, `${name}-${String(part + 1).padStart(2, "0")}.png`) });
+            }
+            await tab.setViewportSize({ width, height: 900 });
             // Everything that can be unfolded is judged too.
             await tab.evaluate(() => document.querySelectorAll("details").forEach((one) => (one.open = true)));
             const findings = await tab.evaluate(judge);

@@ -174,6 +174,9 @@ fn index(result: &RunResult) -> String {
                 let Some(row) = result.loss(scenario, *store) else {
                     return "<td class=\"muted\">not run</td><td>-</td>".to_owned();
                 };
+                if row.verdict == Verdict::Skipped {
+                    return format!("<td>{}</td><td>-</td>", tag(row.verdict));
+                }
                 let failover = of_spread(&row.failover_ms, row.failover_ms.median);
                 format!(
                     "<td>{}, n = {}, {} lost</td><td>{failover}</td>",
@@ -212,7 +215,7 @@ pub(super) fn figure(
     let mut html = "<figure>".to_owned();
     for width in Width::BOTH {
         let Some(svg) = draw(width)? else { return Ok(None) };
-        html += &format!("<div class=\"{}\">{svg}</div>", width.class());
+        html += &format!("<div class=\"{}\">{}</div>", width.class(), theme::inline(&svg));
         if width == Width::Wide {
             pictures.push(Picture { name: name.to_owned(), svg: theme::standalone(&svg), csv: csv.clone() });
         }

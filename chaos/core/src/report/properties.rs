@@ -145,8 +145,10 @@ fn judge(rule: &Rule, result: &RunResult) -> Property {
         _ => Some(unless_unknown(&played)),
     };
     let confirmed: u64 = played.iter().map(|trial| trial.messages.confirmed).sum();
+    let unknown = played.iter().filter(|trial| trial.verdict == Verdict::Unknown).count();
+    let not_judged = if unknown > 0 { format!(", {unknown} trials not judged") } else { String::new() };
     let evidence = format!(
-        "{} {} in {} trials, {} confirmed messages",
+        "{} {} in {} trials, {} confirmed messages{not_judged}",
         count(broken),
         rule.counted,
         played.len(),

@@ -121,14 +121,20 @@ fn shown(trials: &[&TrialResult]) -> Option<usize> {
     sorted.get(sorted.len().saturating_sub(1) / 2).map(|trial| trial.number)
 }
 
+/// With more trials than this, those that passed and are not open at first have their plots in files beside the page.
+const EMBEDDED_TRIALS_MAX: usize = 60;
+
 fn trial_over_time(data: &Data, trial: &TrialResult, open: bool, pictures: &mut Vec<Picture>) -> Result<String> {
     let (number, place) = (trial.number, escape(&trial.cell().place()));
     let summary = format!("trial {number}: {place}, {}, {}", failover_words(trial), tag(trial.verdict));
     let stem = trial.file_stem();
+    let is_embedded = open || trial.verdict != Verdict::Pass || data.result.trials.len() <= EMBEDDED_TRIALS_MAX;
     let mut body = match data.series.get(&trial.number) {
         Some(buckets) if !buckets.is_empty() => {
-            figure(pictures, &stem, "", None, |width| plots::timeline(trial, buckets, width).map(Some))?
-                .unwrap_or_default()
+            let draw = |width| plots::timeline(trial, buckets, width).map(Some);
+            let drawn = figure(pictures, &stem, "", None, draw)?.unwrap_or_default();
+            let link = format!("<p>Drawn in <a href=\"{stem}.svg\">{stem}.svg</a>, beside this page.</p>\n");
+            if is_embedded { drawn } else { link }
         }
         _ => NOTHING.to_owned(),
     };

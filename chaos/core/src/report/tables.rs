@@ -1,6 +1,6 @@
 //! The sections of the page that are about all scenarios: times, recovery, trials, and what repeats the run.
 
-use super::html::{NOTHING, definitions, environment, escape, figure, table, tag};
+use super::html::{NOTHING, definitions, details, environment, escape, figure, table, tag};
 use super::plots::{self, PHASES};
 use super::text::{count, duration, interval, of_spread};
 use super::{Picture, data};
@@ -17,7 +17,15 @@ pub(super) fn failover(result: &RunResult, pictures: &mut Vec<Picture>) -> Resul
     let figure = figure(pictures, "failover", words, Some(csv), |width| plots::failover(result, width))?;
     let rows: String = result.summary.iter().map(times_row).collect();
     let head = ["scenario", "store", "n", "min", "median", "p90", "max", "95 % interval of the median"];
-    Ok(figure.unwrap_or_else(|| NOTHING.to_owned()) + &table(&head, &rows))
+    let table = long_table(result.summary.len(), "failover times in numbers", &table(&head, &rows));
+    Ok(figure.unwrap_or_else(|| NOTHING.to_owned()) + &table)
+}
+
+/// A table with more rows than this is folded at first: its parts are in the sections of the scenarios.
+const ROWS_SHOWN_MAX: usize = 16;
+
+fn long_table(rows: usize, words: &str, table: &str) -> String {
+    if rows > ROWS_SHOWN_MAX { details(false, &format!("{words} ({rows} rows)"), table) } else { table.to_owned() }
 }
 
 pub(super) fn times_row(row: &SummaryRow) -> String {
@@ -69,7 +77,7 @@ pub(super) fn phases(result: &RunResult) -> String {
         "<p>The phases come from the servers' own event lines, on the same clock; they only annotate what clients saw, and a trial in \
          which they are out of order is unknown. A broker that logs no such lines has phases that are not observable.</p>\n<ul>{ends}</ul>\n{}\
          <p class=\"muted\">Medians of phases do not add up to the median of the whole.</p>\n",
-        table(&head, &rows)
+        long_table(result.summary.len(), "medians of the phases", &table(&head, &rows))
     )
 }
 

@@ -165,8 +165,20 @@ pub(super) fn draw(
         }
         svg = svg.replace(&format!("\"{hex}\""), &variable);
     }
-    let attributes = format!("<svg role=\"img\" aria-label=\"{}\" ", super::html::escape(label));
+    // What all letters of a plot have in common is said once: there are hundreds of plots on a page.
+    let font = format!(" font-family=\"sans-serif\" font-size=\"{}\"", f64::from(width.font_px()) / 1.24);
+    let svg = svg.replace(&font, "").replace(" opacity=\"1\"", "").replace(" \"/>", "\"/>");
+    let attributes = format!("<svg role=\"img\" aria-label=\"{}\"{font} ", super::html::escape(label));
     Ok(svg.replacen("<svg ", &attributes, 1))
+}
+
+/// The plot inside of the page, whose style has every colour.
+pub(super) fn inline(svg: &str) -> String {
+    let mut svg = svg.to_owned();
+    for colour in COLOURS {
+        svg = svg.replace(&format!("var({},{})", colour.variable, colour.hex()), &format!("var({})", colour.variable));
+    }
+    svg
 }
 
 /// The same plot as a file: with ground and style.

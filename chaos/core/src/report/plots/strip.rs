@@ -1,6 +1,6 @@
 //! Small samples as points, a row for each, with the median and its interval.
 
-use super::{Frame, x_axis, x_title};
+use super::{Frame, x_axis, x_marks, x_title};
 use crate::error::Result;
 use crate::report::theme::{Area, Axis, Colour, Drawn, GRID, INK, VERMILION, Width};
 use crate::report::theme::{anchored, draw, fitted, text_px};
@@ -14,7 +14,13 @@ fn row_px(rows: usize) -> i32 {
     if rows > MANY_ROWS { 34 } else { 44 }
 }
 
+/// Of more rows, the axis has its marks above as well.
 const MANY_ROWS: usize = 16;
+
+fn top_px(strip: &Strip<'_>) -> i32 {
+    if strip.rows.len() > MANY_ROWS { 28 } else { 10 }
+}
+
 /// Names longer than this are shortened: the points need the room.
 const NAME_PX_MAX: i32 = 380;
 
@@ -49,7 +55,7 @@ pub(in crate::report) fn strip(strip: &Strip<'_>, width: Width) -> Result<Option
     if strip.rows.iter().all(|row| row.points.is_empty()) {
         return Ok(None);
     }
-    let height = 10 + strip.rows.len() as i32 * row_px(strip.rows.len()) + 54;
+    let height = top_px(strip) + strip.rows.len() as i32 * row_px(strip.rows.len()) + 54;
     draw(strip.name, strip.label, width, height as u32, |area| paint(area, strip, width)).map(Some)
 }
 
@@ -59,13 +65,16 @@ fn paint(area: &Area<'_>, strip: &Strip<'_>, width: Width) -> Drawn {
     let frame = Frame {
         left: width.pick(names.clamp(150, NAME_PX_MAX) + 20, 118),
         right: width.px() as i32 - width.pick(40, 22),
-        top: 10,
-        bottom: 10 + strip.rows.len() as i32 * row_px,
+        top: top_px(strip),
+        bottom: top_px(strip) + strip.rows.len() as i32 * row_px,
     };
     let values = || strip.rows.iter().flat_map(|row| &row.points).map(|point| point.ms());
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     let x = Axis::logarithmic(low * 0.8..high * 1.25, frame.left, frame.right);
     x_axis(area, width, frame, &x, strip.mark)?;
+    if strip.rows.len() > MANY_ROWS {
+        x_marks(area, width, &x, strip.mark, (frame.top - 6, VPos::Bottom))?;
+    }
     x_title(area, width, frame, strip.title)?;
     for (index, row) in strip.rows.iter().enumerate() {
         let middle = frame.top + index as i32 * row_px + row_px / 2;

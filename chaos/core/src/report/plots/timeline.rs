@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::report::theme::{
     Area, Axis, BLUE, Dash, Drawn, GREEN, GRID, INK, Line, MUTED, ORANGE, PAPER, PURPLE, VERMILION, Width,
 };
-use crate::report::theme::{anchored, count_mark, draw, fitted, legend, ms_mark, stroke, text_px, trimmed};
+use crate::report::theme::{anchored, count_mark, draw, fitted, legend, legend_px, ms_mark, stroke, text_px, trimmed};
 use crate::result::{FaultRecord, Observed, TrialResult};
 use crate::series::{BUCKET_MS, Bucket};
 use plotters::prelude::*;
@@ -31,8 +31,26 @@ const RATES: [Rate; 3] = [
 /// Draws it; `buckets` are those of the trial's CSV.
 pub(in crate::report) fn timeline(trial: &TrialResult, buckets: &[Bucket], width: Width) -> Result<String> {
     let label = format!("Trial {}: response time, rates and waiting messages over time", trial.number);
-    let height = width.pick(640, 628) + lanes(trial).len() as i32 * lane_px(width);
+    let legends = legend_px(width, left_px(width), &names(&RESPONSE)) + legend_px(width, left_px(width), &rate_names());
+    let axis = 16 + 2 * width.font_px() as i32;
+    let height = legends + lanes(trial).len() as i32 * lane_px(width) + PANELS_PX + axis;
     draw(&trial.file_stem(), &label, width, height as u32, |area| paint(area, trial, buckets, width))
+}
+
+/// The three panels with the distances between them, px.
+const PANELS_PX: i32 = 4 + 26 + 222 + 16 + 26 + 120 + 44 + 70;
+
+/// Where the panels begin, px: the marks stand left of it.
+fn left_px(width: Width) -> i32 {
+    width.pick(76, 62)
+}
+
+fn names(lines: &[(&'static str, Line, usize)]) -> Vec<(&'static str, Line)> {
+    lines.iter().map(|(name, line, _)| (*name, *line)).collect()
+}
+
+fn rate_names() -> Vec<(&'static str, Line)> {
+    RATES.iter().map(|(name, line, _)| (*name, *line)).collect()
 }
 
 /// Height of the lane of a fault, px: on a telephone its name stands above it.
@@ -49,12 +67,11 @@ fn lanes(trial: &TrialResult) -> Vec<&FaultRecord> {
 }
 
 fn paint(area: &Area<'_>, trial: &TrialResult, buckets: &[Bucket], width: Width) -> Drawn {
-    let (left, right) = (width.pick(76, 62), width.px() as i32 - width.pick(24, 12));
+    let (left, right) = (left_px(width), width.px() as i32 - width.pick(24, 12));
     let first = buckets.first().map_or(0.0, |bucket| bucket.begin_ms);
     let last = buckets.last().map_or(1.0, |bucket| bucket.begin_ms + BUCKET_MS as f64);
     let x = Axis::linear(first / 1000.0..last / 1000.0, left, right);
-    let names: Vec<(&str, Line)> = RESPONSE.iter().map(|(name, line, _)| (*name, *line)).collect();
-    let below_legend = legend(area, width, left, &names)?;
+    let below_legend = legend(area, width, left, &names(&RESPONSE))?;
     let frame = |top: i32, bottom: i32| Frame { left, right, top, bottom };
     let below_lanes = paint_lanes(area, trial, frame(below_legend + 4, below_legend + 4), &x, width)?;
 
@@ -67,8 +84,7 @@ fn paint(area: &Area<'_>, trial: &TrialResult, buckets: &[Bucket], width: Width)
 
     let shift = response.bottom + 16;
     let strip = area.clone().shrink((0, shift), (width.px(), 40));
-    let names: Vec<(&str, Line)> = RATES.iter().map(|(name, line, _)| (*name, *line)).collect();
-    let below_legend = shift + legend(&strip, width, left, &names)?;
+    let below_legend = shift + legend(&strip, width, left, &rate_names())?;
     let rates = frame(below_legend + 26, below_legend + 146);
     band(area, trial, rates, &x)?;
     caption(area, width, rates, "messages per second")?;
