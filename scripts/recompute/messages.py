@@ -70,24 +70,22 @@ def count_duplicates(total, arrivals):
 
 
 def out_of_order(ledger, known):
-    """First deliveries, of messages confirmed at their first attempt, behind a later one of their producer."""
-    if len(consumers(ledger)) != 1:
-        return 0
+    """First deliveries, of messages confirmed at their first attempt, behind a later one of their producer. A queue that several
+    consumers share has an order on each connection only."""
+    addresses = ledger.header["consumers"]
     newest, found = {}, 0
-    for _, _, producer, sequence, attempt, _, arrival, _, redelivered in ledger.deliveries:
+    for _, consumer, producer, sequence, attempt, connection, arrival, _, redelivered in ledger.deliveries:
         fate = known.get((producer, sequence))
         if fate is None or attempt != 0 or redelivered or fate.outcomes.get(0) != "ok" or not fate.arrivals:
             continue
         if arrival != min(one[0] for one in fate.arrivals):
             continue
-        highest = newest.setdefault(producer, sequence)
+        is_shared = addresses.count(addresses[consumer]) > 1
+        era = (consumer, producer, connection if is_shared else 0)
+        highest = newest.setdefault(era, sequence)
         found += sequence < highest
-        newest[producer] = max(sequence, highest)
+        newest[era] = max(sequence, highest)
     return found
-
-
-def consumers(ledger):
-    return {number for _, number, _, _ in ledger.strays}
 
 
 def confirmed_by_two(ledger):
@@ -108,7 +106,8 @@ def confirmed_by_two(ledger):
 def losses(ledger, known, size_bytes):
     """By producer and connection: what was confirmed and never came, in the order of confirms."""
     closed = {(one[2], one[3]): one[6] for one in ledger.connections if one[1] == "producer"}
-    one_consumer = len(consumers(ledger)) == 1
+    header = ledger.header
+    consumers_of = lambda producer: header["consumers"].count(header["producers"][producer])
     confirms = defaultdict(list)
     for _, producer, sequence, _, connection, _, _, answer, outcome, confirm in ledger.sends:
         if outcome == "ok":
@@ -123,7 +122,7 @@ def losses(ledger, known, size_bytes):
                 lost, holes, span_us = lost + 1, holes + survived, max(rows[-1][1] - answer, 0)
                 continue
             end = closed.get((producer, connection))
-            survived = survived or one_consumer or end is None or max(one[0] for one in arrivals) > end
+            survived = survived or consumers_of(producer) == 1 or end is None or max(one[0] for one in arrivals) > end
         if lost:
             found.append(
                 {"producer": producer, "messages": lost, "bytes": lost * size_bytes, "span_us": span_us, "is_suffix": holes == 0}

@@ -27,24 +27,36 @@ def active_node(events, t_ns):
 
 
 class Successor:
-    """The server that shall take over: the one that clients did not use before the fault."""
+    """The server that takes over: where clients were connected before the fault is the one that was active."""
 
-    def __init__(self, ledger, requested_us):
-        before = [one[4] for one in ledger.connections if one[5] <= requested_us]
-        servers = sorted({one[4] for one in ledger.connections})
-        others = [server for server in servers if server not in before]
-        self.requested_us = requested_us
-        # A broker that its supervisor starts again succeeds itself.
-        self.url = others[0] if others else (servers[0] if len(servers) == 1 else None)
+    def __init__(self, ledger, requested_us, is_same_node):
+        before = [one for one in ledger.connections if one[5] <= requested_us]
+        last = max(before, key=lambda one: one[5])[4] if before else None
+        others = sorted({one[4] for one in ledger.connections} - {last})
+        # A server that its supervisor starts again succeeds itself.
+        self.url = last if is_same_node or not others else others[0]
         self.used = {
             (one[1], one[2], one[3]) for one in ledger.connections if one[4] == self.url and one[5] > requested_us
         }
 
 
+def became_active(events, t_ns):
+    return any(one["event"] == "ft_state" and one.get("to") == "ACTIVE" and one["t_ns"] >= t_ns for one in events)
+
+
+def successor_node(events, requested_ns):
+    """The first node that becomes active after the fault; without one, the node that was not active when it came."""
+    is_state = lambda one: one["event"] == "ft_state" and one.get("to") == "ACTIVE" and one["t_ns"] >= requested_ns
+    if said := [one for one in events if is_state(one)]:
+        return min(said, key=lambda one: one["t_ns"])["node"]
+    before = active_node(events, requested_ns)
+    return {"A": "B", "B": "A"}.get(before)
+
+
 def event_times(events, requested_ns, effective_ns):
-    """td, tl, tr, ta and what was recovered, from the event lines of the node that was not active before the fault."""
-    others = (active_node(events, requested_ns), "harness")
-    of_successor = [one for one in events if one["node"] not in others and one["t_ns"] >= requested_ns]
+    """td, tl, tr, ta and what was recovered, from the event lines of the node that takes over."""
+    node = successor_node(events, requested_ns)
+    of_successor = [one for one in events if one["node"] == node and one["t_ns"] >= requested_ns]
     moments, recovered = {}, None
     for name, event in PHASES.items():
         first = min((one for one in of_successor if one["event"] == event), key=lambda one: one["t_ns"], default=None)
@@ -137,3 +149,37 @@ def largest_gap(times_us, from_us, to_us):
     times = sorted(times_us)
     gaps = [after - before for before, after in zip(times, times[1:]) if after > from_us and before < to_us]
     return max(gaps) / 1000 if gaps else None
+
+
+def windows(clients, from_us, to_us):
+    """The windows of unavailability of clients, less their usual gaps: of the worst one, of any, of all. Milliseconds."""
+    found = {}
+    for number, times in enumerate(clients):
+        times = sorted(times)
+        pairs = list(zip(times, times[1:]))
+        overlapping = [pair for pair in pairs if pair[1] > from_us and pair[0] < to_us]
+        if not overlapping:
+            continue
+        begin, end = max(overlapping, key=lambda pair: pair[1] - pair[0])
+        usual = sorted(after - before for before, after in pairs if after <= from_us)
+        begin = min(begin + (usual[rank(len(usual), 0.99) - 1] if usual else 0), end)
+        found[number] = (begin, end)
+    lengths = {number: end - begin for number, (begin, end) in found.items()}
+    longest = max(lengths.values(), default=None)
+    union, until = None, None
+    for begin, end in sorted(found.values()):
+        until = begin if until is None else until
+        union = (union or 0) + max(end - max(begin, until), 0)
+        until = max(until, end)
+    together = None
+    if found and len(found) == len(clients):
+        together = max(min(end for _, end in found.values()) - max(begin for begin, _ in found.values()), 0)
+    ms = lambda value: None if value is None else value / 1000
+    return {
+        "worst_client": ms(longest),
+        "worst_client_number": max((number for number in lengths if lengths[number] == longest), default=None),
+        "worst_candidates": [number for number in lengths if longest - lengths[number] <= 3],
+        "any_client": ms(union),
+        "all_clients": ms(together),
+        "clients_seen": len(found),
+    }

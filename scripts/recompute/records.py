@@ -41,6 +41,16 @@ class Ledger:
         self.connections = []
         self.strays = []
 
+    def measured(self):
+        """The part of the clients whose times are measured; the others were only judged."""
+        limit = self.header["measured"]
+        part = Ledger(self.header)
+        part.sends = [one for one in self.sends if one[1] < limit["producers"]]
+        part.deliveries = [one for one in self.deliveries if one[1] < limit["consumers"]]
+        part.connections = [one for one in self.connections if one[2] < limit[one[1] + "s"]]
+        part.strays = [one for one in self.strays if one[1] < limit["consumers"]]
+        return part
+
 
 LAYOUT = {
     "s": ["kind", "producer", "sequence", "attempt", "connection", "intended_us", "invoke_us", "answer_us", "outcome", "confirm"],

@@ -30,18 +30,22 @@ impl History {
         Ok(Self { path, file })
     }
 
-    /// Appends one trial. Times are microseconds after `zero_ns`.
-    pub fn append(&mut self, plan: &TrialPlan, ledger: &Ledger, zero_ns: u64) -> Result<()> {
-        let text = lines(plan, ledger, zero_ns);
+    /// Appends one trial: all of its clients, of which the first ones, those of `measured`, gave the times. Times are microseconds after
+    /// `zero_ns`.
+    pub fn append(&mut self, plan: &TrialPlan, ledger: &Ledger, measured: &Ledger, zero_ns: u64) -> Result<()> {
+        let text = lines(plan, ledger, measured, zero_ns);
         // Into memory first: the compressor panics when its target fails, and a full disk is no reason to.
         let frame = compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
         self.file.write_all(&frame).at(&self.path)
     }
 }
 
-fn lines(plan: &TrialPlan, ledger: &Ledger, zero_ns: u64) -> String {
+fn lines(plan: &TrialPlan, ledger: &Ledger, measured: &Ledger, zero_ns: u64) -> String {
     let mut text = serde_json::json!({
         "trial": plan.number, "scenario": plan.scenario, "store": plan.store, "zero_ns": zero_ns,
+        "producers": ledger.producers.iter().map(|log| &log.address).collect::<Vec<_>>(),
+        "consumers": ledger.consumers.iter().map(|log| &log.address).collect::<Vec<_>>(),
+        "measured": { "producers": measured.producers.len(), "consumers": measured.consumers.len() },
         "s": ["kind", "producer", "sequence", "attempt", "connection", "intended_us", "invoke_us", "answer_us", "outcome", "confirm"],
         "d": ["kind", "consumer", "producer", "sequence", "attempt", "connection", "arrival_us", "acknowledged_us", "redelivered"],
         "c": ["kind", "client", "number", "connection", "server", "opened_us", "closed_us", "reason"],
@@ -158,7 +162,7 @@ mod tests {
         let plan = expand(&request);
         let mut history = History::create(folder.path()).expect("the folder is ours");
         for trial in &plan.trials[..2] {
-            history.append(trial, &planted(), 2_500_000).expect("the folder is ours");
+            history.append(trial, &planted(), &planted(), 2_500_000).expect("the folder is ours");
         }
         let mut file = File::open(folder.path().join(FILE)).expect("it was written");
         let mut text = String::new();

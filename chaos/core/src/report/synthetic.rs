@@ -45,6 +45,7 @@ pub(crate) fn backlogs() -> RunResult {
 fn played(plan: Plan) -> RunResult {
     let trials: Vec<TrialResult> = plan.trials.iter().map(trial).collect();
     RunResult {
+        shrunk: None,
         schema: result::SCHEMA.to_owned(),
         verdict: Verdict::Pass,
         suite: plan.suite.clone(),

@@ -1,6 +1,7 @@
 //! The part of result.json that tells of one trial.
 
 use super::Verdict;
+use crate::checks::{Finding, Windows};
 use crate::clock::NS_PER_MS;
 use crate::cluster::NodeId;
 use crate::faults::Effect;
@@ -214,6 +215,9 @@ pub struct TrialResult {
     pub verdict: Verdict,
     /// Why it is not a pass, a sentence each.
     pub reasons: Vec<String>,
+    /// What kind of finding each reason is.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// What was not judged, a sentence each.
     pub not_judged: Vec<String>,
     /// What else was seen.
@@ -264,6 +268,12 @@ pub struct Unavailable {
     pub publish_worst_client: Option<f64>,
     /// Between two deliveries.
     pub deliver: Option<f64>,
+    /// The windows of the producers, each without its usual gap.
+    #[serde(default)]
+    pub producers: Windows,
+    /// The windows of the consumers.
+    #[serde(default)]
+    pub consumers: Windows,
 }
 
 /// Processor time used, in cores.
@@ -288,6 +298,7 @@ impl TrialResult {
             seed: plan.seed,
             verdict: Verdict::Unknown,
             reasons: Vec::new(),
+            findings: Vec::new(),
             not_judged: Vec::new(),
             observations: Vec::new(),
             fault_effective: false,
@@ -337,7 +348,10 @@ impl TrialResult {
 
     /// The failover time; absent where no failover is expected, and where it was not observed at all.
     pub fn failover(&self) -> Option<Observed> {
-        if self.takeover_expected { self.observed(self.times_ms.failover) } else { None }
+        match self.takeover_expected {
+            true => self.observed(self.times_ms.failover),
+            false => self.times_ms.failover.map(Observed::At),
+        }
     }
 
     /// The time to steady flow; absent where it was not observed at all.

@@ -14,7 +14,7 @@ macro_rules! shipped {
 
 const SCENARIOS: &[(&str, &str)] =
     &shipped!("scenarios": "kill-active", "kill-backlog", "pause-active", "delay-heartbeats", "slow-sync");
-const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "backlog", "pause");
+const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "backlog", "pause", "canary");
 
 /// Trials of a scenario that is run by itself.
 const TRIALS_ALONE: usize = 2;
