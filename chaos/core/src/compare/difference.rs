@@ -82,6 +82,40 @@ pub(super) fn of_medians(base: &[Option<f64>], new: &[Option<f64>], seed: u64) -
     })
 }
 
+/// Compares the geometric means of a figure over cells, of which each is a pair of BASE's and NEW's value; whole cells are drawn, so that
+/// few trials in each of many cells say something together.
+pub(super) fn of_cells(pairs: &[(f64, f64)], seed: u64) -> Difference {
+    let positive: Vec<(f64, f64)> = pairs.iter().copied().filter(|(base, new)| *base > 0.0 && *new > 0.0).collect();
+    if positive.is_empty() {
+        return Difference::default();
+    }
+    let means = |chosen: &mut dyn Iterator<Item = (f64, f64)>| {
+        let (mut sums, mut n) = ([0.0, 0.0], 0.0);
+        for (base, new) in chosen {
+            sums = [sums[0] + base.ln(), sums[1] + new.ln()];
+            n += 1.0;
+        }
+        sums.map(|sum| (sum / n).exp())
+    };
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut draw = || {
+        let [base, new] = means(&mut (0..positive.len()).map(|_| positive[random.usize(..positive.len())]));
+        new / base - 1.0
+    };
+    let values = means(&mut positive.iter().copied());
+    // The ratio of a draw, at the level of BASE's mean: a draw of slow cells is slow on both sides.
+    let interval_ms = (positive.len() >= TRIALS_MIN).then(|| {
+        let mut parts: Vec<f64> = (0..RESAMPLES).map(|_| draw()).collect();
+        middle(&mut parts).map(|part| part * values[0])
+    });
+    with_difference(Difference {
+        n: [positive.len(); 2],
+        value_ms: values.map(Some),
+        interval_ms,
+        ..Difference::default()
+    })
+}
+
 /// Adds what follows from the values.
 pub(super) fn with_difference(difference: Difference) -> Difference {
     let [Some(base), Some(new)] = difference.value_ms else { return difference };
@@ -151,6 +185,23 @@ mod tests {
         let few = of_medians(&sample(50.0, 5), &sample(90.0, 6), 1);
         assert_eq!((few.difference_ms, few.interval_ms), (Some(40.5), None));
         assert_eq!((few.is_worse(), few.words()), (false, "not judged: too few trials"));
+    }
+
+    #[test]
+    fn many_cells_with_few_trials_say_something_together() {
+        let cells = |factor: f64| -> Vec<(f64, f64)> {
+            (0..12).map(|index| (50.0 * f64::from(index + 1), 50.0 * f64::from(index + 1) * factor)).collect()
+        };
+        let slower = of_cells(&cells(1.2), 1);
+        assert!(slower.is_worse() && slower.relative.is_some_and(|part| (part - 0.2).abs() < 1e-9), "{slower:?}");
+        let mixed: Vec<(f64, f64)> = cells(1.3)
+            .into_iter()
+            .zip(0..)
+            .map(|((base, new), index)| if index % 2 == 0 { (base, new) } else { (new, base) })
+            .collect();
+        assert_eq!(of_cells(&mixed, 1).words(), "no difference shown");
+        assert_eq!(of_cells(&cells(1.2)[..5], 1).interval_ms, None);
+        assert!(!of_cells(&[], 1).has_values());
     }
 
     #[test]

@@ -158,6 +158,8 @@ pub fn compare(base_folder: &Path, new_folder: &Path, request: &Request) -> Resu
         let both = [Samples::read(base_folder, &base, cell)?, Samples::read(new_folder, &new, cell)?];
         rows.extend(figures(cell, &both));
     }
+    let pooled = pooled(&rows);
+    rows.splice(0..0, pooled);
     let counts: Vec<Counts> = cells.iter().filter_map(|cell| counts(cell, &base, &new)).collect();
     let trusted = likeness.is_same_machine() || request.despite_differences;
     let gate = (!request.gates.is_empty()).then(|| gate::judge(&request.gates, &rows, &counts, trusted));
@@ -178,7 +180,8 @@ fn method() -> String {
     format!(
         "Difference: NEW's median minus BASE's. Interval: 95 %, percentile bootstrap over whole trials of both runs, {RESAMPLES} resamples of \
          the medians and {} of the latency percentiles, seed {SEED}; it needs {} trials on both sides. A latency percentile is that of \
-         the merged histograms of all trials; percentiles are never averaged.",
+         the merged histograms of all trials; percentiles are never averaged. Of all scenarios together: the geometric mean over cells, with an \
+         interval by drawing whole cells, from 6 cells on.",
         tail::RESAMPLES,
         difference::TRIALS_MIN
     )
@@ -226,6 +229,30 @@ fn counts(cell: &Cell, base: &RunResult, new: &RunResult) -> Option<Counts> {
         lost: [base.lost, new.lost],
         duplicated: [base.duplicated, new.duplicated],
     })
+}
+
+/// What stands for the scenario in a row about all cells.
+pub const ALL_CELLS: &str = "all scenarios";
+
+/// A row for each figure over all cells that have it in both runs.
+fn pooled(rows: &[Row]) -> Vec<Row> {
+    let mut figures: Vec<&str> = Vec::new();
+    for row in rows {
+        if !figures.contains(&row.figure.as_str()) {
+            figures.push(&row.figure);
+        }
+    }
+    let of_figure = |figure: &str| -> Vec<(f64, f64)> {
+        let of = rows.iter().filter(|row| row.figure == figure);
+        of.filter_map(|row| Some((row.difference.value_ms[0]?, row.difference.value_ms[1]?))).collect()
+    };
+    let row = |figure: &str| {
+        let pairs = of_figure(figure);
+        let difference = difference::of_cells(&pairs, SEED);
+        let place = format!("{} cells", pairs.len());
+        Row { scenario: ALL_CELLS.to_owned(), place, figure: figure.to_owned(), difference }
+    };
+    figures.into_iter().map(row).filter(|row| row.difference.n[0] > 1).collect()
 }
 
 /// A row for each figure that either run has.

@@ -1,10 +1,10 @@
 //! A comparison of two runs as text, Markdown, CSV and a page of its own; a report of the later run has it as a section.
 
-use super::html::{document, escape, figure, section, table};
+use super::html::{details, document, escape, figure, section, table};
 use super::plots::{self, Forest};
 use super::text::{count, duration};
 use super::{COMPARISON_HTML_FILE, Picture, write};
-use crate::compare::{Comparison, Counts, Difference, GateResult, Row};
+use crate::compare::{ALL_CELLS, Comparison, Counts, Difference, GateResult, Row};
 use crate::error::Result;
 use std::path::Path;
 
@@ -34,12 +34,10 @@ fn words(comparison: &Comparison, pictures: &mut Vec<Picture>) -> Result<String>
     let mut body = verdict_box(comparison);
     for figure_name in figures(comparison).into_iter().filter(|name| DRAWN.contains(&name.as_str())) {
         let forest = Forest { figure: &figure_name, comparison };
-        let caption = format!(
-            "{figure_name}: NEW minus BASE, as a part of BASE's value; the line is the 95 % interval. Right of zero NEW is slower. An open \
-             point has no interval: it needs 6 trials on both sides."
-        );
         let name = format!("comparison-{}", figure_name.replace('.', "-"));
-        body += &figure(pictures, &name, &caption, None, |width| plots::forest(&forest, width))?.unwrap_or_default();
+        let draw = |width| plots::forest(&forest, width);
+        let Some(drawn) = figure(pictures, &name, CAPTION, None, draw)? else { continue };
+        body += &details(figure_name == DRAWN[0], &format!("{figure_name}: NEW minus BASE"), &drawn);
     }
     let head = [
         "scenario",
@@ -54,10 +52,19 @@ fn words(comparison: &Comparison, pictures: &mut Vec<Picture>) -> Result<String>
     body +=
         &format!("<h3>Messages</h3>\n{}", table(&head, &comparison.counts.iter().map(counts_row).collect::<String>()));
     let head = ["scenario", "store", "figure", "n", "BASE", "NEW", "difference", "95 % interval", "conclusion"];
-    body += &format!("<h3>Times</h3>\n{}", table(&head, &comparison.rows.iter().map(figure_row).collect::<String>()));
+    let (pooled, rows): (Vec<&Row>, Vec<&Row>) = comparison.rows.iter().partition(|row| row.scenario == ALL_CELLS);
+    let times = |rows: &[&Row]| table(&head, &rows.iter().map(|row| figure_row(row)).collect::<String>());
+    body += &format!("<h3>Times of all scenarios together</h3>\n{}", times(&pooled));
+    let of_scenarios = details(rows.len() <= ROWS_SHOWN_MAX, &format!("{} figures", rows.len()), &times(&rows));
+    body += &format!("<h3>Times by scenario</h3>\n{of_scenarios}");
     body += &format!("<p class=\"muted\">{}</p>\n", escape(&comparison.method));
     Ok(body)
 }
+
+/// Of more rows, the table is folded at first.
+const ROWS_SHOWN_MAX: usize = 100;
+const CAPTION: &str = "NEW minus BASE, as a part of BASE's value; the line is the 95 % interval. Right of zero NEW is slower. An open point has \
+                       no interval: it needs 6 trials on both sides.";
 
 /// The figures that are drawn; all are in the table.
 const DRAWN: [&str; 5] = ["failover", "steady", "store-recovery", "response-p99", "response-in-fault-p99"];

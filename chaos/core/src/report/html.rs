@@ -131,7 +131,9 @@ fn reasons(result: &RunResult) -> String {
     if more > 0 {
         list.push(format!("<li>and {more} more, in the sections of their scenarios and in result.json</li>"));
     }
-    if list.is_empty() { String::new() } else { format!("<ul>{}</ul>", list.concat()) }
+    let list = if list.is_empty() { String::new() } else { format!("<ul>{}</ul>", list.concat()) };
+    let shrunk = result.shrunk.as_ref().map(|shrunk| format!("<p>{}</p>", escape(&shrunk.sentence())));
+    list + &shrunk.unwrap_or_default()
 }
 
 /// A trial and why it is not a pass.
@@ -220,5 +222,6 @@ pub(super) fn figure(
             pictures.push(Picture { name: name.to_owned(), svg: theme::standalone(&svg), csv: csv.clone() });
         }
     }
-    Ok(Some(html + &format!("<figcaption>{words}</figcaption></figure>\n")))
+    let caption = if words.is_empty() { String::new() } else { format!("<figcaption>{words}</figcaption>") };
+    Ok(Some(html + &caption + "</figure>\n"))
 }

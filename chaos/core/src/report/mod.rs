@@ -98,7 +98,7 @@ pub fn build(folder: &Path) -> Result<RunResult> {
     let result = data.result;
     write(folder, "summary.md", &text::markdown(&result, data.plan_hash.as_deref()))?;
     write(folder, "trials.csv", &text::trials_csv(&result))?;
-    write(folder, "junit.xml", &junit::document(&result)?)?;
+    write(folder, "junit.xml", &junit::document(&result, folder)?)?;
     Ok(result)
 }
 
@@ -142,6 +142,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare;
     use crate::scenario::StoreSetting;
 
     fn built() -> (tempfile::TempDir, String) {
@@ -189,6 +190,87 @@ mod tests {
             assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{name}");
         }
         assert!(!folder.path().join("waterfall-delay-heartbeats.svg").exists());
+    }
+
+    #[test]
+    fn every_plot_has_its_numbers_beside_it() {
+        let (folder, _) = built();
+        let names: Vec<String> = std::fs::read_dir(folder.path())
+            .expect("it was built")
+            .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
+            .collect();
+        let plots: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".svg")).collect();
+        assert!(plots.len() > 30, "{plots:?}");
+        for plot in plots {
+            let csv = std::fs::read_to_string(folder.path().join(format!("{plot}.csv"))).expect(plot);
+            assert!(csv.lines().count() > 1, "{plot}");
+        }
+    }
+
+    #[test]
+    fn each_fault_has_a_lane_a_loss_its_messages_and_a_skipped_trial_its_reason() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let result = synthetic::troubled();
+        synthetic::write(folder.path(), &result);
+        let stem = result.trials[1].file_stem();
+        fates::write(&folder.path().join(format!("{stem}-fates.csv")), &synthetic::fates()).expect("ours");
+        build(folder.path()).expect("a whole result");
+        let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+        assert!(text("trial-01-kill-active-sync.svg").contains("cut &lt;both directions&gt;, link, for 800 ms"));
+        let drawn = text(&format!("{stem}-fates.svg"));
+        assert!(drawn.contains("producer 3") && drawn.contains("lost"), "{drawn}");
+        assert!(text(HTML_FILE).contains("skipped: no /dev/fuse here"));
+        assert!(text("summary.md").contains("| host-crash | skipped: no /dev/fuse here | not run |"));
+        assert!(text("junit.xml").contains("<skipped message=\"no /dev/fuse here\""));
+    }
+
+    #[test]
+    fn of_many_trials_the_ordinary_ones_lie_beside_the_page() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut result = synthetic::run();
+        let more = result.trials.clone();
+        for (place, trial) in more.iter().cycle().take(60).enumerate() {
+            result.trials.push(TrialResult { number: 29 + place, ..trial.clone() });
+        }
+        synthetic::write(folder.path(), &result);
+        build(folder.path()).expect("a whole result");
+        let page = std::fs::read_to_string(folder.path().join(HTML_FILE)).expect("it was built");
+        assert!(page.len() < 3 << 20, "{} bytes", page.len());
+        let link = format!("<a href=\"{}.svg\">", result.trials[87].file_stem());
+        assert!(page.contains(&link) && folder.path().join(format!("{}.svg", result.trials[87].file_stem())).exists());
+    }
+
+    #[test]
+    fn a_comparison_is_a_page_and_a_section_of_the_later_report() {
+        let (base, new) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        synthetic::write(base.path(), &synthetic::run());
+        let mut slower = synthetic::run();
+        for trial in &mut slower.trials {
+            trial.times_ms.failover = trial.times_ms.failover.map(|ms| ms * 2.0);
+        }
+        slower.summary = crate::result::summarize(&slower.trials);
+        synthetic::write(new.path(), &slower);
+        let gates = vec!["failover=10%".parse().expect("a gate")];
+        let request = compare::Request { gates, despite_differences: false };
+        let comparison = compare::compare(base.path(), new.path(), &request).expect("they are alike");
+        assert_eq!(comparison.exit_code(), 1);
+        comparison.write(new.path()).expect("ours");
+        build_comparison(new.path(), &comparison).expect("it can be drawn");
+        let text = |name: &str| std::fs::read_to_string(new.path().join(name)).expect(name);
+        for page in [text(HTML_FILE), text(COMPARISON_HTML_FILE)] {
+            assert!(
+                page.contains("gate: violated") && page.contains("failover: NEW against BASE"),
+                "the plot is shown"
+            );
+        }
+        assert!(
+            text("comparison.md").contains("| kill-active | sync | failover | 6, 6 |"),
+            "{}",
+            text("comparison.md")
+        );
+        assert!(text("comparison.csv").lines().count() > 10 && text("comparison-failover.svg").contains("+100 %"));
+        let again = Comparison::read(new.path()).expect("it was written").expect("it is there");
+        assert_eq!(again, comparison);
     }
 
     #[test]

@@ -210,7 +210,7 @@ pub(super) fn again(result: &RunResult) -> String {
     ];
     let list = definitions(entries.into_iter().chain(environment(&result.environment)));
     format!(
-        "<pre>{}</pre>\n<p>The plan with every phase and seed is in plan.json, every figure in result.json and trials.csv, every send and delivery in \
+        "<pre>{}</pre>\n<p><code>chaos replay DIR</code> plays the plan of this folder again, <code>--trial N</code> one trial of it. The plan with every phase and seed is in plan.json, every figure in result.json and trials.csv, every send and delivery in \
          history.jsonl.zst, all events in events.jsonl, histograms in the .hlog files. The numbers behind each plot are in a .csv of its name.</p>\n\
          <dl>{list}</dl>\n",
         escape(&result.command)

@@ -130,6 +130,9 @@ pub(super) fn markdown(result: &RunResult, plan_hash: Option<&str>) -> String {
     for store in result.stores.iter().filter(|store| !store.reasons.is_empty()) {
         text += &format!("* {}\n", store.line().trim());
     }
+    if let Some(shrunk) = &result.shrunk {
+        text += &format!("\n{}\n", shrunk.sentence());
+    }
     text = bounded(text);
     text + &format!("\nPlan {}. Again: `{}`\n", plan_hash.unwrap_or("not kept"), result.command)
 }

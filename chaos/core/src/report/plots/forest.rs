@@ -8,7 +8,10 @@ use crate::report::theme::{anchored, draw, fitted, text_px};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-const ROW_PX: i32 = 40;
+/// Height of a row, px; of many, less.
+fn row_px(rows: usize) -> i32 {
+    if rows > 16 { 34 } else { 40 }
+}
 
 /// One figure of a comparison.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub(in crate::report) fn forest(forest: &Forest<'_>, width: Width) -> Result<Opt
         return Ok(None);
     }
     let label = format!("{}: NEW against BASE", forest.figure);
-    let height = 10 + rows.len() as i32 * ROW_PX + 54;
+    let height = 10 + rows.len() as i32 * row_px(rows.len()) + 54;
     draw(forest.figure, &label, width, height as u32, |area| paint(area, &rows, width)).map(Some)
 }
 
@@ -46,22 +49,23 @@ const PART_MAX: f64 = 5.0;
 fn paint(area: &Area<'_>, rows: &[(&Row, f64)], width: Width) -> Drawn {
     let name = |row: &Row| format!("{} {}", row.scenario, row.place);
     let names = rows.iter().map(|(row, _)| text_px(width, &name(row))).max().unwrap_or(0);
+    let row_px = row_px(rows.len());
     let frame = Frame {
         left: width.pick(names.clamp(150, 360) + 20, 132),
         right: width.px() as i32 - width.pick(40, 22),
         top: 10,
-        bottom: 10 + rows.len() as i32 * ROW_PX,
+        bottom: 10 + rows.len() as i32 * row_px,
     };
     let all = || rows.iter().flat_map(|(row, part)| ends(&row.difference).into_iter().flatten().chain([*part]));
     let (low, high) = (all().fold(-0.05, f64::min), all().fold(0.05, f64::max));
     let x = Axis::linear(low.max(-1.0) * 105.0..high.min(PART_MAX) * 105.0, frame.left, frame.right);
-    x_axis(area, width, frame, &x, |percent| format!("{percent:+.0} %"))?;
+    x_axis(area, width, frame, &x, |percent| if percent == 0.0 { "0 %".to_owned() } else { format!("{percent:+} %") })?;
     x_title(area, width, frame, width.pick("difference, as a part of BASE's value", "difference, part of BASE's"))?;
     let zero = x.px(0.0);
     area.draw(&PathElement::new(vec![(zero, frame.top), (zero, frame.bottom)], INK.solid().stroke_width(2)))?;
     for (index, (row, part)) in rows.iter().enumerate() {
-        let middle = frame.top + index as i32 * ROW_PX + ROW_PX / 2;
-        let below = middle + ROW_PX / 2;
+        let middle = frame.top + index as i32 * row_px + row_px / 2;
+        let below = middle + row_px / 2;
         area.draw(&PathElement::new(vec![(frame.left, below), (frame.right, below)], GRID.solid()))?;
         paint_name(area, row, frame, middle, width)?;
         paint_row(area, &row.difference, *part, &x, middle)?;

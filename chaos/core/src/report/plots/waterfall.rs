@@ -28,7 +28,7 @@ pub(in crate::report) fn waterfall(scenario: &str, trials: &[&TrialResult], widt
     if rows.is_empty() {
         return Ok(None);
     }
-    let legend_rows = width.pick(1, 2);
+    let legend_rows = width.pick(1, 3);
     let height = legend_rows * 22 + 16 + rows.len() as i32 * ROW_PX + 52;
     let label = format!("Phases of each failover of {scenario}");
     draw(scenario, &label, width, height as u32, |area| paint(area, &rows, width, legend_rows)).map(Some)
@@ -56,7 +56,7 @@ fn paint(area: &Area<'_>, rows: &[&TrialResult], width: Width, legend_rows: i32)
     };
     let highest = rows.iter().filter_map(|trial| trial.failover()).map(Observed::ms).fold(1.0, f64::max);
     let x = Axis::linear(0.0..highest, frame.left, frame.right);
-    paint_legend(area, width)?;
+    paint_legend(area, width, rows.iter().all(|trial| is_observable(trial)))?;
     x_axis(area, width, frame, &x, ms_mark)?;
     x_title(area, width, frame, "time after the fault")?;
     for (index, trial) in rows.iter().enumerate() {
@@ -68,11 +68,18 @@ fn paint(area: &Area<'_>, rows: &[&TrialResult], width: Width, legend_rows: i32)
     Ok(())
 }
 
-/// A phase without an event line joins the next one that has one.
+/// Whether the servers told of any phase inside of the failover.
+fn is_observable(trial: &TrialResult) -> bool {
+    let at = &trial.instants_ms;
+    trial.failover().and_then(Observed::reached).is_none() || [at.td, at.tl, at.tr, at.ta].iter().any(Option::is_some)
+}
+
+/// A phase without an event line joins the next one that has one; without any, only the whole is known.
 fn paint_row(area: &Area<'_>, trial: &TrialResult, x: &Axis, middle: i32, width: Width) -> Drawn {
     let mut begin = x.px(0.0);
     for (_, _, colour, end_ms) in PHASES {
         let Some(end_ms) = end_ms(&trial.instants_ms) else { continue };
+        let colour = if is_observable(trial) { colour } else { MUTED };
         let end = x.px(end_ms);
         area.draw(&Rectangle::new([(begin, middle - 8), (end, middle + 8)], colour.solid().filled()))?;
         begin = end;
@@ -85,9 +92,10 @@ fn paint_row(area: &Area<'_>, trial: &TrialResult, x: &Axis, middle: i32, width:
     Ok(area.draw(&Text::new(words, (begin + 6, middle), anchored(width, colour, HPos::Left, VPos::Center)))?)
 }
 
-fn paint_legend(area: &Area<'_>, width: Width) -> Drawn {
+fn paint_legend(area: &Area<'_>, width: Width, all_observable: bool) -> Drawn {
     let (mut x, mut y) = (4, 11);
-    for (name, _, colour, _) in PHASES {
+    let whole = (!all_observable).then_some(("phases not observable", MUTED));
+    for (name, colour) in PHASES.map(|(name, _, colour, _)| (name, colour)).into_iter().chain(whole) {
         let length = 20 + text_px(width, name) + 18;
         if x > 4 && x + length > width.px() as i32 {
             (x, y) = (4, y + 22);
