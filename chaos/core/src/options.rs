@@ -1,5 +1,6 @@
 //! The command line: as typed. What it means is decided in [`crate::plan`] and `crate::run`.
 
+use crate::compare::CompareOptions;
 use crate::scenario::{Standby, StoreSetting};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ pub enum Command {
         /// The folder of an earlier run.
         folder: PathBuf,
     },
+    /// Say whether a run differs from an earlier one, by how much, and how sure that is; with --gate, fail if it became worse.
+    Compare(CompareOptions),
 }
 
 /// The suite that is run where none is named.

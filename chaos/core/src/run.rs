@@ -12,7 +12,7 @@ use crate::replay::PLAN_FILE;
 use crate::result::{self, RunResult, Verdict};
 use crate::scenario::{self, Library, StoreSetting, Suite};
 use crate::sequence::{self, Played};
-use crate::{checks, environment, report, shrink, trial};
+use crate::{checks, compare, environment, report, shrink, trial};
 use clap::Parser;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -44,6 +44,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
             Ok(0)
         }
         Some(Command::Report { folder }) => rebuild(&folder),
+        Some(Command::Compare(options)) => compare::main(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("chaos: {error}");

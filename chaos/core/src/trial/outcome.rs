@@ -7,6 +7,7 @@ use crate::checks::{self, Finding, Judgement};
 use crate::clock::{NS_PER_MS, ms_between, now_ns};
 use crate::cluster::{Event, NodeId, Pair};
 use crate::error::Result;
+use crate::fates;
 use crate::history::History;
 use crate::plan::TrialPlan;
 use crate::result::TrialResult;
@@ -276,7 +277,12 @@ impl<'a> Conclusion<'a> {
         let ledger = &self.evidence.load.ledger;
         let buckets = series::buckets(&self.sent, &figures::arrivals(ledger), self.t0_ns);
         series::write(&self.context.out.join(format!("{}.csv", self.plan.file_stem())), &buckets)?;
-        history.append(self.plan, ledger, self.t0_ns)
+        let all = self.evidence.all_messages();
+        let around_loss = fates::around_loss(&all, self.t0_ns);
+        if !around_loss.is_empty() {
+            fates::write(&self.context.out.join(format!("{}-fates.csv", self.plan.file_stem())), &around_loss)?;
+        }
+        history.append(self.plan, &all, ledger, self.t0_ns)
     }
 
     fn finish(mut self, started_ns: u64) -> TrialResult {
