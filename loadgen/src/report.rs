@@ -36,6 +36,7 @@ impl Report<'_> {
         json!({
             "schema": SCHEMA,
             "verdict": verdict.verdict.to_string(),
+            "findings": verdict.findings.iter().map(|finding| finding.name()).collect::<Vec<_>>(),
             "reasons": verdict.reasons,
             "not_judged": verdict.not_judged,
             "run": format!("{:016x}", ledger.run),
