@@ -289,7 +289,10 @@ impl<'a, W: Workload> Era<'a, W> {
     fn new(client: &'a mut Client, workload: &'a mut W, url: &Url, socket: Dialled) -> Self {
         let now = now_ns();
         let options = &client.shared.options;
-        let sasl = login(url, options.user.as_deref(), &options.password);
+        let sasl = match options.external {
+            true => ClientSasl::External,
+            false => login(url, options.user.as_deref(), &options.password),
+        };
         let config = client.config(url);
         let open =
             Open { container_id: config.container_id.clone(), hostname: config.hostname.clone(), ..Open::default() };

@@ -20,7 +20,6 @@ const BINARY32: u8 = 0xb0;
 pub(crate) struct Envelope {
     header: BytesMut,
     id_prefix: String,
-    payload_bytes: u32,
 }
 
 impl Envelope {
@@ -28,14 +27,14 @@ impl Envelope {
     ///
     /// A first-acquirer that the client says is true survives only where the broker rewrites no header, which it must do
     /// for a message that it may have delivered before: an unmarked redelivery cannot hide behind the default.
-    pub(crate) fn new(run: u64, producer: u32, durable: bool, payload_bytes: u32) -> Self {
+    pub(crate) fn new(run: u64, producer: u32, durable: bool) -> Self {
         let mut header = BytesMut::new();
         Header { durable, first_acquirer: true, ..Header::default() }.encode(&mut header);
-        Self { header, id_prefix: format!("{run:016x}-{producer}-"), payload_bytes }
+        Self { header, id_prefix: format!("{run:016x}-{producer}-") }
     }
 
     /// Replaces the content of `out` by all that stands before the payload of message `sequence`.
-    pub(crate) fn write(&self, sequence: u64, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, sequence: u64, payload_bytes: u32, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(&self.header);
         let mut digits = [0; 20];
@@ -46,11 +45,11 @@ impl Envelope {
         out.extend_from_slice(self.id_prefix.as_bytes());
         out.extend_from_slice(digits);
         out.extend_from_slice(&[DESCRIBED, SMALL_ULONG, DATA]);
-        match u8::try_from(self.payload_bytes) {
+        match u8::try_from(payload_bytes) {
             Ok(length) => out.extend_from_slice(&[BINARY8, length]),
             Err(_longer) => {
                 out.push(BINARY32);
-                out.extend_from_slice(&self.payload_bytes.to_be_bytes());
+                out.extend_from_slice(&payload_bytes.to_be_bytes());
             }
         }
     }
@@ -78,7 +77,7 @@ mod tests {
     fn the_broker_reads_what_is_written() {
         for (sequence, payload_bytes) in [(0, 16), (9, 255), (10, 256), (u64::MAX, 70_000)] {
             let mut message = vec![1, 2, 3];
-            Envelope::new(0xab, 12, true, payload_bytes).write(sequence, &mut message);
+            Envelope::new(0xab, 12, true).write(sequence, payload_bytes, &mut message);
             message.extend(vec![7; payload_bytes as usize]);
             let sections = scan(&message).expect("a valid message");
             assert!(sections.header.durable && sections.header.first_acquirer);
