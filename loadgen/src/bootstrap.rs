@@ -8,8 +8,6 @@ use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
-/// Runs that are put together from blocks.
-pub const RESAMPLES: usize = 2_000;
 /// Intervals of a block: a second of ten, longer than most pauses of a broker that spoil neighbours together.
 const BLOCK_INTERVALS: usize = 10;
 
@@ -191,7 +189,7 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(experiment);
             let run: Vec<_> = (0..100).map(|_| interval(&vec![5; random.usize(0..21)])).collect();
             let sampled = Sampled::new(&[run], 1.0);
-            let figures = (0..400).map(|_| sampled.rate(&sampled.draw(&mut random))).collect();
+            let figures = (0..300).map(|_| sampled.rate(&sampled.draw(&mut random))).collect();
             let (low, high) = interval95(figures).expect("figures");
             held += u32::from(low <= 10.0 && 10.0 <= high);
         }

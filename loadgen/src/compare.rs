@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::bootstrap::{Counts, RESAMPLES, Sampled, interval95};
+use crate::bootstrap::{Counts, Sampled, interval95};
 use crate::hlog::Entry;
 use crate::meter::Histograms;
 use crate::report::latency;
@@ -79,6 +79,8 @@ pub struct Difference {
 pub struct Comparison {
     /// Differences up to this many percent do not matter.
     pub tolerance_percent: f64,
+    /// Runs put together by the bootstrap: a thousand and more for the ends of a 95 % interval.
+    pub resamples: usize,
     /// Makes the resampling repeatable.
     pub seed: u64,
     /// The figures that decide, such as `response.p99`; all if there is none.
@@ -128,7 +130,7 @@ impl Comparison {
         let missing = self.gate.iter().filter(|name| !differences.iter().any(|found| found.figure == **name));
         reasons.extend(missing.map(|name| format!("{name} was not measured on both sides")));
         let ruling = self.ruling(&differences, &reasons);
-        let (schema, seed, resamples, verdict) = (COMPARE_SCHEMA, self.seed, RESAMPLES, ruling.to_string());
+        let (schema, seed, resamples, verdict) = (COMPARE_SCHEMA, self.seed, self.resamples, ruling.to_string());
         let tolerance_percent = self.tolerance_percent;
         Compared { schema, seed, resamples, tolerance_percent, differences, reasons, verdict, ruling }
     }
@@ -140,8 +142,8 @@ impl Comparison {
             Figure::Latency(quantile) => counts.quantile(quantile).map(|value| value as f64),
         };
         let percent = |base: f64, new: f64| (new / base - 1.0) * 100.0;
-        let mut drawn = vec![Vec::with_capacity(RESAMPLES); FIGURES.len()];
-        for _ in 0..RESAMPLES {
+        let mut drawn = vec![Vec::with_capacity(self.resamples); FIGURES.len()];
+        for _ in 0..self.resamples {
             let (base_counts, new_counts) = (base.draw(&mut random), new.draw(&mut random));
             for ((_, figure), drawn) in FIGURES.iter().zip(&mut drawn) {
                 let pair = value(*figure, base, &base_counts).zip(value(*figure, new, &new_counts));
@@ -280,7 +282,7 @@ mod tests {
 
     fn compare(base: &[Vec<Entry>], new: &[Vec<Entry>], gate: &[&str]) -> Compared {
         let gate = gate.iter().map(|name| (*name).to_owned()).collect();
-        Comparison { tolerance_percent: 3.0, seed: 1, gate }.compare(base, new)
+        Comparison { tolerance_percent: 3.0, resamples: 200, seed: 1, gate }.compare(base, new)
     }
 
     #[test]

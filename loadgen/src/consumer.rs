@@ -12,6 +12,7 @@ use crate::ledger::{self, ConsumerLog, Delivery};
 use crate::meter::{Gauges, Meter, Readings, lock};
 use crate::options::{Ack, Consume};
 use crate::payload::{Identity, PayloadError};
+use crate::responses::Responder;
 use crate::wire::Wire;
 
 /// What came in this turn, in its order: whether an acknowledgement was confirmed before or after a delivery decides what
@@ -53,6 +54,8 @@ pub(crate) struct Consumer {
     unconfirmed: VecDeque<(u32, Option<usize>)>,
     /// Messages that are worked on, one after the other, with the time when each is done.
     working: VecDeque<(Nanos, Arrival, Option<usize>)>,
+    /// Request and reply: the answers.
+    responder: Option<Responder>,
     drained: bool,
     /// Whether messages are wanted already.
     released: bool,
@@ -72,6 +75,7 @@ impl Consumer {
         Self {
             address: shared.options.address_of(number).to_owned(),
             released: shared.options.consume == Consume::Always && shared.options.build_backlog == 0,
+            responder: shared.options.request_reply.then(Responder::default),
             shared,
             meter,
             gauges,
@@ -95,6 +99,9 @@ impl Consumer {
             scanned.as_ref().is_ok_and(|found| found.header.delivery_count > 0 || !found.header.first_acquirer);
         let payload = scanned.as_ref().ok().and_then(|found| found.data(message.payload));
         let identity = payload.map_or(Err(PayloadError::Alien), |payload| self.shared.template.read(payload));
+        if let Some(responder) = &mut self.responder {
+            responder.note(message.payload, scanned.as_ref().ok());
+        }
         let Message { delivery_id, settled, .. } = *message;
         self.seen.push(Seen::Arrival(Arrival { delivery_id, settled, redelivered, identity }));
     }
@@ -153,6 +160,9 @@ impl Consumer {
     }
 
     fn acknowledge(&mut self, arrival: &Arrival, record: Option<usize>, connection: &mut Connection, link: LinkId) {
+        if let Some(responder) = &mut self.responder {
+            responder.finish();
+        }
         match self.shared.options.ack {
             _ if arrival.settled => {}
             Ack::Accept => connection.settle(link.session, arrival.delivery_id, Outcome::Accepted, true),
@@ -193,7 +203,8 @@ impl Consumer {
             return;
         }
         // What is worked on counts: a slow consumer does not collect more than it asked for.
-        let credit = self.shared.options.credit.saturating_sub(self.working.len() as u32);
+        let answers = self.responder.as_ref().map_or(0, Responder::waiting);
+        let credit = self.shared.options.credit.saturating_sub((self.working.len() + answers) as u32);
         if std::mem::take(&mut self.drained) {
             if let Some((number, something_came)) = self.probe.take() {
                 self.probe_answered = number;
@@ -279,6 +290,10 @@ impl Workload for Consumer {
         self.link = Some(link);
     }
 
+    fn detached(&mut self, link: LinkId) -> bool {
+        self.responder.as_mut().is_some_and(|responder| responder.detached(link))
+    }
+
     fn observe(&mut self, event: Event<'_>) {
         match event {
             Event::Message(message) => self.arrive(&message),
@@ -292,6 +307,9 @@ impl Workload for Consumer {
         let link = self.link?;
         self.take_seen(now, Some((&mut wire.connection, link)));
         let next_ns = self.finish_work(now, &mut wire.connection, link);
+        if let Some(responder) = &mut self.responder {
+            responder.send(&mut wire.connection, link.session);
+        }
         self.grant(command, &mut wire.connection, link);
         Gauges::set(&self.gauges.in_flight, (self.unconfirmed.len() + self.working.len()) as u64);
         next_ns
@@ -301,6 +319,9 @@ impl Workload for Consumer {
         self.take_seen(now, None);
         self.unconfirmed.clear();
         self.working.clear();
+        if let Some(responder) = &mut self.responder {
+            responder.end();
+        }
         self.link = None;
         (self.probe, self.drained) = (None, false);
         Gauges::set(&self.gauges.in_flight, 0);

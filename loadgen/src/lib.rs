@@ -35,6 +35,8 @@ mod producer;
 mod progress;
 mod recorder;
 pub mod report;
+mod requests;
+mod responses;
 pub mod run;
 pub mod schedule;
 pub mod search;

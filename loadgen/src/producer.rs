@@ -14,6 +14,7 @@ use crate::ledger::{self, Outcome, ProducerLog, Send};
 use crate::meter::{Gauges, Meter, Readings, lock};
 use crate::options::{Backlog, Limit, Resend};
 use crate::payload::Identity;
+use crate::requests::Replies;
 use crate::run::RunError;
 use crate::schedule::Schedule;
 use crate::wire::Wire;
@@ -77,6 +78,8 @@ pub(crate) struct Producer {
     confirms: u32,
     /// For the sends of the latest turns: where in the stream of bytes they begin, and their first record.
     turns: VecDeque<(u64, usize)>,
+    /// Request and reply: the answers.
+    replies: Option<Replies>,
     /// Whether something other than the generator held up what is due.
     held_up: bool,
     /// `paced`: when the next send is allowed.
@@ -122,6 +125,7 @@ impl Producer {
             link: None,
             confirms: 0,
             turns: VecDeque::new(),
+            replies: shared.options.request_reply.then(|| Replies::new(number, shared.options.window)),
             held_up: true,
             pace_ns: 0,
             stopping: false,
@@ -165,6 +169,8 @@ impl Producer {
             if answer.outcome == Outcome::Ok {
                 send.confirm_index = self.confirms;
                 self.confirms += 1;
+            } else if let Some(replies) = &mut self.replies {
+                replies.forget(send.sequence);
             }
             measure(&mut readings, send);
         }
@@ -256,6 +262,8 @@ impl Producer {
                 }
             };
             let full = self.in_flight as usize + self.resting.len() >= shared.options.window as usize;
+            let unanswerable = |replies: &Replies| replies.address(shared.options.window).is_none();
+            let full = full || self.replies.as_ref().is_some_and(unanswerable);
             let blocked = full || wire.connection.link_credit(link) == 0 || wire.is_congested();
             if blocked || !self.send(now, unsent, link, wire, &mut log) {
                 self.held_up = true;
@@ -285,7 +293,8 @@ impl Producer {
         let Unsent { sequence, intended_ns, attempt } = unsent;
         let (template, settled) = (&self.shared.template, self.shared.options.settled);
         let filler = template.filler(self.number, sequence);
-        self.envelope.write(sequence, filler.payload_bytes() as u32, &mut self.head);
+        let reply_to = self.replies.as_ref().and_then(|replies| replies.address(u32::MAX));
+        self.envelope.write(sequence, filler.payload_bytes() as u32, reply_to, &mut self.head);
         // What waits in a queue on purpose says nothing about latency.
         let intended = (sequence >= self.fill).then_some(intended_ns);
         let identity = Identity { producer: self.number, sequence, attempt, intended_ns: intended };
@@ -319,6 +328,9 @@ impl Producer {
             attempt,
             outcome: if settled { Outcome::Info } else { Outcome::Pending },
         });
+        if let Some(replies) = &mut self.replies {
+            replies.expect(sequence, intended_ns);
+        }
         if !settled {
             self.pending.push_back(record);
             self.in_flight += 1;
@@ -392,7 +404,9 @@ impl Producer {
     }
 
     fn has_unanswered(&self) -> bool {
-        self.in_flight > 0 || !self.resend.is_empty()
+        self.replies.as_ref().is_some_and(|replies| replies.waiting() > 0)
+            || self.in_flight > 0
+            || !self.resend.is_empty()
     }
 
     fn is_done(&mut self, now: Nanos) -> bool {
@@ -462,7 +476,11 @@ impl Workload for Producer {
         }
     }
 
-    fn prepare(&mut self, _connection: &mut Connection, _link: LinkId) {}
+    fn prepare(&mut self, connection: &mut Connection, link: LinkId) {
+        if let Some(replies) = &mut self.replies {
+            replies.prepare(connection, link.session);
+        }
+    }
 
     fn begin(&mut self, now: Nanos, server: &str, link: LinkId) {
         let connection =
@@ -475,6 +493,11 @@ impl Workload for Producer {
     }
 
     fn observe(&mut self, event: Event<'_>) {
+        match (&event, &mut self.replies) {
+            (Event::Attached { link, attach }, Some(replies)) => replies.attached(*link, attach),
+            (Event::Message(message), Some(replies)) => replies.arrive(message, &self.shared.template),
+            _ => {}
+        }
         if let Event::Outcome { delivery_id, token, outcome, settled, .. } = event {
             if outcome.as_ref().is_some_and(|outcome| !outcome.is_terminal()) && !settled {
                 return;
@@ -488,6 +511,9 @@ impl Workload for Producer {
         self.obey(command);
         let link = self.link?;
         self.settle_answers(now, Some((&mut wire.connection, link)));
+        if let Some(replies) = &mut self.replies {
+            replies.take(now, &mut wire.connection, &mut self.meter.lock());
+        }
         let next_ns = self.produce(now, link, wire);
         self.show(now);
         next_ns
@@ -509,6 +535,9 @@ impl Workload for Producer {
         let waiting = again.into_iter().chain(taken.into_iter().filter(|unsent| unsent.attempt > 0));
         self.resend = waiting.chain(self.resend.drain(..)).collect();
         self.in_flight = 0;
+        if let Some(replies) = &mut self.replies {
+            replies.end();
+        }
         self.link = None;
         self.held_up = true;
         if let Some(connection) = log.connections.last_mut() {

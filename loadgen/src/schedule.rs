@@ -178,12 +178,12 @@ mod tests {
     #[test]
     fn producers_at_random_make_the_whole_rate_and_differ() {
         let rate = constant(30_000, 1);
-        let at_ns = 100 * SECOND_NS;
+        let at_ns = 10 * SECOND_NS;
         let mut schedules: Vec<_> =
             (0..3).map(|producer| Schedule::new(&rate, 0, producer, 3).spread(Spread::Poisson, 1)).collect();
         let counts: Vec<u64> = schedules.iter_mut().map(|schedule| schedule.due_count(at_ns)).collect();
-        // Three million messages with a deviation of 1732.
-        assert!(counts.iter().sum::<u64>().abs_diff(3_000_000) < 9_000, "{counts:?}");
+        // 300,000 messages with a deviation of 548.
+        assert!(counts.iter().sum::<u64>().abs_diff(300_000) < 2_700, "{counts:?}");
         assert!(counts[0] != counts[1] && counts[1] != counts[2], "{counts:?}");
     }
 }

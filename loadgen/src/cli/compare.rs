@@ -32,6 +32,9 @@ pub(super) struct CompareArguments {
     /// Only these figures decide, such as response.p99, delivery.p50, response.rate; without it all do
     #[arg(long, value_name = "FIGURES", value_delimiter = ',')]
     gate: Vec<String>,
+    /// Runs put together by the bootstrap
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(100..))]
+    resamples: u32,
     /// Makes the resampling repeatable
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -43,7 +46,12 @@ pub(super) struct CompareArguments {
 impl CompareArguments {
     pub(super) fn run(&self) -> anyhow::Result<Ruling> {
         let (base, new) = (logs(&self.base)?, logs(&self.new)?);
-        let comparison = Comparison { tolerance_percent: self.tolerance, seed: self.seed, gate: self.gate.clone() };
+        let comparison = Comparison {
+            tolerance_percent: self.tolerance,
+            resamples: self.resamples as usize,
+            seed: self.seed,
+            gate: self.gate.clone(),
+        };
         let compared = comparison.compare(&base, &new);
         print!("{}", compared.text());
         if let Some(path) = &self.json {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::UsageError;
 use crate::clock::{MILLISECOND_NS, Nanos, now_ns};
 use crate::options::{Limit, Options};
 use crate::progress::Progress;
@@ -108,7 +109,8 @@ impl Course {
         seen: &mut Seen,
     ) -> anyhow::Result<bool> {
         // The wall clock is read at once: what connecting takes must not move a start that others keep, too.
-        let start = self.start_at.as_ref().map(|start_at| Wall::read().monotonic_ns(start_at)).transpose()?;
+        let start = self.start_at.as_ref().map(|start_at| Wall::read().monotonic_ns(start_at)).transpose();
+        let start = start.map_err(|error| UsageError(error.into()))?;
         match watch.over(handle, "connecting", handle.connected(self.patience)).await {
             Some(connected) => connected?,
             None => return Ok(false),

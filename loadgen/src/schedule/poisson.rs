@@ -113,15 +113,15 @@ mod tests {
     #[test]
     fn gaps_are_exponential_and_neighbours_are_independent() {
         let mut arrivals = Arrivals::new(1, UNIT);
-        let positions: Vec<f64> = (0..200_000).map(|number| arrivals.position(number) as f64 / UNIT as f64).collect();
+        let positions: Vec<f64> = (0..100_000).map(|number| arrivals.position(number) as f64 / UNIT as f64).collect();
         let gaps: Vec<f64> = positions.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let count = gaps.len() as f64;
         let mean = gaps.iter().sum::<f64>() / count;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / count;
         let beyond = gaps.iter().filter(|gap| **gap > 1.0).count() as f64 / count;
         let together = gaps.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum::<f64>() / count;
-        assert!((mean - 1.0).abs() < 0.01, "mean {mean}");
-        assert!((variance - 1.0).abs() < 0.02, "variance {variance}");
+        assert!((mean - 1.0).abs() < 0.02, "mean {mean}");
+        assert!((variance - 1.0).abs() < 0.04, "variance {variance}");
         assert!((beyond - (-1.0_f64).exp()).abs() < 0.005, "beyond the mean {beyond}");
         assert!(together.abs() < 0.01, "covariance {together}");
     }
