@@ -103,6 +103,24 @@ fn is_unknown(ledger: &Ledger, rules: &Rules, word: &str) -> Counts {
 }
 
 #[test]
+fn settled_sends_are_promised_nothing_and_still_judged_for_what_arrives() {
+    let rules = Rules { settled: true, ..Rules::default() };
+    let settled = |count| {
+        let mut ledger = sound(count);
+        for log in &mut ledger.producers {
+            log.sends = (0..count).map(|sequence| Send { outcome: Outcome::Info, ..send(sequence) }).collect();
+        }
+        ledger
+    };
+    let mut ledger = settled(5);
+    deliveries(&mut ledger, |list| list.truncate(4));
+    let verdict = judge(&ledger, &rules);
+    assert_eq!((verdict.verdict, verdict.loss_judged, verdict.counts.lost), (Ruling::Pass, false, 0), "{verdict:?}");
+    deliveries(&mut ledger, |list| list.push(list[0]));
+    assert_eq!(judge(&ledger, &rules).verdict, Ruling::Violated);
+}
+
+#[test]
 fn a_sound_run_passes() {
     let counts = passes(&sound(100), &confirmed_acks());
     let expected = Counts {
