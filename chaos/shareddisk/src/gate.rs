@@ -155,6 +155,17 @@ pub struct DiskReport {
     pub log_dropped: u64,
 }
 
+impl DiskReport {
+    /// Bytes that crashes have lost although the disk had said that they were durable.
+    pub fn claimed_lost_bytes(&self) -> u64 {
+        let crashes = self.events.iter().filter_map(|event| match event.what {
+            EventKind::Crashed(report) => Some(report.claimed_lost_bytes),
+            _ => None,
+        });
+        crashes.sum()
+    }
+}
+
 /// Operations of a host that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waits {

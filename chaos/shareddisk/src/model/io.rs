@@ -231,6 +231,7 @@ impl DiskModel {
     pub(super) fn write_back(&mut self, now: Nanos) {
         let before = now.saturating_sub(self.settings.write_back_ns);
         let up = HostSet::of(self.hosts().filter(|&host| self.state(host) == HostState::Up));
+        self.names.write_back(now, before, up);
         let is_old = |pending: &Pending| up.contains(pending.host) && pending.made_ns < before;
         for (&ino, content) in &mut self.files {
             if content.pending().iter().any(is_old) {

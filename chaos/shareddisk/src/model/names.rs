@@ -3,7 +3,7 @@
 //! Owns directories, links, attributes and which changes a sync of a directory makes durable. Attributes other than lengths
 //! count as durable at once. The bytes of files are `content`'s.
 
-use super::{HostId, Ino};
+use super::{HostId, HostSet, Ino, Nanos};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -60,6 +60,7 @@ type EntryChange = (Ino, OsString, Option<Ino>);
 #[derive(Clone, Debug)]
 struct NameChange {
     host: HostId,
+    made_ns: Nanos,
     entries: Vec<EntryChange>,
 }
 
@@ -72,6 +73,8 @@ pub(super) struct Names {
     durable: Tree,
     pending: VecDeque<NameChange>,
     next: u64,
+    /// The time of the last [`Names::write_back`]: what is changed now is younger.
+    now_ns: Nanos,
 }
 
 /// How a rename treats a name that is taken.
@@ -99,7 +102,15 @@ impl Names {
         };
         let tree = Tree::from([(Ino::ROOT, BTreeMap::new())]);
         let nodes = BTreeMap::from([(Ino::ROOT, root)]);
-        Self { rule, nodes, seen: tree.clone(), durable: tree, pending: VecDeque::new(), next: Ino::ROOT.0 + 1 }
+        Self {
+            rule,
+            nodes,
+            seen: tree.clone(),
+            durable: tree,
+            pending: VecDeque::new(),
+            next: Ino::ROOT.0 + 1,
+            now_ns: 0,
+        }
     }
 
     /// An inode's attributes.
@@ -222,7 +233,7 @@ impl Names {
         for entry in &entries {
             self.apply_seen(entry);
         }
-        self.pending.push_back(NameChange { host, entries });
+        self.pending.push_back(NameChange { host, made_ns: self.now_ns, entries });
     }
 
     fn apply_seen(&mut self, (parent, name, ino): &EntryChange) {
@@ -255,9 +266,10 @@ impl Names {
         if self.rule == NameRule::Ext4Like { self.commit(|_| true) } else { 0 }
     }
 
-    /// What has waited for long enough is written by the host itself.
-    pub(super) fn write_back(&mut self, host: HostId) -> usize {
-        self.commit(|change| change.host == host)
+    /// What these hosts changed before `before` is written by themselves. `now` is the age of what comes next.
+    pub(super) fn write_back(&mut self, now: Nanos, before: Nanos, hosts: HostSet) -> usize {
+        self.now_ns = now;
+        self.commit(|change| hosts.contains(change.host) && change.made_ns < before)
     }
 
     fn commit(&mut self, chosen: impl Fn(&NameChange) -> bool) -> usize {

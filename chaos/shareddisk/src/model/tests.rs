@@ -89,10 +89,13 @@ fn a_killed_process_loses_nothing_and_old_data_is_written_back() {
     write(&mut disk, A, ino, b"kept", false).expect("space");
     disk.close(A, ino, 1).expect("no fault");
     disk.release(handle).expect("no fault");
+    let node = NewNode { kind: Kind::File, mode: 0o660, uid: 0, gid: 0, now_ns: 0 };
+    disk.create(A, Ino::ROOT, OsStr::new("unsynced name"), node).expect("it is free");
     disk.poll(10 * SECOND);
     assert_eq!(disk.host_reports(10 * SECOND)[0].unsynced[0].bytes, 4, "10 s are not old");
     disk.poll(40 * SECOND);
-    assert_eq!(disk.host_reports(40 * SECOND)[0].unsynced, []);
+    let report = &disk.host_reports(40 * SECOND)[0];
+    assert_eq!((&report.unsynced[..], report.unsynced_names), (&[][..], 0));
     crash(&mut disk, CrashMode::Nothing);
     assert_eq!(read(&mut disk, B, ino), b"kept");
 }
@@ -289,11 +292,11 @@ fn every_edge_of_a_host_is_walked() {
     let mut walked = Vec::new();
     let steps: [fn(&mut DiskModel); 6] = [
         |disk| disk.freeze(0, A).expect("up"),
-        |disk| drop(disk.thaw(A).expect("frozen")),
-        |disk| drop(crash(disk, CrashMode::Nothing)),
+        |disk| assert_eq!(disk.thaw(A), Ok(LateReport::default())),
+        |disk| assert_eq!(crash(disk, CrashMode::Nothing), CrashReport::default()),
         |disk| disk.mount_again(A).expect("down"),
         |disk| disk.freeze(0, A).expect("up"),
-        |disk| drop(crash(disk, CrashMode::Subset)),
+        |disk| assert_eq!(crash(disk, CrashMode::Subset), CrashReport::default()),
     ];
     for step in steps {
         let before = disk.state(A);
