@@ -133,6 +133,11 @@ impl Disk {
         self.ask(&Request::ExpireLease { host: host.to_owned() })
     }
 
+    /// The lock server hears the host again.
+    pub fn renew_lease(&self, host: &str) -> Result<()> {
+        self.ask(&Request::RenewLease { host: host.to_owned() })
+    }
+
     /// What hosts that lose their locks are told.
     pub fn set_on_loss(&self, on_loss: OnLoss) -> Result<()> {
         self.ask(&Request::OnLoss { on_loss })

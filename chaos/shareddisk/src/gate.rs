@@ -155,17 +155,6 @@ pub struct DiskReport {
     pub log_dropped: u64,
 }
 
-impl DiskReport {
-    /// Bytes that crashes have lost although the disk had said that they were durable.
-    pub fn claimed_lost_bytes(&self) -> u64 {
-        let crashes = self.events.iter().filter_map(|event| match event.what {
-            EventKind::Crashed(report) => Some(report.claimed_lost_bytes),
-            _ => None,
-        });
-        crashes.sum()
-    }
-}
-
 /// Operations of a host that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waits {
@@ -255,10 +244,7 @@ impl Gate {
         let mut state = self.lock();
         state.model.remove_faults(id);
         let (free, kept): (Vec<Waiting>, Vec<Waiting>) =
-            std::mem::take(&mut state.held).into_iter().partition(|held| {
-                let by = held.effects.as_ref().and_then(|effects| effects.held_by);
-                by.is_some_and(|by| !state.model.is_fault_active(by))
-            });
+            std::mem::take(&mut state.held).into_iter().partition(|held| !state.is_held(held));
         state.held = kept;
         for waiting in free {
             state.execute(waiting);
@@ -329,6 +315,10 @@ impl Gate {
         let unsynced = state.model.thaw(host)?;
         let mut report = ThawReport { unsynced, ..ThawReport::default() };
         for waiting in state.take_waiting(host) {
+            if state.is_held(&waiting) {
+                state.held.push(waiting);
+                continue;
+            }
             report.operations += 1;
             let write = waiting.job.data.as_ref().map(|data| data.len() as u64);
             let arrived_ns = waiting.arrived_ns;
@@ -452,6 +442,12 @@ impl State {
             self.execute(waiting);
         }
         false
+    }
+
+    /// Whether something still holds an operation: its host is frozen, or a fault that is set.
+    fn is_held(&self, waiting: &Waiting) -> bool {
+        let by = waiting.effects.as_ref().and_then(|effects| effects.held_by);
+        self.model.state(waiting.host) == HostState::Frozen || by.is_some_and(|by| self.model.is_fault_active(by))
     }
 
     fn decide(&mut self, waiting: &Waiting) -> Effects {

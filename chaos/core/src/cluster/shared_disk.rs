@@ -7,7 +7,7 @@ use crate::error::{AtPath, Result};
 use crate::node;
 use shareddisk::client::Disk;
 use shareddisk::daemon::Options;
-use shareddisk::model::{HostState, Settings};
+use shareddisk::model::{HostState, LeaseState, OnLoss, Settings};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -66,11 +66,15 @@ impl SharedDisk {
         }
     }
 
-    /// A host that has crashed boots: its mount is made anew.
+    /// A server starts on its host: one that has crashed mounts anew, one that has lost its lease gets a new one, without a fence.
     pub(super) fn boot(&self, node: NodeId) -> Result<()> {
         let report = self.disk.report()?;
-        if report.hosts[node.index()].state == HostState::Down {
+        let found = &report.hosts[node.index()];
+        if found.state == HostState::Down {
             self.disk.mount_again(host(node))?;
+        } else if found.lease != LeaseState::Current {
+            self.disk.set_on_loss(OnLoss::Told)?;
+            self.disk.renew_lease(host(node))?;
         }
         Ok(())
     }

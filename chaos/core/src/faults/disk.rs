@@ -130,8 +130,7 @@ impl DiskFault {
             Self::FreezeHost { .. } => return thaw(scene, bite),
             Self::LoseLock { .. } => {
                 for &node in scene.nodes {
-                    let host = host(node).to_owned();
-                    disk.ask::<()>(&shareddisk::control::Request::RenewLease { host })?;
+                    disk.renew_lease(host(node))?;
                 }
                 disk.set_on_loss(OnLoss::Told)?;
             }

@@ -171,17 +171,6 @@ pub struct Expect {
     /// The log of the standby must hold these words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standby_logs: Option<String>,
-    /// What the messages must show, where that is not that none is lost.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub losses: Option<Losses>,
-}
-
-/// What the messages of a negative control must show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Losses {
-    /// Messages are lost, and must be found to be: no more of them than the disk lied about.
-    MustBeFound,
 }
 
 impl std::fmt::Display for Requirement {

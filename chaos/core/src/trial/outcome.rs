@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::history::History;
 use crate::plan::TrialPlan;
 use crate::result::TrialResult;
-use crate::scenario::{Losses, Takeover};
+use crate::scenario::Takeover;
 use crate::series::{self, Sent};
 use crate::times::{self, Measured, Reference, Steady};
 use loadgen::verdict::{Rules, Window, judge};
@@ -248,42 +248,11 @@ impl<'a> Conclusion<'a> {
             ..Rules::default()
         };
         let verdict = judge(&self.evidence.load.ledger, &rules);
-        match self.plan.expect.losses {
-            None => self.judgement.include(&verdict),
-            Some(Losses::MustBeFound) => self.judge_control(&verdict),
-        }
+        self.judgement.include(&verdict);
         self.trial.messages = checks::messages(&verdict.counts);
         self.trial.losses = checks::losses(&verdict.losses);
-        if self.plan.expect.losses.is_none() {
-            self.judgement.check_total_loss(self.plan.store, pair, &self.trial.losses);
-        }
+        self.judgement.check_total_loss(self.plan.store, pair, &self.trial.losses);
         self.trial.not_judged = verdict.not_judged;
-    }
-
-    /// A negative control: what the disk's lies cost must be found, and nothing beyond it.
-    fn judge_control(&mut self, verdict: &loadgen::verdict::Verdict) {
-        let report = self.pair.disk().map(|disk| disk.disk().report());
-        let claimed_bytes = match report {
-            Some(Ok(report)) => report.claimed_lost_bytes(),
-            _ => return self.judgement.unknown("the disk does not tell what its lies cost"),
-        };
-        let lost_bytes: u64 = verdict.losses.iter().map(|loss| loss.lost_bytes).sum();
-        self.trial.observations.extend(verdict.reasons.iter().map(|reason| format!("found, as it must be: {reason}")));
-        let lost = verdict.counts.lost;
-        let attributed = format!(
-            "{lost} confirmed messages lost ({lost_bytes} bytes), {claimed_bytes} bytes lost of which the disk had said that they were durable"
-        );
-        if !self.evidence.drained {
-            self.judgement.unknown("the queue was not emptied: what is missing may still come");
-        } else if claimed_bytes == 0 {
-            self.judgement.unknown("the disk's lies cost nothing");
-        } else if lost == 0 {
-            self.judgement.violated(format!("the disk's lies were not found out: {attributed}"));
-        } else if lost_bytes > claimed_bytes {
-            self.judgement.violated(format!("more is lost than the disk lied about: {attributed}"));
-        } else {
-            self.trial.observations.push(format!("attributed to the lying disk: {attributed}"));
-        }
     }
 
     fn write_files(&self, history: &mut History) -> Result<()> {
