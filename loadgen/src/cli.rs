@@ -388,6 +388,7 @@ impl RunArguments {
             faults: finished.series.fault_windows(),
             generator_lag_p99_ns: finished.series.generator_lag_p99_ns(),
             generator_lag_limit_ns: self.lag_limit.as_nanos() as Nanos,
+            depths: Vec::new(),
         }
     }
 

@@ -42,6 +42,12 @@ const PACKAGES: [Package; 13] = [
     },
     Package { name: "chaos", manifest: "chaos/Cargo.toml", members: &["chaos-core", "broker"], test_members: &[] },
     Package {
+        name: "broker-canary",
+        manifest: "chaos/canary/Cargo.toml",
+        members: &["amqp", "broker", "chaos-core", "disk", "reactor"],
+        test_members: &[],
+    },
+    Package {
         name: "benches",
         manifest: "benches/Cargo.toml",
         members: &[],

@@ -1,7 +1,7 @@
 //! Clusters, faults, checks and reports of the chaos harness.
 //!
 //! A run goes [`options`] -> [`plan`] -> (for each trial: [`cluster`], the load generator, [`faults`], [`checks`], [`times`]) -> [`report`].
-//! What is measured without a fault is [`measurement`].
+//! What is measured without a fault is [`measurement`]. A plan that fails is reduced by [`shrink`].
 //! This crate knows a broker only as processes, sockets, event lines and exit codes; it never links one.
 
 #![forbid(unsafe_code)]
@@ -21,12 +21,14 @@ pub mod node;
 pub mod options;
 pub mod plan;
 pub mod progress;
+mod replay;
 pub mod report;
 pub mod result;
 mod run;
 pub mod scenario;
 mod sequence;
 pub mod series;
+pub mod shrink;
 pub mod statistics;
 pub mod times;
 pub mod trial;

@@ -102,7 +102,7 @@ impl DiskFault {
                 let mut bite = Bite::default();
                 let mut effects = Vec::new();
                 for &node in scene.nodes {
-                    effects.extend(crash(scene, node, *unsynced, *writes, &mut bite.evidence)?);
+                    effects.extend(crash(scene, node, (*unsynced, *writes), &mut bite)?);
                 }
                 bite.effect = Effect::join(effects);
                 Ok(bite)
@@ -208,9 +208,8 @@ fn sentence(report: &FaultReport) -> String {
 fn crash(
     scene: &Scene<'_>,
     node: NodeId,
-    unsynced: CrashMode,
-    writes: InFlightRule,
-    evidence: &mut Vec<String>,
+    (unsynced, writes): (CrashMode, InFlightRule),
+    bite: &mut Bite,
 ) -> Result<Option<Effect>> {
     let disk = shared(scene)?.disk();
     let pid = pid(scene, node)?;
@@ -224,18 +223,21 @@ fn crash(
         (effect, cut.join().expect("asking does not panic"))
     });
     let report = report?;
-    evidence.push(format!(
-        "{}: of {} writes unsynced or in flight ({} in flight) {} did not arrive and {} in part: {} bytes, {} of which the disk \
-         had said to be durable; {} changes of names lost",
+    bite.evidence.push(format!(
+        "{}: of {} writes unsynced or in flight ({} in flight) {} did not arrive and {} in part: {} bytes; {} changes of names lost",
         host(node),
         report.writes.max(report.in_flight),
         report.in_flight,
         report.lost,
         report.torn,
         report.lost_bytes,
-        report.claimed_lost_bytes,
         report.names_lost
     ));
+    if report.claimed_lost_bytes > 0 {
+        let host = host(node);
+        bite.lied =
+            Some(format!("{host} lost {} bytes that the disk had said to be durable", report.claimed_lost_bytes));
+    }
     effect
 }
 

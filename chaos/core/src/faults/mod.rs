@@ -58,6 +58,8 @@ pub struct Bite {
     pub effect: Option<Effect>,
     /// Further evidence, a sentence each; without an effect, what is known instead.
     pub evidence: Vec<String>,
+    /// What it made the disk report as durable and drop, in words, if it did; set by `examine`.
+    pub lied: Option<String>,
     /// What it must remember until it is healed and examined.
     pub held: Held,
 }

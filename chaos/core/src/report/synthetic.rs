@@ -45,6 +45,7 @@ pub(crate) fn backlogs() -> RunResult {
 fn played(plan: Plan) -> RunResult {
     let trials: Vec<TrialResult> = plan.trials.iter().map(trial).collect();
     RunResult {
+        shrunk: None,
         schema: result::SCHEMA.to_owned(),
         verdict: Verdict::Pass,
         suite: plan.suite.clone(),
@@ -89,6 +90,7 @@ fn trial(plan: &TrialPlan) -> TrialResult {
         effect: Some(effect),
         healed_ns: (!trial.takeover).then_some(1_500_001_000),
         evidence: vec!["planted evidence".to_owned()],
+        lied: None,
     }];
     if trial.takeover {
         trial.instants_ms = instants(plan);
