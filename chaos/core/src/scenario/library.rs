@@ -12,8 +12,11 @@ macro_rules! shipped {
     };
 }
 
-const SCENARIOS: &[(&str, &str)] =
-    &shipped!("scenarios": "kill-active", "kill-backlog", "pause-active", "delay-heartbeats", "slow-sync");
+const SCENARIOS: &[(&str, &str)] = &shipped!("scenarios":
+    "kill-active", "kill-backlog", "pause-active", "delay-heartbeats", "slow-sync",
+    "host-crash", "torn-writes", "slow-disk", "disk-hang", "fsync-error", "disk-full", "read-only", "lock-lost",
+    "zombie-write-back", "lying-fsync",
+);
 const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "backlog", "pause", "canary");
 
 /// Trials of a scenario that is run by itself.
