@@ -102,7 +102,7 @@ impl Pair {
         let mut ports = Ports::free()?;
         let mut proxies = None;
         if setup.proxied {
-            let [a, b] = [Proxy::start(ports.address(NodeId::B)).await?, Proxy::start(ports.address(NodeId::A)).await?];
+            let [a, b] = [Proxy::start(ports.address(NodeId::B), 0)?, Proxy::start(ports.address(NodeId::A), 1)?];
             ports.peer = [a.address().port(), b.address().port()];
             proxies = Some([a, b]);
         }

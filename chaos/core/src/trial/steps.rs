@@ -6,6 +6,7 @@ use crate::checks::Judgement;
 use crate::clock::{self, NS_PER_MS, ms_between};
 use crate::cluster::{Event, NodeId, Pair};
 use crate::error::{Error, Result};
+use crate::faults::network::Direction;
 use crate::faults::{Effect, process};
 use crate::plan::Step;
 use crate::result::{BacklogSeen, FaultRecord, ProcessorShare};
@@ -246,21 +247,29 @@ impl<'a> Execution<'a> {
     fn delay_link(&mut self, delay_ms: u64) -> Result<()> {
         let Some(proxies) = self.pair.proxies() else { return Ok(()) };
         let delay = Duration::from_millis(delay_ms);
-        let effects = [proxies[0].delay_both(delay), proxies[1].delay_both(delay)];
-        let evidence = proxies
-            .iter()
-            .map(|proxy| proxy.evidence())
-            .fold((0, Duration::ZERO), |sum, one| (sum.0 + one.0, sum.1.max(one.1)));
+        let requested_ns = clock::now_ns();
+        let tallies = proxies.each_ref().map(|proxy| Direction::BOTH.map(|direction| proxy.tally(direction)));
+        for proxy in proxies {
+            for direction in Direction::BOTH {
+                proxy.change(direction, |shape| shape.delay = delay);
+            }
+        }
+        let proof = format!("the proxies hold back each direction by {delay_ms} ms");
+        let effect = Effect { requested_ns, effective_ns: clock::now_ns(), proof };
+        let pieces: u64 = tallies.iter().flatten().map(|tally| tally.pieces_delayed).sum();
+        let held = tallies.iter().flatten().map(|tally| tally.held_max).max().unwrap_or_default();
         if delay_ms > 0 {
             self.context.progress.phase(&format!("heartbeats delayed by {delay_ms} ms"));
-            let [first, last] = effects;
-            let proof = format!("{}; {}", first.proof, last.proof);
-            let effect = Some(Effect { requested_ns: first.requested_ns, effective_ns: last.effective_ns, proof });
             let name = format!("delay {delay_ms} ms");
-            self.begin_fault(FaultRecord { name, victim: None, effect, healed_ns: None, evidence: Vec::new() });
+            self.begin_fault(FaultRecord {
+                name,
+                victim: None,
+                effect: Some(effect),
+                healed_ns: None,
+                evidence: Vec::new(),
+            });
         } else if let Some(fault) = &mut self.fault {
-            fault.healed_ns = Some(effects[1].effective_ns);
-            let (pieces, held) = evidence;
+            fault.healed_ns = Some(effect.effective_ns);
             fault
                 .evidence
                 .push(format!("the proxies held back {pieces} pieces, one of them for {} ms", held.as_millis()));

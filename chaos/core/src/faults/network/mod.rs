@@ -1,0 +1,18 @@
+//! Faults of links between processes of this machine: a userspace TCP proxy on each, shaped by direction while it runs.
+//!
+//! [`shape`] and [`held`] decide, without a socket or a clock, what is let go when; [`pump`] and [`connection`] carry it out; [`proxy`] is the handle.
+//! With nothing set, a piece is written as soon as it is read. Faults between hosts, below TCP, are rules of the packet filter: [`crate::cluster::namespaces`].
+
+mod connection;
+mod held;
+mod lane;
+mod proxy;
+mod pump;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+pub use connection::Connections;
+pub use lane::Tally;
+pub use proxy::{Direction, Proxy};
+pub use shape::{Line, Passage, Shape};
