@@ -2,6 +2,7 @@
 
 mod configuration;
 mod events;
+pub mod namespaces;
 mod pair;
 mod process;
 

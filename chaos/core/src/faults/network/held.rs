@@ -71,11 +71,6 @@ impl Held {
         self.pieces.is_empty()
     }
 
-    /// Bytes held back.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Takes in what arrived, with its share of the jitter (0 to 1).
     pub(super) fn push(&mut self, now: Instant, item: Item, share: f64) {
         if let Item::Bytes(bytes) = &item {
@@ -171,7 +166,7 @@ mod tests {
         rig.push(0, b"now", 0.9);
         assert_eq!(rig.turn(0), Turn::Now);
         assert_eq!(rig.held.gone(rig.at(0), 3), None);
-        assert_eq!((rig.turn(0), rig.held.bytes()), (Turn::Empty, 0));
+        assert_eq!((rig.turn(0), rig.held.bytes), (Turn::Empty, 0));
     }
 
     #[test]
