@@ -16,3 +16,22 @@ pub use connection::Connections;
 pub use lane::Tally;
 pub use proxy::{Direction, Proxy};
 pub use shape::{Line, Passage, Shape};
+
+use crate::scenario::Amount;
+use serde::{Deserialize, Serialize};
+
+/// What can be done to a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NetworkFault {
+    /// Each direction is held back.
+    Delay {
+        /// By how much.
+        amount: Amount,
+    },
+}
+
+impl NetworkFault {
+    /// The names under which scenarios know them.
+    pub const NAMES: &[&str] = &["delay"];
+}
