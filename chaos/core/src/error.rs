@@ -81,6 +81,12 @@ pub enum Error {
         /// What it said, or why it did not run.
         said: String,
     },
+    /// A fault needs another link than the pair has.
+    #[error("a fault of the scenario needs {needed}, which the pair does not have; set link and clients of [pair]")]
+    NoLink {
+        /// What it needs.
+        needed: &'static str,
+    },
     /// Routes of this machine take all addresses that hosts could have.
     #[error(
         "no sixteen addresses of 10.192.0.0/10 are free for hosts of their own; routes of this machine take all of them"

@@ -6,8 +6,8 @@ use crate::faults::Fault;
 use crate::faults::network::NetworkFault;
 use crate::faults::process::ProcessFault;
 use crate::scenario::{
-    After, Amount, Backlog, Cell, Consume, Entry, Expect, FaultSpec, LoadSpec, Moment, PairSpec, Requirement, Scenario,
-    Standby, StoreSetting, Suite, Takeover,
+    After, Amount, Backlog, Cell, Consume, Entry, Expect, FaultSpec, LoadSpec, Moment, PairSpec, Requirement, Role,
+    Scenario, Standby, StoreSetting, Suite, Takeover,
 };
 use loadgen::units::{parse_bytes, parse_duration};
 use serde::{Deserialize, Serialize};
@@ -165,11 +165,15 @@ pub enum Step {
     },
     /// Start the victim again; it becomes the standby.
     RestartVictim,
-    /// Delay the fault-tolerance link in both directions, ms.
-    DelayLink {
-        /// Added delay, ms; 0 heals.
-        delay_ms: u64,
+    /// Do something to links.
+    Network {
+        /// What.
+        fault: NetworkFault,
+        /// To whose.
+        role: Role,
     },
+    /// Take that back.
+    HealNetwork,
     /// The consumer closes its connection.
     ConsumerLeaves,
     /// The consumer connects again.
@@ -435,7 +439,7 @@ fn steps(scenario: &Scenario, load: &LoadPlan, pair: &PairPlan, phase_us: u64) -
     if leaves {
         steps.extend([Step::ConsumerLeaves, Step::Run { duration_us: AWAY_BEFORE_FAULT_US }]);
     }
-    for FaultSpec { fault, heal, .. } in &scenario.faults {
+    for FaultSpec { fault, heal, role, .. } in &scenario.faults {
         let ms = |amount: &Amount| amount.duration(pair).as_millis() as u64;
         let at_least_ms = heal.as_ref().and_then(|heal| heal.at_least.as_ref()).map_or(0, ms);
         let takeover = Step::AwaitTakeover { at_least_ms };
@@ -446,12 +450,12 @@ fn steps(scenario: &Scenario, load: &LoadPlan, pair: &PairPlan, phase_us: u64) -
                 steps.extend(scenario.expect.exit_code.map(|code| Step::ExpectExit { code }));
                 steps.push(Step::RestartVictim);
             }
-            Fault::Network(NetworkFault::Delay { amount }) => {
-                steps.push(Step::DelayLink { delay_ms: ms(amount) });
+            Fault::Network(fault) => {
+                steps.push(Step::Network { fault: fault.clone(), role: *role });
                 if let Some(Moment { after: After::Time(time), .. }) = heal {
                     steps.push(Step::Run { duration_us: ms(time) * 1000 });
                 }
-                steps.push(Step::DelayLink { delay_ms: 0 });
+                steps.push(Step::HealNetwork);
             }
         }
     }
@@ -528,16 +532,15 @@ mod tests {
     #[test]
     fn a_delay_is_longer_than_the_activation_time_and_is_healed() {
         let plan = expand(&Request { only: vec!["delay-heartbeats".to_owned()], ..request(1) });
-        let delays: Vec<u64> = plan.trials[0]
-            .steps
-            .iter()
-            .filter_map(|step| match step {
-                Step::DelayLink { delay_ms } => Some(*delay_ms),
-                _ => None,
-            })
-            .collect();
-        assert!(delays[0] > plan.pair.ft_activation_ms);
-        assert_eq!(delays.last(), Some(&0));
+        let steps = &plan.trials[0].steps;
+        let is_long = |step: &Step| match step {
+            Step::Network { fault: NetworkFault::DelayHeartbeats { amount }, .. } => {
+                amount.duration(&plan.pair).as_millis() as u64 > plan.pair.ft_activation_ms
+            }
+            _ => false,
+        };
+        let begin = steps.iter().position(is_long).expect("it is planned");
+        assert!(steps[begin..].contains(&Step::HealNetwork));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! A pair of nodes over one store folder: starts them, knows who is active, restarts a victim, and puts proxies on their link.
+//! A pair of nodes over one store folder: starts them, knows who is active, restarts a victim.
 
-use super::configuration::{Ports, Settings, Setup, change_configuration, has_settings, write_configuration};
+use super::configuration::{Addresses, Settings, Setup, change_configuration, has_settings, write_configuration};
 use super::events::{Event, EventLog};
+use super::links::Links;
 use super::process::{Exit, NodeProcess};
 use crate::cleanup::TemporaryFolder;
 use crate::error::{Error, Result};
-use crate::faults::network::Proxy;
 use crate::node;
 use crate::plan::PairPlan;
 use serde::{Deserialize, Serialize};
@@ -65,8 +65,11 @@ impl Launcher {
         Self { harness, broker }
     }
 
-    fn command(&self, configuration: &Path) -> Command {
+    fn command(&self, configuration: &Path, namespace: Option<&str>) -> Command {
         let mut command = Command::new(&self.harness);
+        if let Some(namespace) = namespace {
+            command.args([node::NODE_WITHIN_ARGUMENT, namespace]);
+        }
         match &self.broker {
             None => command.arg(node::NODE_ARGUMENT),
             Some(program) => command.arg(node::NODE_PROGRAM_ARGUMENT).arg(program),
@@ -87,8 +90,8 @@ struct Slot {
 #[derive(Debug)]
 pub struct Pair {
     slots: [Slot; 2],
-    proxies: Option<[Proxy; 2]>,
-    ports: Ports,
+    links: Links,
+    addresses: Addresses,
     configurations: [PathBuf; 2],
     launcher: Launcher,
     events: EventLog,
@@ -99,17 +102,11 @@ pub struct Pair {
 impl Pair {
     /// Starts both nodes at once and waits until one is active and the other is standby; or a lone one, and waits until it is active.
     pub async fn start(launcher: Launcher, plan: &PairPlan, setup: &Setup, folder: TemporaryFolder) -> Result<Self> {
-        let mut ports = Ports::free()?;
-        let mut proxies = None;
-        if setup.proxied {
-            let [a, b] = [Proxy::start(ports.address(NodeId::B), 0)?, Proxy::start(ports.address(NodeId::A), 1)?];
-            ports.peer = [a.address().port(), b.address().port()];
-            proxies = Some([a, b]);
-        }
-        let configurations = write_configuration(folder.path(), plan, &ports, setup)?;
+        let (links, addresses) = Links::start(setup.link, setup.clients, setup.seed)?;
+        let configurations = write_configuration(folder.path(), plan, &addresses, setup)?;
         let slots = [Slot { process: None, starts: 0 }, Slot { process: None, starts: 0 }];
         let events = EventLog::default();
-        let mut pair = Self { slots, proxies, ports, configurations, launcher, events, folder, lone: setup.lone };
+        let mut pair = Self { slots, links, addresses, configurations, launcher, events, folder, lone: setup.lone };
         for &node in pair.members() {
             pair.start_node(node)?;
         }
@@ -138,7 +135,8 @@ impl Pair {
         slot.process = None;
         slot.starts += 1;
         let errors = self.folder.path().join(node.name()).join(format!("stderr-{}.log", slot.starts));
-        let command = self.launcher.command(&self.configurations[node.index()]);
+        let namespace = self.links.hosts().map(|hosts| hosts.namespace(node));
+        let command = self.launcher.command(&self.configurations[node.index()], namespace);
         slot.process = Some(NodeProcess::start(command, node, slot.starts, &self.events, &errors)?);
         Ok(())
     }
@@ -160,7 +158,7 @@ impl Pair {
 
     /// The URL of a node for clients.
     pub fn url(&self, node: NodeId) -> String {
-        self.ports.url(node)
+        self.addresses.url(node)
     }
 
     /// The URLs of both nodes, for clients that fail over.
@@ -178,9 +176,9 @@ impl Pair {
         &self.events
     }
 
-    /// The proxies on the fault-tolerance link, if there are any.
-    pub fn proxies(&self) -> Option<&[Proxy; 2]> {
-        self.proxies.as_ref()
+    /// What lies between the nodes, and between them and clients.
+    pub fn links(&self) -> &Links {
+        &self.links
     }
 
     /// The process of a node.

@@ -32,7 +32,7 @@ impl Site<'_> {
     pub(super) async fn start(&self, broker: &Broker, mut settings: Settings) -> Result<Pair> {
         let standby = self.request.standby;
         settings.extend(standby.map(|standby| ("standby_tailing".to_owned(), standby.tailing().to_owned())));
-        let setup = Setup { proxied: false, lone: standby.is_none(), settings };
+        let setup = Setup { lone: standby.is_none(), settings, ..Setup::default() };
         let folder = TemporaryFolder::new(self.store_parent, "pair-", self.request.keep)?;
         Pair::start(broker.launcher.clone(), &pair_plan(), &setup, folder).await
     }

@@ -156,6 +156,12 @@ pub struct Expect {
     /// The log of the standby must hold these words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standby_logs: Option<String>,
+    /// The log of the standby must not hold these words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby_keeps_silent: Option<String>,
+    /// Clients may lose so many connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_lost: Option<usize>,
 }
 
 impl std::fmt::Display for Requirement {

@@ -94,5 +94,5 @@ async fn execute(context: &Context<'_>, plan: &TrialPlan, stage: &mut Stage) -> 
 
 /// Whether a step of the plan is the fault itself.
 fn is_fault(step: &Step) -> bool {
-    matches!(step, Step::KillActive | Step::StopActive | Step::DelayLink { delay_ms: 1.. })
+    matches!(step, Step::KillActive | Step::StopActive | Step::Network { .. })
 }

@@ -14,9 +14,6 @@ use crate::series::{self, Sent};
 use crate::times::{self, Measured, Reference, Steady};
 use loadgen::verdict::{Rules, Window, judge};
 
-/// What the operator's log of a standby says when the link is silent.
-const MISSING_HEARTBEATS: &str = "Missing heartbeats";
-
 /// Concludes one trial and writes its files.
 pub(super) fn conclude(
     context: &Context<'_>,
@@ -176,15 +173,25 @@ impl<'a> Conclusion<'a> {
             self.judgement.violated(format!("{name} {words}"));
         }
         let log = self.pair.read_logs(self.successor);
-        match log.lines().filter(|line| line.contains(MISSING_HEARTBEATS)).count() {
-            0 => self.judgement.violated(format!("the standby {name} did not log \"{MISSING_HEARTBEATS}\"")),
-            count => {
-                let words = format!("the standby {name} logged \"{MISSING_HEARTBEATS}\" (lines: {count})");
-                self.trial.observations.push(words);
+        let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+        if let Some(words) = &self.plan.expect.standby_logs {
+            match lines(words) {
+                0 => self.judgement.violated(format!("the standby {name} did not log \"{words}\"")),
+                count => {
+                    self.trial.observations.push(format!("the standby {name} logged \"{words}\" (lines: {count})"));
+                }
             }
+        }
+        if let Some(words) = &self.plan.expect.standby_keeps_silent
+            && lines(words) > 0
+        {
+            self.judgement.violated(format!("the standby {name} logged \"{words}\", for which there was no reason"));
         }
         let lost = connections(&self.evidence.load.ledger).filter(|one| one.is_lost()).count();
         self.trial.observations.push(format!("clients lost {lost} connections"));
+        if let Some(allowed) = self.plan.expect.connections_lost.filter(|allowed| lost > *allowed) {
+            self.judgement.violated(format!("clients lost {lost} connections, {allowed} were allowed"));
+        }
     }
 
     fn figures(&mut self, steady_ns: Option<u64>) {

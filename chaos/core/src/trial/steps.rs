@@ -6,10 +6,11 @@ use crate::checks::Judgement;
 use crate::clock::{self, NS_PER_MS, ms_between};
 use crate::cluster::{Event, NodeId, Pair};
 use crate::error::{Error, Result};
-use crate::faults::network::Direction;
+use crate::faults::network::{Inflicted, NetworkFault, Target};
 use crate::faults::{Effect, process};
 use crate::plan::{Step, TrialPlan};
 use crate::result::{BacklogSeen, FaultRecord, ProcessorShare};
+use crate::scenario::Role;
 use crate::times::Steady;
 use loadgen::run::{Finished, Snapshot};
 use nix::unistd::Pid;
@@ -53,6 +54,7 @@ pub(super) struct Execution<'a> {
     load: Load,
     active: NodeId,
     fault: Option<FaultRecord>,
+    inflicted: Option<Inflicted>,
     fault_at: Option<Instant>,
     is_steady: bool,
     stopped_ns: u64,
@@ -92,6 +94,7 @@ impl<'a> Execution<'a> {
             load,
             active,
             fault: None,
+            inflicted: None,
             fault_at: None,
             is_steady: false,
             stopped_ns: 0,
@@ -125,7 +128,8 @@ impl<'a> Execution<'a> {
             Step::ContinueVictim => self.continue_victim(),
             Step::ExpectExit { code } => self.expect_exit(*code).await,
             Step::RestartVictim => self.pair.start_node(self.active),
-            Step::DelayLink { delay_ms } => self.delay_link(*delay_ms),
+            Step::Network { fault, role } => self.hurt_network(fault, *role).await,
+            Step::HealNetwork => self.heal_network().await,
             Step::ConsumerLeaves => self.load.consumer_leaves().await,
             Step::ConsumerReturns => self.load.consumer_returns().await,
             Step::AwaitSteady => self.await_steady().await,
@@ -238,43 +242,35 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    fn delay_link(&mut self, delay_ms: u64) -> Result<()> {
-        let Some(proxies) = self.pair.proxies() else { return Ok(()) };
-        let delay = Duration::from_millis(delay_ms);
-        let requested_ns = clock::now_ns();
-        let tallies = proxies.each_ref().map(|proxy| Direction::BOTH.map(|direction| proxy.tally(direction)));
-        for proxy in proxies {
-            for direction in Direction::BOTH {
-                proxy.change(direction, |shape| shape.delay = delay);
-            }
+    async fn hurt_network(&mut self, fault: &NetworkFault, role: Role) -> Result<()> {
+        let pair = self.context.plan.pair_of(self.plan);
+        let name = fault.words(&pair);
+        self.context.progress.phase(&format!("{name}: {role}"));
+        let target = Target { links: self.pair.links(), role, active: self.active, pair: &pair };
+        let inflicted = fault.inflict(&target).await?;
+        self.begin_fault(FaultRecord {
+            name,
+            target: role.to_string(),
+            preparation: false,
+            victim: None,
+            effect: inflicted.effect.clone(),
+            healed_ns: None,
+            evidence: Vec::new(),
+        });
+        self.inflicted = Some(inflicted);
+        Ok(())
+    }
+
+    async fn heal_network(&mut self) -> Result<()> {
+        let Some(inflicted) = self.inflicted.take() else { return Ok(()) };
+        let healed = inflicted.heal(self.pair.links()).await?;
+        let Some(fault) = &mut self.fault else { return Ok(()) };
+        fault.healed_ns = Some(healed.healed_ns);
+        if !healed.has_bitten {
+            self.judgement.unknown(format!("{} had no effect: {}", fault.name, healed.evidence.join("; ")));
+            fault.effect = None;
         }
-        let proof = format!("the proxies hold back each direction by {delay_ms} ms");
-        let effect = Effect { requested_ns, effective_ns: clock::now_ns(), proof };
-        let pieces: u64 = tallies.iter().flatten().map(|tally| tally.pieces_delayed).sum();
-        let held = tallies.iter().flatten().map(|tally| tally.held_max).max().unwrap_or_default();
-        if delay_ms > 0 {
-            self.context.progress.phase(&format!("heartbeats delayed by {delay_ms} ms"));
-            let name = format!("delay {delay_ms} ms");
-            self.begin_fault(FaultRecord {
-                name,
-                target: "link".to_owned(),
-                preparation: false,
-                victim: None,
-                effect: Some(effect),
-                healed_ns: None,
-                evidence: Vec::new(),
-            });
-        } else if let Some(fault) = &mut self.fault {
-            fault.healed_ns = Some(effect.effective_ns);
-            fault
-                .evidence
-                .push(format!("the proxies held back {pieces} pieces, one of them for {} ms", held.as_millis()));
-            if held < Duration::from_millis(self.context.plan.pair_of(self.plan).ft_activation_ms) {
-                self.judgement
-                    .unknown(format!("nothing was held back for ft_activation: longest {} ms", held.as_millis()));
-                fault.effect = None;
-            }
-        }
+        fault.evidence.extend(healed.evidence);
         Ok(())
     }
 

@@ -5,36 +5,18 @@
 
 use super::{CLIENTS, Hosts, PEER, tools};
 use crate::cluster::NodeId;
+use crate::cluster::links::{Side, Way};
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// From what a host is cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The other host.
-    Peer,
-    /// The clients.
-    Clients,
-    /// Both.
-    Everything,
-}
-
-/// Which packets are stopped, as the host sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// Those that it sends.
-    Out,
-    /// Those that are sent to it.
-    In,
-    /// All.
-    Both,
-}
-
-/// What happens to them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happens to the packets that are stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Manner {
     /// They vanish.
+    #[default]
     Drop,
     /// Their sender is answered with a TCP reset.
     Reject,
@@ -49,7 +31,7 @@ pub struct Cut {
     pub side: Side,
     /// Which packets are stopped.
     pub way: Way,
-    /// What happens to them.
+    /// What happens to the packets that are stopped.
     pub manner: Manner,
 }
 

@@ -1,7 +1,8 @@
 //! Real namespaces, where the machine allows them: who reaches whom, and that nothing is left.
 
-use super::rules::{Cut, Manner, Packets, Rules, Side, Way};
+use super::rules::{Cut, Manner, Packets, Rules};
 use super::*;
+use crate::cluster::links::{Side, Way};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};

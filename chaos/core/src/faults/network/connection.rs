@@ -6,8 +6,12 @@ use super::shape::Passage;
 use nix::sys::socket::{Shutdown, shutdown};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+
+/// The target is on this machine: the kernel answers for it at once, or its backlog is full.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What all connections of a proxy share.
 #[derive(Debug)]
@@ -40,13 +44,16 @@ impl Link {
     /// Serves one connection to its end. `resets` is as old as the connection.
     pub(super) async fn serve(&self, near: TcpStream, mut resets: watch::Receiver<()>, number: u64) {
         self.count(|connections| connections.accepted += 1);
-        let far = tokio::select! {
-            far = self.connect() => far,
+        let may_connect = tokio::select! {
+            may_connect = self.await_passage() => may_connect,
             _ = resets.changed() => {
                 self.count(|connections| connections.reset += 1);
-                None
+                false
             }
         };
+        // Not given up for a reset: a connection that the target has accepted already would end orderly.
+        let connecting = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(self.target));
+        let far = if may_connect { connecting.await.ok().and_then(Result::ok) } else { None };
         // Nobody there: the near side would have been refused, and now sees it one step later.
         let Some(far) = far else { return reset(&near) };
         // Small heartbeats must not wait for acknowledgements; a failure costs only that.
@@ -64,8 +71,8 @@ impl Link {
         }
     }
 
-    /// Connects to the target once both directions let a handshake through. None if the target refuses, or if the handshake was swallowed.
-    async fn connect(&self) -> Option<TcpStream> {
+    /// Waits until both directions let a handshake through; false if one swallowed it.
+    async fn await_passage(&self) -> bool {
         let (mut forward, mut backward) = (self.forward.changes(), self.backward.changes());
         let mut waited_for = None;
         loop {
@@ -80,10 +87,7 @@ impl Link {
                 _ = backward.changed() => {}
             }
         }
-        if waited_for == Some(Passage::Swallowing) {
-            return None;
-        }
-        TcpStream::connect(self.target).await.ok()
+        waited_for != Some(Passage::Swallowing)
     }
 
     async fn carry(&self, near: &TcpStream, far: &TcpStream, number: u64) -> Outcome {

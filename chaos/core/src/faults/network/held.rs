@@ -76,7 +76,9 @@ impl Held {
         if let Item::Bytes(bytes) = &item {
             self.bytes += bytes.len();
         }
-        self.pieces.push_back(Piece { item, arrived: now, share, waited: false, carried: None });
+        // Behind one that waits, it waits too, even if its own time is over when its turn comes.
+        let waited = self.pieces.front().is_some_and(|front| front.waited);
+        self.pieces.push_back(Piece { item, arrived: now, share, waited, carried: None });
     }
 
     /// Whether the first piece may go. Once its delay is over it takes its turn on the line, if that has a rate.
@@ -189,8 +191,12 @@ mod tests {
         rig.push(0, b"first", 1.0);
         rig.push(0, b"second", 0.0);
         assert_eq!(rig.turn(0), Turn::At(rig.at(10)));
+        rig.push(1, b"third", 0.0);
         assert_eq!(rig.held.gone(rig.at(10), 5), Some(Duration::from_millis(10)));
         assert_eq!(rig.turn(10), Turn::Now);
+        assert_eq!(rig.held.gone(rig.at(10), 6), None, "nothing waited yet when it came");
+        assert_eq!(rig.turn(10), Turn::Now);
+        assert_eq!(rig.held.gone(rig.at(10), 5), Some(Duration::from_millis(9)));
     }
 
     #[test]

@@ -25,6 +25,18 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Both together.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            bytes_passed: self.bytes_passed + other.bytes_passed,
+            pieces_delayed: self.pieces_delayed + other.pieces_delayed,
+            held_max: self.held_max.max(other.held_max),
+            bytes_withheld: self.bytes_withheld + other.bytes_withheld,
+            bytes_swallowed: self.bytes_swallowed + other.bytes_swallowed,
+            connections_unread: self.connections_unread + other.connections_unread,
+        }
+    }
+
     /// What was added since `before`, a tally of the same direction. The longest time is the one since it was last forgotten.
     pub fn since(&self, before: &Self) -> Self {
         Self {
