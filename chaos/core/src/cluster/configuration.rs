@@ -3,7 +3,7 @@
 use super::NodeId;
 use crate::error::{AtPath, Doing, Result};
 use crate::plan::PairPlan;
-use crate::scenario;
+use crate::scenario::PairSpec;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -48,10 +48,8 @@ pub type Settings = Vec<(String, String)>;
 /// What a pair under test is besides its plan.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
-    /// What lies between the two nodes.
-    pub link: scenario::Path,
-    /// What lies between them and clients.
-    pub clients: scenario::Path,
+    /// What a scenario wants of it; its settings are not looked at, see below.
+    pub spec: PairSpec,
     /// Decides what is random in what lies between.
     pub seed: u64,
     /// Node A alone, without a peer.

@@ -7,7 +7,7 @@ use super::configuration::Addresses;
 use super::namespaces::Hosts;
 use crate::error::{Error, Result};
 use crate::faults::network::{Direction, Proxy};
-use crate::scenario::Path;
+use crate::scenario::Wiring;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
@@ -72,8 +72,8 @@ pub struct Links {
 impl Links {
     /// Sets them up: `peer` is what lies between the servers, `clients` what lies between them and clients. Returns who is reached where,
     /// too. `seed` decides the jitter of proxies.
-    pub fn start(peer: Path, clients: Path, seed: u64) -> Result<(Self, Addresses)> {
-        if peer == Path::Namespaces || clients == Path::Namespaces {
+    pub fn start(peer: Wiring, clients: Wiring, seed: u64) -> Result<(Self, Addresses)> {
+        if peer == Wiring::Namespaces || clients == Wiring::Namespaces {
             let hosts = Hosts::create()?;
             let addresses = on_hosts(&hosts);
             return Ok((Self { hosts: Some(hosts), ..Self::default() }, addresses));
@@ -83,11 +83,11 @@ impl Links {
         let proxies = |targets: [SocketAddr; 2], seed: u64| -> Result<[Proxy; 2]> {
             Ok([Proxy::start(targets[0], seed)?, Proxy::start(targets[1], !seed)?])
         };
-        if peer == Path::Proxied {
+        if peer == Wiring::Proxied {
             let proxies = links.peer.insert(proxies(addresses.peer, seed)?);
             addresses.peer = proxies.each_ref().map(Proxy::address);
         }
-        if clients == Path::Proxied {
+        if clients == Wiring::Proxied {
             let proxies = links.clients.insert(proxies(addresses.clients, seed.rotate_left(32))?);
             addresses.clients = proxies.each_ref().map(Proxy::address);
         }
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_server_sends_through_the_directions_that_lead_away_from_it() {
-        let (links, _) = Links::start(Path::Proxied, Path::Proxied, 7).expect("free ports");
+        let (links, _) = Links::start(Wiring::Proxied, Wiring::Proxied, 7).expect("free ports");
         let (a, b) = (NodeId::A, NodeId::B);
         let (forward, backward) = (Direction::Forward, Direction::Backward);
         assert_eq!(
@@ -161,11 +161,11 @@ mod tests {
 
     #[test]
     fn whoever_is_proxied_is_reached_through_the_proxy() {
-        let (links, addresses) = Links::start(Path::Proxied, Path::Direct, 7).expect("free ports");
+        let (links, addresses) = Links::start(Wiring::Proxied, Wiring::Direct, 7).expect("free ports");
         assert_eq!(addresses.peer[0], links.proxy(ProxyName::Peer(NodeId::A)).expect("it is proxied").address());
         assert_eq!(addresses.clients[1], addresses.listen[1][0]);
         assert!(links.proxy(ProxyName::Clients(NodeId::A)).is_err() && links.hosts().is_none());
-        let (links, addresses) = Links::start(Path::Direct, Path::Proxied, 7).expect("free ports");
+        let (links, addresses) = Links::start(Wiring::Direct, Wiring::Proxied, 7).expect("free ports");
         assert_eq!(addresses.clients[1], links.proxy(ProxyName::Clients(NodeId::B)).expect("it is proxied").address());
         assert_eq!([addresses.peer[1], addresses.peer[0]], addresses.listen.each_ref().map(|listen| listen[0]));
         assert!(links.lanes(NodeId::A, Side::Peer, Way::Both).is_empty());

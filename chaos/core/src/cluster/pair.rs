@@ -102,7 +102,7 @@ pub struct Pair {
 impl Pair {
     /// Starts both nodes at once and waits until one is active and the other is standby; or a lone one, and waits until it is active.
     pub async fn start(launcher: Launcher, plan: &PairPlan, setup: &Setup, folder: TemporaryFolder) -> Result<Self> {
-        let (links, addresses) = Links::start(setup.link, setup.clients, setup.seed)?;
+        let (links, addresses) = Links::start(setup.spec.link, setup.spec.clients, setup.seed)?;
         let configurations = write_configuration(folder.path(), plan, &addresses, setup)?;
         let slots = [Slot { process: None, starts: 0 }, Slot { process: None, starts: 0 }];
         let events = EventLog::default();

@@ -337,7 +337,10 @@ impl TrialResult {
 
     /// The failover time; absent where no failover is expected, and where it was not observed at all.
     pub fn failover(&self) -> Option<Observed> {
-        if self.takeover_expected { self.observed(self.times_ms.failover) } else { None }
+        match self.takeover_expected {
+            true => self.observed(self.times_ms.failover),
+            false => self.times_ms.failover.map(Observed::At),
+        }
     }
 
     /// The time to steady flow; absent where it was not observed at all.

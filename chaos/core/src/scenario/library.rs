@@ -12,7 +12,28 @@ macro_rules! shipped {
     };
 }
 
-const SCENARIOS: &[(&str, &str)] = &shipped!("scenarios": "kill-active", "kill-backlog", "pause-active", "delay-heartbeats", "slow-sync", "delay-heartbeats-below", "partition", "partition-one-way", "partition-other-way", "client-partition", "jitter", "slow-link", "reset-clients", "half-open-clients", "stalled-clients", "host-cut", "host-partition");
+const SCENARIOS: &[(&str, &str)] = &shipped!(
+    "scenarios":
+    "kill-active",
+    "kill-backlog",
+    "pause-active",
+    "delay-heartbeats",
+    "delay-heartbeats-below",
+    "slow-sync",
+    "partition",
+    "partition-one-way",
+    "partition-other-way",
+    "client-partition",
+    "jitter",
+    "slow-link",
+    "reset-clients",
+    "refused-clients",
+    "half-open-clients",
+    "stalled-clients",
+    "host-cut",
+    "host-partition",
+    "kill-cut-off-host",
+);
 const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "backlog", "pause");
 
 /// Trials of a scenario that is run by itself.

@@ -1,15 +1,16 @@
 //! From what was seen to a result: moments, verdict, and the files of the trial.
 
 use super::Context;
+use super::execution::Evidence;
 use super::figures::{self, connections};
-use super::steps::Evidence;
 use crate::checks::{self, Judgement};
 use crate::clock::{NS_PER_MS, ms_between, now_ns};
-use crate::cluster::{NodeId, Pair};
+use crate::cluster::{Event, NodeId, Pair};
 use crate::error::Result;
 use crate::history::History;
 use crate::plan::TrialPlan;
 use crate::result::TrialResult;
+use crate::scenario::Takeover;
 use crate::series::{self, Sent};
 use crate::times::{self, Measured, Reference, Steady};
 use loadgen::verdict::{Rules, Window, judge};
@@ -31,13 +32,20 @@ pub(super) fn conclude(
     Ok(conclusion.finish(started_ns))
 }
 
+/// The first node that becomes active after the fault; without one, the node that was not active when it came.
+fn successor(evidence: &Evidence, requested_ns: u64) -> NodeId {
+    let after = evidence.events.iter().filter(|event| event.t_ns >= requested_ns);
+    let active = after.filter(|event| event.entered().is_some_and(|state| state.is_active()));
+    active.min_by_key(|event| event.t_ns).map_or(evidence.active.peer(), |event| event.node)
+}
+
 /// A result while it is being put together.
 struct Conclusion<'a> {
     context: &'a Context<'a>,
     evidence: &'a Evidence,
     pair: &'a Pair,
     plan: &'a TrialPlan,
-    /// The node that was not active when the fault came.
+    /// The node that is active after the fault, or ought to be.
     successor: NodeId,
     sent: Vec<Sent>,
     /// When the fault took effect; without one, when the load began.
@@ -48,15 +56,21 @@ struct Conclusion<'a> {
 
 impl<'a> Conclusion<'a> {
     fn new(context: &'a Context<'a>, plan: &'a TrialPlan, evidence: &'a Evidence, pair: &'a Pair) -> Self {
-        let effect = evidence.faults.iter().find(|fault| !fault.preparation).and_then(|fault| fault.effect.as_ref());
+        let first = evidence.faults.iter().find(|fault| !fault.preparation);
+        let effect = first.and_then(|fault| fault.effect.as_ref());
         let series = &evidence.load.series;
         let mut judgement = evidence.judgement.clone();
-        if effect.is_none() {
-            judgement.unknown("the fault was not seen to take effect");
+        if first.is_none() {
+            judgement.unknown("no fault has come");
+        }
+        let without = evidence.faults.iter().filter(|fault| fault.effect.is_none());
+        for fault in without.clone() {
+            let why: String = fault.evidence.iter().map(|sentence| format!(": {sentence}")).collect();
+            judgement.unknown(format!("{} ({}) was not seen to take effect{why}", fault.name, fault.target));
         }
         let mut trial = TrialResult::unjudged(plan);
         trial.observations.clone_from(&evidence.observations);
-        trial.fault_effective = effect.is_some();
+        trial.fault_effective = effect.is_some() && without.count() == 0;
         trial.faults.clone_from(&evidence.faults);
         trial.generator_lag_p99_ms = series.generator_lag_p99_ns().map(|lag_ns| lag_ns as f64 / NS_PER_MS as f64);
         trial.processor_share = evidence.processor_share.clone();
@@ -68,7 +82,7 @@ impl<'a> Conclusion<'a> {
             evidence,
             pair,
             plan,
-            successor: evidence.active.peer(),
+            successor: successor(evidence, effect.map_or(u64::MAX, |effect| effect.requested_ns)),
             sent: figures::sent(&evidence.load.ledger),
             t0_ns: effect.map_or(series.start_ns, |effect| effect.effective_ns),
             judgement,
@@ -85,8 +99,9 @@ impl<'a> Conclusion<'a> {
                 && event.entered().is_some_and(|state| state.is_active())
         });
         let ledger = &self.evidence.load.ledger;
-        let mut served = connections(ledger).filter(|one| one.server == url);
-        self.trial.takeover = says_so || served.clone().any(|one| one.opened_ns >= t0_ns);
+        let is_other = self.successor != self.evidence.active;
+        let mut served = connections(ledger).filter(|one| is_other && one.server == url);
+        self.trial.takeover = (says_so && is_other) || served.clone().any(|one| one.opened_ns >= t0_ns);
         if served.any(|one| one.opened_ns < t0_ns) {
             let name = self.successor.name();
             self.judgement.unknown(format!("a client was served by {name} while it said that it was standby"));
@@ -95,7 +110,7 @@ impl<'a> Conclusion<'a> {
 
     fn measure(&mut self) {
         let mut measured = Measured::default();
-        if self.trial.takeover_expected
+        if self.is_measured()
             && let Some(effect) = self.trial.fault().and_then(|fault| fault.effect.clone())
         {
             let successor_url = self.pair.url(self.successor);
@@ -106,16 +121,31 @@ impl<'a> Conclusion<'a> {
         if steady_ns.is_none() {
             self.judge_unsteady();
         }
-        if self.trial.takeover_expected {
+        if self.is_measured() {
             self.judge_failover(&measured);
-        } else {
+        } else if self.plan.takeover == Takeover::Forbidden {
             self.judge_no_takeover();
         }
+        self.judge_logs();
+        self.judge_progress();
         measured.instants_ms.ts = steady_ns.map(|t_ns| ms_between(self.t0_ns, t_ns));
         self.trial.times_ms = times::durations(&measured.instants_ms);
         self.trial.instants_ms = measured.instants_ms;
         self.trial.store_recovered = measured.store_recovered;
         self.figures(steady_ns);
+    }
+
+    /// Whether there is a failover to be measured: one was expected, or one was seen where it is allowed.
+    fn is_measured(&self) -> bool {
+        let became_active = || {
+            let events = self.evidence.events.iter().filter(|event| event.t_ns >= self.t0_ns);
+            events.filter_map(Event::entered).any(|state| state.is_active())
+        };
+        match self.plan.takeover {
+            Takeover::Expected => true,
+            Takeover::Forbidden => false,
+            Takeover::Allowed => became_active(),
+        }
     }
 
     /// Steady flow does not begin before the first confirm, even where an outage is too short to show in percentiles.
@@ -169,12 +199,24 @@ impl<'a> Conclusion<'a> {
     fn judge_no_takeover(&mut self) {
         let name = self.successor.name();
         if self.trial.takeover {
-            let words = "took over although the active server wrote its heartbeat to the store";
-            self.judgement.violated(format!("{name} {words}"));
+            self.judgement.violated(format!("{name} took over although it must not"));
         }
-        let log = self.pair.read_logs(self.successor);
+        let lost = connections(&self.evidence.load.ledger).filter(|one| one.is_lost()).count();
+        self.trial.observations.push(format!("clients lost {lost} connections"));
+        if let Some(allowed) = self.plan.expect.connections_lost_max.filter(|allowed| lost > *allowed) {
+            self.judgement.violated(format!("clients lost {lost} connections, {allowed} were allowed"));
+        }
+    }
+
+    fn judge_logs(&mut self) {
+        let expect = &self.plan.expect;
+        if expect.standby_logs.is_none() && expect.standby_keeps_silent.is_none() {
+            return;
+        }
+        let standby = self.evidence.active.peer();
+        let (name, log) = (standby.name(), self.pair.read_logs(standby));
         let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
-        if let Some(words) = &self.plan.expect.standby_logs {
+        if let Some(words) = &expect.standby_logs {
             match lines(words) {
                 0 => self.judgement.violated(format!("the standby {name} did not log \"{words}\"")),
                 count => {
@@ -182,15 +224,19 @@ impl<'a> Conclusion<'a> {
                 }
             }
         }
-        if let Some(words) = &self.plan.expect.standby_keeps_silent
-            && lines(words) > 0
-        {
-            self.judgement.violated(format!("the standby {name} logged \"{words}\", for which there was no reason"));
+        if let Some(words) = expect.standby_keeps_silent.as_ref().filter(|words| lines(words) > 0) {
+            self.judgement.violated(format!("the standby {name} logged \"{words}\" without a reason"));
         }
-        let lost = connections(&self.evidence.load.ledger).filter(|one| one.is_lost()).count();
-        self.trial.observations.push(format!("clients lost {lost} connections"));
-        if let Some(allowed) = self.plan.expect.connections_lost.filter(|allowed| lost > *allowed) {
-            self.judgement.violated(format!("clients lost {lost} connections, {allowed} were allowed"));
+    }
+
+    /// Once every fault has gone, a pair in which nothing flows at all has broken its promise: nothing is left to wait for.
+    fn judge_progress(&mut self) {
+        let healed_ns = self.evidence.healed_ns.max(self.t0_ns);
+        let waited_ms = ms_between(healed_ns, self.evidence.stopped_ns);
+        let enough = waited_ms >= self.context.plan.load_of(self.plan).recovery_limit_ms as f64;
+        let confirmed = self.sent.iter().filter_map(|one| one.confirmed_ns).any(|t_ns| t_ns > healed_ns);
+        if !confirmed && enough {
+            self.judgement.violated(format!("no progress after healing: not one confirm in {waited_ms:.0} ms"));
         }
     }
 

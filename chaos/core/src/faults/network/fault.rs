@@ -11,7 +11,7 @@ use crate::cluster::NodeId;
 use crate::cluster::links::{Links, ProxyName, Side, Way};
 use crate::cluster::namespaces::rules::{Cut, Manner, Packets, Rules};
 use crate::error::{Error, Result};
-use crate::faults::Effect;
+use crate::faults::{Bite, Effect, Held, Scene};
 use crate::plan::PairPlan;
 use crate::scenario::{Amount, Role};
 use serde::{Deserialize, Serialize};
@@ -108,22 +108,20 @@ pub enum NetworkFault {
 
 /// To whom it is done.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+pub(super) struct Target<'a> {
     /// What can be cut.
-    pub links: &'a Links,
+    pub(super) links: &'a Links,
     /// Whom the scenario names.
-    pub role: Role,
-    /// Who is active now.
-    pub active: NodeId,
+    pub(super) role: Role,
+    /// Who has that role; for `link` and `clients`, the active server and its peer.
+    pub(super) nodes: &'a [NodeId],
     /// Settings of the pair, which amounts may refer to.
-    pub pair: &'a PairPlan,
+    pub(super) settings: &'a PairPlan,
 }
 
-/// A fault in force.
+/// A fault in force: since when, and what is to be undone.
 #[derive(Debug)]
 pub struct Inflicted {
-    /// When it began, or none if nothing could be seen of it.
-    pub effect: Option<Effect>,
     since: Instant,
     what: What,
 }
@@ -134,18 +132,17 @@ enum What {
     Shaped { change: Change, lanes: Vec<(ProxyName, Direction, Tally)>, waiting: u64 },
     Refused(Vec<ProxyName>),
     Ruled(Vec<Rules>),
-    Nothing,
 }
 
 /// What a fault left when it was taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Healed {
+pub(super) struct Healed {
     /// When it had no effect any more, nanoseconds of CLOCK_MONOTONIC.
-    pub healed_ns: u64,
+    pub(super) healed_ns: u64,
     /// What was counted while it was in force.
-    pub evidence: Vec<String>,
+    pub(super) evidence: Option<String>,
     /// Whether that shows that it bit.
-    pub has_bitten: bool,
+    pub(super) has_bitten: bool,
 }
 
 /// One thing in a [`Shape`].
@@ -199,8 +196,8 @@ impl NetworkFault {
     pub const NAMES: &[&str] =
         &["delay-heartbeats", "delay", "jitter", "bandwidth", "stall", "drop", "cut", "reset", "refuse"];
 
-    /// In words, with its amount.
-    pub fn words(&self, pair: &PairPlan) -> String {
+    /// What it is called in reports, with its amounts.
+    pub(in crate::faults) fn words(&self, pair: &PairPlan) -> String {
         let ms = |amount: &Amount| format!("{} ms", amount.duration(pair).as_millis());
         match self {
             Self::DelayHeartbeats { amount } => format!("delay heartbeats {}", ms(amount)),
@@ -215,8 +212,30 @@ impl NetworkFault {
         }
     }
 
+    /// Whether it is over as soon as it has happened.
+    pub(in crate::faults) fn is_instant(&self) -> bool {
+        matches!(self, Self::Reset { .. })
+    }
+
+    pub(in crate::faults) async fn inject(&self, scene: &mut Scene<'_>) -> Result<Bite> {
+        let Scene { role, nodes, settings, .. } = *scene;
+        self.inflict(&Target { links: scene.pair.links(), role, nodes, settings }).await
+    }
+
+    /// Takes it back. The counters say now whether it bit: what passes afterwards is not the fault's.
+    pub(in crate::faults) async fn heal(&self, scene: &mut Scene<'_>, bite: &mut Bite) -> Result<u64> {
+        let Held::Network(inflicted) = std::mem::take(&mut bite.held) else { return Ok(clock::now_ns()) };
+        let healed = inflicted.heal(scene.pair.links()).await?;
+        match healed.evidence {
+            Some(words) if healed.has_bitten => bite.evidence.push(words),
+            Some(words) => bite.withdraw(words),
+            None => {}
+        }
+        Ok(healed.healed_ns)
+    }
+
     /// Does it.
-    pub async fn inflict(&self, target: &Target<'_>) -> Result<Inflicted> {
+    pub(super) async fn inflict(&self, target: &Target<'_>) -> Result<Bite> {
         let hosts = target.links.hosts();
         match (self, hosts) {
             (Self::Cut { way, manner, .. }, Some(_)) => self.enforce(target, *way, *manner),
@@ -240,9 +259,9 @@ impl NetworkFault {
     }
 
     /// Which links of which servers, seen from the server.
-    fn scope(&self, target: &Target<'_>) -> (Vec<NodeId>, Side) {
+    fn scope<'a>(&self, target: &Target<'a>) -> (&'a [NodeId], Side) {
         let side = match self {
-            Self::DelayHeartbeats { .. } => return (vec![target.active], Side::Peer),
+            Self::DelayHeartbeats { .. } => return (&target.nodes[..1], Side::Peer),
             Self::Delay { side, .. }
             | Self::Jitter { side, .. }
             | Self::Bandwidth { side, .. }
@@ -253,18 +272,16 @@ impl NetworkFault {
             | Self::Refuse { side } => *side,
         };
         match target.role {
-            Role::Link => (vec![target.active], Side::Peer),
-            Role::Clients => (NodeId::BOTH.to_vec(), Side::Clients),
-            Role::Active => (vec![target.active], side),
-            Role::Standby => (vec![target.active.peer()], side),
-            Role::Both => (NodeId::BOTH.to_vec(), side),
+            Role::Link => (&target.nodes[..1], Side::Peer),
+            Role::Clients => (target.nodes, Side::Clients),
+            Role::Active | Role::Standby | Role::Both => (target.nodes, side),
         }
     }
 
     fn lanes(&self, target: &Target<'_>) -> Result<Vec<(ProxyName, Direction)>> {
         let (nodes, side) = self.scope(target);
         let mut lanes = Vec::new();
-        for lane in nodes.into_iter().flat_map(|node| target.links.lanes(node, side, self.way())) {
+        for lane in nodes.iter().flat_map(|&node| target.links.lanes(node, side, self.way())) {
             if !lanes.contains(&lane) {
                 lanes.push(lane);
             }
@@ -287,8 +304,8 @@ impl NetworkFault {
         }
     }
 
-    fn shape(&self, target: &Target<'_>) -> Result<Inflicted> {
-        let change = self.change(target.pair);
+    fn shape(&self, target: &Target<'_>) -> Result<Bite> {
+        let change = self.change(target.settings);
         let requested_ns = clock::now_ns();
         let mut lanes = Vec::new();
         for (name, direction) in self.lanes(target)? {
@@ -297,13 +314,13 @@ impl NetworkFault {
             proxy.change(direction, |shape| change.apply(shape));
             lanes.push((name, direction, proxy.tally(direction)));
         }
-        let proof = format!("set in the proxies: {}; {} directions of links", self.words(target.pair), lanes.len());
+        let proof = format!("set in the proxies: {}; {} directions of links", self.words(target.settings), lanes.len());
         let effect = Some(Effect { requested_ns, effective_ns: clock::now_ns(), proof });
         let waiting = kept_waiting(target.links, &lanes)?;
-        Ok(Inflicted { effect, since: Instant::now(), what: What::Shaped { change, lanes, waiting } })
+        Ok(in_force(effect, What::Shaped { change, lanes, waiting }))
     }
 
-    async fn reset(&self, target: &Target<'_>) -> Result<Inflicted> {
+    async fn reset(&self, target: &Target<'_>) -> Result<Bite> {
         let requested_ns = clock::now_ns();
         let mut connections = 0;
         for name in names(&self.lanes(target)?) {
@@ -311,10 +328,10 @@ impl NetworkFault {
         }
         let proof = format!("the proxies reset {connections} connections on both sides");
         let effect = Effect { requested_ns, effective_ns: clock::now_ns(), proof };
-        Ok(Inflicted { effect: (connections > 0).then_some(effect), since: Instant::now(), what: What::Nothing })
+        Ok(Bite::of((connections > 0).then_some(effect)))
     }
 
-    async fn refuse(&self, target: &Target<'_>) -> Result<Inflicted> {
+    async fn refuse(&self, target: &Target<'_>) -> Result<Bite> {
         let requested_ns = clock::now_ns();
         let names = names(&self.lanes(target)?);
         let mut refused = 0;
@@ -327,21 +344,25 @@ impl NetworkFault {
         let proof = format!("the kernel refused a connection to {refused} of {} proxies", names.len());
         let effect = Effect { requested_ns, effective_ns: clock::now_ns(), proof };
         let effect = (refused == names.len()).then_some(effect);
-        Ok(Inflicted { effect, since: Instant::now(), what: What::Refused(names) })
+        Ok(in_force(effect, What::Refused(names)))
     }
 
-    fn enforce(&self, target: &Target<'_>, way: Way, manner: Manner) -> Result<Inflicted> {
+    fn enforce(&self, target: &Target<'_>, way: Way, manner: Manner) -> Result<Bite> {
         let Some(hosts) = target.links.hosts() else {
             return Err(Error::NoLink { needed: "hosts of their own" });
         };
         let requested_ns = clock::now_ns();
         let (nodes, side) = self.scope(target);
-        let rules = nodes.into_iter().map(|host| Rules::enforce(hosts, &Cut { host, side, way, manner }));
+        let rules = nodes.iter().map(|&host| Rules::enforce(hosts, &Cut { host, side, way, manner }));
         let rules: Vec<Rules> = rules.collect::<Result<_>>()?;
-        let proof = format!("nft took the rules: {}", self.words(target.pair));
+        let proof = format!("nft took the rules: {}", self.words(target.settings));
         let effect = Some(Effect { requested_ns, effective_ns: clock::now_ns(), proof });
-        Ok(Inflicted { effect, since: Instant::now(), what: What::Ruled(rules) })
+        Ok(in_force(effect, What::Ruled(rules)))
     }
+}
+
+fn in_force(effect: Option<Effect>, what: What) -> Bite {
+    Bite { held: Held::Network(Inflicted { since: Instant::now(), what }), ..Bite::of(effect) }
 }
 
 /// The proxies of some directions, each once.
@@ -360,7 +381,7 @@ fn kept_waiting(links: &Links, lanes: &[(ProxyName, Direction, Tally)]) -> Resul
 
 impl Inflicted {
     /// Takes it back and says what it did.
-    pub async fn heal(self, links: &Links) -> Result<Healed> {
+    pub(super) async fn heal(self, links: &Links) -> Result<Healed> {
         let in_force = self.since.elapsed();
         match self.what {
             What::Shaped { change, lanes, waiting } => reshape(links, change, &lanes, waiting, in_force),
@@ -368,7 +389,7 @@ impl Inflicted {
                 for name in names {
                     links.proxy(name)?.refuse(false).await?;
                 }
-                Ok(Healed { healed_ns: clock::now_ns(), evidence: Vec::new(), has_bitten: self.effect.is_some() })
+                Ok(Healed { healed_ns: clock::now_ns(), evidence: None, has_bitten: true })
             }
             What::Ruled(rules) => {
                 let mut sum = Packets::default();
@@ -383,10 +404,7 @@ impl Inflicted {
                     sum.passed
                 );
                 let has_bitten = sum.stopped > 0 && sum.passed == 0;
-                Ok(Healed { healed_ns: clock::now_ns(), evidence: vec![counted], has_bitten })
-            }
-            What::Nothing => {
-                Ok(Healed { healed_ns: clock::now_ns(), evidence: Vec::new(), has_bitten: self.effect.is_some() })
+                Ok(Healed { healed_ns: clock::now_ns(), evidence: Some(counted), has_bitten })
             }
         }
     }
@@ -413,7 +431,7 @@ fn reshape(
     let healed_ns = clock::now_ns();
     Ok(Healed {
         healed_ns,
-        evidence: vec![words(change, &sum, waiting, in_force)],
+        evidence: Some(words(change, &sum, waiting, in_force)),
         has_bitten: change.has_bitten(&sum, waiting),
     })
 }

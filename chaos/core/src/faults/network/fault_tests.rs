@@ -1,11 +1,12 @@
 //! Faults by their names on real links, from the table of a scenario to the evidence.
 
-use super::fault::{Healed, Inflicted, NetworkFault, Target};
+use super::fault::{Healed, NetworkFault, Target};
 use crate::cluster::NodeId;
 use crate::cluster::links::Links;
 use crate::error::{Error, Result};
+use crate::faults::{Bite, Held};
 use crate::plan::PairPlan;
-use crate::scenario::{Path, Role};
+use crate::scenario::{Role, Wiring};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,7 +29,7 @@ struct Rig {
 }
 
 async fn rig() -> Rig {
-    let (links, addresses) = Links::start(Path::Proxied, Path::Proxied, 7).expect("free ports");
+    let (links, addresses) = Links::start(Wiring::Proxied, Wiring::Proxied, 7).expect("free ports");
     for listen in &addresses.listen {
         let listener = TcpListener::bind(listen[0]).await.expect("it was free just now");
         tokio::spawn(async move {
@@ -45,14 +46,24 @@ async fn rig() -> Rig {
 }
 
 impl Rig {
-    async fn inflict(&self, table: &str, role: Role) -> Result<Inflicted> {
-        let target = Target { links: &self.links, role, active: NodeId::A, pair: &PairPlan::default() };
-        fault(table).inflict(&target).await
+    /// Node A is active.
+    async fn inflict(&self, table: &str, role: Role) -> Result<Bite> {
+        let nodes = match role {
+            Role::Active => &[NodeId::A][..],
+            Role::Standby => &[NodeId::B],
+            Role::Both | Role::Link | Role::Clients => &NodeId::BOTH,
+        };
+        fault(table).inflict(&Target { links: &self.links, role, nodes, settings: &PairPlan::default() }).await
     }
 
-    async fn heal(&self, inflicted: Inflicted) -> Healed {
+    async fn heal(&self, bite: Bite) -> Healed {
+        let Held::Network(inflicted) = bite.held else { panic!("nothing is in force") };
         inflicted.heal(&self.links).await.expect("the proxies live")
     }
+}
+
+fn words(healed: &Healed) -> &str {
+    healed.evidence.as_deref().unwrap_or_default()
 }
 
 /// Whether a server answers within a moment.
@@ -79,7 +90,7 @@ async fn a_cut_of_the_link_leaves_clients_alone_and_proves_that_nothing_passed()
     assert!(answers(&mut client).await);
     let healed = rig.heal(cut).await;
     assert!(healed.has_bitten, "{healed:?}");
-    assert!(healed.evidence[0].contains(" 0 bytes passed, 1 were withheld"), "{healed:?}");
+    assert!(words(&healed).contains(" 0 bytes passed, 1 were withheld"), "{healed:?}");
     sleep(A_WHILE).await;
     assert_eq!(peer.try_read(&mut [0; 1]).expect("what was withheld came through"), 1);
 }
@@ -95,7 +106,7 @@ async fn one_way_is_the_servers_way_on_whichever_connection() {
         let healed = rig.heal(cut).await;
         // Either the question or the answer was cut; what A receives got through.
         assert!(healed.has_bitten, "{healed:?} {arrives}");
-        assert!(healed.evidence[0].contains(" 1 were withheld"), "{healed:?} {arrives}");
+        assert!(words(&healed).contains(" 1 were withheld"), "{healed:?} {arrives}");
     }
 }
 
@@ -120,7 +131,7 @@ async fn a_delay_of_heartbeats_is_for_the_link_whatever_the_role() {
     assert!(answers(&mut client).await);
     assert!(answers(&mut peer).await);
     let healed = rig.heal(delay).await;
-    assert!(healed.has_bitten && healed.evidence[0].contains("held back 2 pieces"), "{healed:?}");
+    assert!(healed.has_bitten && words(&healed).contains("held back 2 pieces"), "{healed:?}");
     assert_eq!(fault(table).words(&PairPlan::default()), "delay heartbeats 50 ms");
 }
 
@@ -154,8 +165,9 @@ async fn resets_and_refusals_are_proved_at_once() {
 
 #[tokio::test]
 async fn a_link_that_is_not_there_is_an_error() {
-    let (links, _) = Links::start(Path::Direct, Path::Proxied, 7).expect("free ports");
-    let target = Target { links: &links, role: Role::Link, active: NodeId::A, pair: &PairPlan::default() };
+    let (links, _) = Links::start(Wiring::Direct, Wiring::Proxied, 7).expect("free ports");
+    let settings = &PairPlan::default();
+    let target = Target { links: &links, role: Role::Link, nodes: &NodeId::BOTH, settings };
     assert!(matches!(fault("do = 'cut'").inflict(&target).await, Err(Error::NoLink { .. })));
 }
 

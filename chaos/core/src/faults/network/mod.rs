@@ -17,7 +17,7 @@ mod shape;
 mod tests;
 
 pub use connection::Connections;
-pub use fault::{Healed, Inflicted, NetworkFault, Target};
+pub use fault::{Inflicted, NetworkFault};
 pub use lane::Tally;
 pub use proxy::{Direction, Proxy};
 pub use rate::ByteRate;
