@@ -27,7 +27,7 @@ impl Subnet {
     pub(super) fn choose(routes: &str, seed: u32) -> Result<Self> {
         let taken: Vec<Network> = routes.lines().filter_map(Network::parse).collect();
         (0..BLOCKS)
-            .map(|step| Self { base: FIRST + (seed.wrapping_add(step) % BLOCKS << BLOCK_BITS) })
+            .map(|step| Self { base: FIRST + ((seed.wrapping_add(step) % BLOCKS) << BLOCK_BITS) })
             .find(|block| !taken.iter().any(|network| network.touches(block.base)))
             .ok_or(Error::NoAddresses)
     }

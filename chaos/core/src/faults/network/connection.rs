@@ -76,7 +76,8 @@ impl Link {
         let (mut forward, mut backward) = (self.forward.changes(), self.backward.changes());
         let mut waited_for = None;
         loop {
-            (forward.borrow_and_update(), backward.borrow_and_update());
+            forward.borrow_and_update();
+            backward.borrow_and_update();
             let passages = [&self.forward, &self.backward].map(|lane| lane.lock().shape.passage);
             let Some(passage) = passages.into_iter().find(|passage| !passage.lets_connect()) else { break };
             if waited_for.replace(passage).is_none() {
