@@ -13,7 +13,9 @@ macro_rules! shipped {
 }
 
 const SCENARIOS: &[(&str, &str)] = &shipped!("scenarios":
-    "kill-active", "kill-backlog", "pause-active", "delay-heartbeats", "slow-sync",
+    "kill-active", "kill-backlog", "pause-active", "delay-heartbeats", "delay-heartbeats-below", "slow-sync",
+    "partition", "partition-one-way", "partition-other-way", "client-partition", "jitter", "slow-link", "reset-clients",
+    "refused-clients", "half-open-clients", "stalled-clients", "host-cut", "host-partition", "kill-cut-off-host",
     "host-crash", "torn-writes", "slow-disk", "disk-hang", "fsync-error", "disk-full", "read-only", "lock-lost",
     "zombie-write-back", "lying-fsync",
 );
