@@ -15,6 +15,7 @@ use crate::environment::Environment;
 use crate::error::{AtPath, Error, Result};
 use crate::plan::{LoadPlan, PairPlan};
 use crate::scenario::{Cell, StoreSetting, size};
+use crate::shrink::Shrunk;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -163,6 +164,9 @@ pub struct RunResult {
     /// What the size of a backlog costs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ratios: Vec<Ratio>,
+    /// What a failing plan was reduced to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<Shrunk>,
 }
 
 impl RunResult {

@@ -6,13 +6,14 @@ use crate::cluster::Launcher;
 use crate::error::{AtPath, Doing, Error, Result};
 use crate::machine::Machine;
 use crate::measurement::{self, Broker, MeasurementResult, MeasuringSuite};
-use crate::options::{self, Command, Options, RunOptions};
+use crate::options::{self, Command, Options, ReplayOptions, RunOptions};
 use crate::plan::{self, LoadPlan, Plan, Request};
 use crate::progress::Progress;
+use crate::replay::PLAN_FILE;
 use crate::result::{self, RunResult, Verdict};
 use crate::scenario::{Library, StoreSetting, Suite};
 use crate::sequence::{self, Played};
-use crate::{checks, environment, listing, report, trial};
+use crate::{checks, compare, environment, listing, report, shrink, trial};
 use clap::Parser;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -38,11 +39,13 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
     let done = match options.command {
         None => run(options::QUICK, &options.run),
         Some(Command::Run { suite, options }) => run(&suite, &options),
+        Some(Command::Replay { path, trial, options }) => replay(&path, trial, &options),
         Some(Command::List) => {
             print!("{}", listing::list(&Machine::look()));
             Ok(0)
         }
         Some(Command::Report { folder }) => rebuild(&folder),
+        Some(Command::Compare(options)) => compare::main(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("chaos: {error}");
@@ -74,6 +77,7 @@ struct Setting {
     machine: Machine,
     keep: bool,
     replays: u32,
+    shrink: u32,
 }
 
 fn run(name: &str, options: &RunOptions) -> Result<i32> {
@@ -82,12 +86,36 @@ fn run(name: &str, options: &RunOptions) -> Result<i32> {
     }
     let suite = Library::find(name)?;
     check(&suite.name, None, options)?;
-    let setting = prepare(name, suite, options)?;
-    print_plan(&setting);
-    let result = block_on(run_trials(&setting))?;
+    play(&prepare(name, suite, options)?)
+}
+
+/// Runs a plan as it was decided before; the machine's timing is another one.
+fn replay(path: &Path, trial: Option<usize>, options: &ReplayOptions) -> Result<i32> {
+    let plan = crate::replay::plan(path, trial)?;
+    let broker = broker("--broker", options.broker.as_deref())?;
+    let out = result_folder(options.out.as_deref())?;
+    let mut command = format!("cargo run --release -p chaos -- replay {}", path.display());
+    for (name, value) in [
+        ("--trial", trial.map(|number| number.to_string())),
+        ("--broker", options.broker.as_ref().map(|path| path.display().to_string())),
+    ] {
+        command += &value.map_or_else(String::new, |value| format!(" {name} {value}"));
+    }
+    let ReplayOptions { keep, replays, shrink, .. } = *options;
+    let setting = Setting { plan, out, broker, command, machine: Machine::look(), keep, replays, shrink };
+    write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
+    play(&setting)
+}
+
+fn play(setting: &Setting) -> Result<i32> {
+    print_plan(setting);
+    let result = block_on(run_trials(setting))?;
     result.write(&setting.out)?;
     report::build(&setting.out)?;
     print!("{}", report::terminal_table(&result));
+    if let Some(shrunk) = &result.shrunk {
+        println!("\n{}", shrunk.sentence());
+    }
     println!("\nreport: {}", setting.out.join(report::HTML_FILE).display());
     Ok(result.verdict.exit_code())
 }
@@ -230,8 +258,9 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     let broker = broker("--broker", options.broker.as_deref())?;
     let out = result_folder(options.out.as_deref())?;
     let command = command_line(name, seed, options);
-    let setting = Setting { broker, command, machine, keep: options.keep, replays: options.replays, plan, out };
-    write_json(&setting.out.join("plan.json"), &setting.plan)?;
+    let (keep, replays, shrink) = (options.keep, options.replays, options.shrink);
+    let setting = Setting { broker, command, machine, keep, replays, shrink, plan, out };
+    write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
     Ok(setting)
 }
 
@@ -279,6 +308,9 @@ fn command_line(suite: &str, seed: u64, options: &RunOptions) -> String {
     if let Some(duration) = options.duration {
         line += &format!(" --duration {}ms", duration.as_millis());
     }
+    if options.shrink != options::SHRINK {
+        line += &format!(" --shrink {}", options.shrink);
+    }
     for (name, path) in [("--broker", &options.broker), ("--against", &options.against)] {
         line += &path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", path.display()));
     }
@@ -294,7 +326,7 @@ fn print_plan(setting: &Setting) {
         plan.load.rate_per_s,
         plan.load.size_bytes,
         plan.load.producers,
-        setting.out.join("plan.json").display()
+        setting.out.join(PLAN_FILE).display()
     );
     for trial in &plan.trials {
         let phase_ms = trial.fault_phase_us as f64 / 1000.0;
@@ -322,6 +354,11 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         progress: &progress,
     };
     let Played { trials, disturbed, stores } = sequence::play(&context, setting.replays).await?;
+    let failing = shrink::worth_it(&setting.plan, &trials).filter(|_| setting.shrink > 0);
+    let shrunk = match failing {
+        Some(failing) => Some(shrink::shrink(&context, failing, setting.shrink).await?),
+        None => None,
+    };
     progress.finish();
     let verdicts = trials.iter().map(|trial| trial.verdict).chain(stores.iter().map(|store| store.verdict));
     let verdict = Verdict::of_all(verdicts);
@@ -344,6 +381,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         stores,
         trials,
         disturbed,
+        shrunk,
     })
 }
 
@@ -399,6 +437,7 @@ mod tests {
             standby: Some(crate::options::StandbyChoice::Hot),
             replays: 4,
             duration: Some(std::time::Duration::from_secs(90)),
+            shrink: 7,
             ..RunOptions::default()
         };
         let line = command_line("quick", 7, &options);

@@ -121,7 +121,7 @@ impl EventFile {
             let line = |t_ns, event, proof| {
                 (
                     t_ns,
-                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "target": fault.target, "victim": fault.victim, "proof": proof }),
+                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "target": fault.target, "victim": fault.victim, "preparation": fault.preparation, "proof": proof }),
                 )
             };
             if let Some(effect) = &fault.effect {

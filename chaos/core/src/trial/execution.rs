@@ -3,7 +3,8 @@
 //! Decides nothing: when a fault comes and goes is `timeline`'s, what it does is `crate::faults`'.
 
 use super::Context;
-use super::load::Load;
+use super::depth::Depths;
+use super::load::{self, Load};
 use super::meter::Meter;
 use super::timeline::{Next, Seen, Timeline};
 use crate::checks::Judgement;
@@ -14,6 +15,7 @@ use crate::faults::{Bite, Scene, process};
 use crate::plan::{Anchor, FaultPlan, LoadPlan, PairPlan, TrialPlan};
 use crate::result::{BacklogSeen, FaultRecord, ProcessorShare};
 use crate::scenario::{Consume, Role};
+use loadgen::ledger::Ledger;
 use loadgen::run::Finished;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -47,6 +49,21 @@ pub(super) struct Evidence {
     pub(super) successor_read_bytes: Option<u64>,
     /// What waited in the store.
     pub(super) backlog: Option<BacklogSeen>,
+    /// What the patient clients recorded.
+    pub(super) patient: Option<Ledger>,
+    /// What the active server said that its queues hold.
+    pub(super) depths: Depths,
+}
+
+impl Evidence {
+    /// What all clients recorded.
+    pub(super) fn all_messages(&self) -> Ledger {
+        let ledger = self.load.ledger.clone();
+        match &self.patient {
+            Some(patient) => load::both(ledger, patient.clone()),
+            None => ledger,
+        }
+    }
 }
 
 /// A fault that came, in the order of the plan; `None` until then.
@@ -68,6 +85,7 @@ pub(super) struct Execution<'a> {
     pub(super) drained: bool,
     pub(super) judgement: Judgement,
     pub(super) observations: Vec<String>,
+    pub(super) depths: Depths,
     meter: Meter,
     processor_share: ProcessorShare,
     left_after_ms: Option<f64>,
@@ -104,6 +122,7 @@ impl<'a> Execution<'a> {
             drained: false,
             judgement: Judgement::default(),
             observations: Vec::new(),
+            depths: Depths::default(),
             meter,
             processor_share: ProcessorShare::default(),
             left_after_ms: None,
@@ -221,6 +240,7 @@ impl<'a> Execution<'a> {
             effect: None,
             healed_ns: None,
             evidence: Vec::new(),
+            lied: None,
         };
         timeline.injected(index, requested_ns, effective_ns, &nodes);
         self.injected[index] = Some((record, bite, nodes));
@@ -330,6 +350,7 @@ impl<'a> Execution<'a> {
     pub(super) async fn finish(mut self, ends_pair: bool) -> Result<Evidence> {
         self.processor_share.harness = self.meter.harness_share();
         let faults = self.examine().await?;
+        let patient = self.load.finish_patient().await?;
         let load = self.load.finish().await?;
         let events = if ends_pair { self.pair.finish() } else { self.pair.events().snapshot() };
         Ok(Evidence {
@@ -346,6 +367,8 @@ impl<'a> Execution<'a> {
             left_after_ms: self.left_after_ms,
             successor_read_bytes: self.successor_read_bytes,
             backlog: None,
+            patient,
+            depths: self.depths,
         })
     }
 
@@ -355,7 +378,7 @@ impl<'a> Execution<'a> {
             let Some((mut record, mut bite, nodes)) = injected else { continue };
             let mut scene = Scene { pair: self.pair, settings: &self.settings, role: planned.role, nodes: &nodes };
             planned.fault.examine(&mut scene, &mut bite).await?;
-            (record.effect, record.evidence) = (bite.effect, bite.evidence);
+            (record.effect, record.evidence, record.lied) = (bite.effect, bite.evidence, bite.lied);
             records.push(record);
         }
         Ok(records)

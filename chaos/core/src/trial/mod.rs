@@ -2,8 +2,9 @@
 //! for steady flow and drains (liveness), measures, judges. Nothing here is random: the plan decides.
 //!
 //! `stage` keeps the pair, `load` drives the clients, `timeline` says when a fault comes and goes, `execution` does it, `recovery` is what
-//! comes after, `outcome` turns what was seen into a result, with `figures` from the ledger and `meter` from the kernel.
+//! comes after, `outcome` turns what was seen into a result, with `figures` from the ledger, `meter` from the kernel and `depth` from the broker.
 
+mod depth;
 mod execution;
 mod figures;
 mod load;

@@ -80,8 +80,20 @@ impl Execution<'_> {
             self.observations
                 .push(format!("some sends were still unanswered {} ms after the last one", limit.as_millis()));
         }
+        self.ask_depths(false).await;
         self.drained = self.load.drain(DRAIN_QUIET, limit).await;
+        if self.drained {
+            self.ask_depths(true).await;
+        }
         Ok(())
+    }
+
+    /// What the broker says about its queues is compared with the record later.
+    async fn ask_depths(&mut self, after_drain: bool) {
+        self.depths.ask(self.pair, self.plan.store.address(), after_drain).await;
+        if self.load_plan.patient > 0 {
+            self.depths.ask(self.pair, self.plan.store.patient_address(), after_drain).await;
+        }
     }
 }
 
