@@ -12,14 +12,47 @@ macro_rules! shipped {
     };
 }
 
-const SCENARIOS: &[(&str, &str)] = &shipped!("scenarios":
-    "kill-active", "kill-backlog", "pause-active", "delay-heartbeats", "delay-heartbeats-below", "slow-sync",
-    "partition", "partition-one-way", "partition-other-way", "client-partition", "jitter", "slow-link", "reset-clients",
-    "refused-clients", "half-open-clients", "stalled-clients", "host-cut", "host-partition", "kill-cut-off-host",
-    "host-crash", "torn-writes", "slow-disk", "disk-hang", "fsync-error", "disk-full", "read-only", "lock-lost",
-    "zombie-write-back", "lying-fsync",
+const SCENARIOS: &[(&str, &str)] = &shipped!(
+    "scenarios": "kill-active",
+    "kill-backlog",
+    "pause-active",
+    "delay-heartbeats",
+    "delay-heartbeats-below",
+    "slow-sync",
+    "kill-standby",
+    "kill-both",
+    "kill-in-recovery",
+    "kill-twice",
+    "stop-clean",
+    "restart-active",
+    "rolling-restart",
+    "starve-active",
+    "partition",
+    "partition-one-way",
+    "partition-other-way",
+    "client-partition",
+    "jitter",
+    "slow-link",
+    "reset-clients",
+    "refused-clients",
+    "half-open-clients",
+    "stalled-clients",
+    "host-cut",
+    "host-partition",
+    "kill-cut-off-host",
+    "host-crash",
+    "torn-writes",
+    "slow-disk",
+    "disk-hang",
+    "fsync-error",
+    "disk-full",
+    "read-only",
+    "lock-lost",
+    "zombie-write-back",
+    "lying-fsync",
+    "soak",
 );
-const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "backlog", "pause", "canary");
+const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "ci", "full", "soak", "backlog", "pause", "canary");
 
 /// Trials of a scenario that is run by itself.
 const TRIALS_ALONE: usize = 2;
