@@ -16,6 +16,8 @@ mod error;
 pub mod faults;
 pub mod history;
 pub mod latency;
+mod listing;
+pub mod machine;
 pub mod measurement;
 pub mod node;
 pub mod options;

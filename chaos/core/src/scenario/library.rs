@@ -13,13 +13,20 @@ macro_rules! shipped {
 }
 
 const SCENARIOS: &[(&str, &str)] = &shipped!(
-    "scenarios":
-    "kill-active",
+    "scenarios": "kill-active",
     "kill-backlog",
     "pause-active",
     "delay-heartbeats",
-    "delay-heartbeats-below",
     "slow-sync",
+    "kill-standby",
+    "kill-both",
+    "kill-in-recovery",
+    "kill-twice",
+    "stop-clean",
+    "restart-active",
+    "rolling-restart",
+    "starve-active",
+    "delay-heartbeats-below",
     "partition",
     "partition-one-way",
     "partition-other-way",
@@ -33,8 +40,9 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "host-cut",
     "host-partition",
     "kill-cut-off-host",
+    "soak",
 );
-const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "backlog", "pause");
+const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "ci", "full", "soak", "backlog", "pause");
 
 /// Trials of a scenario that is run by itself.
 const TRIALS_ALONE: usize = 2;
