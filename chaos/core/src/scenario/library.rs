@@ -17,7 +17,6 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "kill-backlog",
     "pause-active",
     "delay-heartbeats",
-    "delay-heartbeats-below",
     "slow-sync",
     "kill-standby",
     "kill-both",
