@@ -112,6 +112,8 @@ pub struct Rules {
     pub drained: bool,
     /// Whether acknowledgements were confirmed by the broker, so that resurrections can be judged.
     pub acks_confirmed: bool,
+    /// Whether sends were settled by the producer, so that none was to be confirmed.
+    pub settled: bool,
     /// Whether only one of the servers may confirm at any time (an active/standby pair).
     pub one_active: bool,
     /// When faults were at work. Empty means unknown: any lost connection then excuses an async store.
@@ -131,6 +133,7 @@ impl Default for Rules {
             consumed: true,
             drained: true,
             acks_confirmed: false,
+            settled: false,
             one_active: false,
             faults: Vec::new(),
             generator_lag_p99_ns: None,
@@ -223,7 +226,8 @@ impl Verdict {
         self.add(Finding::Unjudged, reason);
     }
 
-    fn add(&mut self, finding: Finding, reason: String) {
+    /// Adds a finding, and says in a sentence what was seen.
+    pub fn add(&mut self, finding: Finding, reason: String) {
         self.verdict = self.verdict.max(finding.ruling());
         self.findings.push(finding);
         self.reasons.push(reason);
@@ -297,6 +301,11 @@ fn judge_loss(verdict: &mut Verdict, ledger: &Ledger, fates: &Fates, rules: &Rul
         verdict.not_judged.push("loss, order and duplicates: nobody consumed".to_owned());
         return;
     }
+    if rules.settled {
+        verdict.loss_judged = false;
+        verdict.not_judged.push("loss: settled sends are promised nothing".to_owned());
+        return;
+    }
     if !rules.drained {
         let undelivered = verdict.counts.undelivered;
         verdict.not_judged.push(format!("loss: {undelivered} confirmed messages were not read before the end"));
@@ -362,7 +371,7 @@ fn judge_validity(verdict: &mut Verdict, ledger: &Ledger, rules: &Rules) {
     if rules.consumed && !rules.drained {
         verdict.add(Finding::NotDrained, "the queues were not drained, so loss could not be judged".to_owned());
     }
-    if verdict.counts.attempted > 0 && verdict.counts.confirmed == 0 {
+    if verdict.counts.attempted > 0 && verdict.counts.confirmed == 0 && !rules.settled {
         verdict.add(Finding::NothingConfirmed, "nothing was confirmed, so there was nothing to lose".to_owned());
     }
     if verdict.counts.attempted == 0 && !ledger.producers.is_empty() {

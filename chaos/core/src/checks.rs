@@ -1,6 +1,7 @@
 //! The judgement of a trial: the load generator's verdict on the messages, plus what each scenario expects of the pair.
 
 mod epochs;
+mod expected;
 mod finding;
 mod unavailability;
 

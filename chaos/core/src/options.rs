@@ -1,7 +1,7 @@
 //! The command line: as typed. What it means is decided in [`crate::plan`] and `crate::run`.
 
 use crate::compare::CompareOptions;
-use crate::scenario::{Standby, StoreSetting};
+use crate::scenario::{Requirement, Standby, StoreSetting};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub struct Options {
 }
 
 const EXIT_CODES: &str =
-    "Exit codes: 0 pass, 1 violated, 2 unknown, 3 skipped by the environment, 254 usage, 255 internal.";
+    "Exit codes: 0 pass, 1 violated, 2 unknown, 3 everything skipped by the environment, 254 usage, 255 internal.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -105,6 +105,9 @@ pub struct RunOptions {
     /// How often a trial is played again that could not be judged because the load generator itself was late: the machine was busy.
     #[arg(long, value_name = "N", default_value_t = REPLAYS, value_parser = clap::value_parser!(u32).range(0..=10))]
     pub replays: u32,
+    /// Fail if the machine lacks one of these, instead of skipping the scenarios that need it.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NEED")]
+    pub require: Vec<Requirement>,
     /// How often something is played to reduce a trial that violated something with several faults to the fewest that do; 0: never.
     #[arg(long, value_name = "N", default_value_t = SHRINK, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub shrink: u32,

@@ -23,7 +23,7 @@ pub struct DepthSeen {
     pub after_drain: bool,
 }
 
-/// What the ledger allows, inclusive.
+/// The least and the most of something, inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bounds {
     min: u64,
@@ -32,24 +32,29 @@ struct Bounds {
 
 /// What is wrong with an answer, if anything.
 pub(super) fn judge(ledger: &Ledger, seen: &DepthSeen, counts: &Counts) -> Option<(Finding, String)> {
-    let address = &seen.address;
+    let (address, held) = (&seen.address, seen.messages);
+    let (stored, removed) = bounds(ledger, seen);
     if seen.after_drain {
-        let left = seen.messages;
-        let words = format!("{address} holds {left} messages after a complete drain");
-        return (left > 0).then_some((Finding::LeftAfterDrain, words));
+        // What was delivered may be there until its acknowledgement is confirmed.
+        let unconfirmed = removed.max - removed.min;
+        let words = format!(
+            "{address} holds {held} messages after a complete drain, of which {unconfirmed} may be on their way out"
+        );
+        return (held > unconfirmed).then_some((Finding::LeftAfterDrain, words));
     }
-    let Bounds { min, max } = bounds(ledger, seen);
     // What is lost is missing here too, and said already; what came back may have been here again.
-    let (min, max) = (min.saturating_sub(counts.lost), max + counts.resurrected);
-    let said = format!("{address} holds {} messages, and by the ledger {min} to {max}", seen.messages);
-    match seen.messages {
-        held if held < min => Some((Finding::DepthBelow, said)),
-        held if held > max => Some((Finding::DepthAbove, said)),
+    let min = stored.min.saturating_sub(removed.max).saturating_sub(counts.lost);
+    let max = stored.max.saturating_sub(removed.min) + counts.resurrected;
+    let said = format!("{address} holds {held} messages, and by the ledger {min} to {max}");
+    match held {
+        _ if held < min => Some((Finding::DepthBelow, said)),
+        _ if held > max => Some((Finding::DepthAbove, said)),
         _ => None,
     }
 }
 
-fn bounds(ledger: &Ledger, seen: &DepthSeen) -> Bounds {
+/// How many messages were stored, and how many removed.
+fn bounds(ledger: &Ledger, seen: &DepthSeen) -> (Bounds, Bounds) {
     let mut removed: HashSet<(u32, u64, u8)> = HashSet::new();
     let mut delivered_before: HashSet<(u32, u64, u8)> = HashSet::new();
     let mut delivered: HashSet<(u32, u64, u8)> = HashSet::new();
@@ -76,5 +81,5 @@ fn bounds(ledger: &Ledger, seen: &DepthSeen) -> Bounds {
         gone.min += u64::from(removed.contains(&key));
         gone.max += u64::from(delivered_before.contains(&key));
     }
-    Bounds { min: stored.min.saturating_sub(gone.max), max: stored.max.saturating_sub(gone.min) }
+    (stored, gone)
 }

@@ -103,6 +103,24 @@ fn is_unknown(ledger: &Ledger, rules: &Rules, word: &str) -> Counts {
 }
 
 #[test]
+fn settled_sends_are_promised_nothing_and_still_judged_for_what_arrives() {
+    let rules = Rules { settled: true, ..Rules::default() };
+    let settled = |count| {
+        let mut ledger = sound(count);
+        for log in &mut ledger.producers {
+            log.sends = (0..count).map(|sequence| Send { outcome: Outcome::Info, ..send(sequence) }).collect();
+        }
+        ledger
+    };
+    let mut ledger = settled(5);
+    deliveries(&mut ledger, |list| list.truncate(4));
+    let verdict = judge(&ledger, &rules);
+    assert_eq!((verdict.verdict, verdict.loss_judged, verdict.counts.lost), (Ruling::Pass, false, 0), "{verdict:?}");
+    deliveries(&mut ledger, |list| list.push(list[0]));
+    assert_eq!(judge(&ledger, &rules).verdict, Ruling::Violated);
+}
+
+#[test]
 fn a_sound_run_passes() {
     let counts = passes(&sound(100), &confirmed_acks());
     let expected = Counts {
@@ -440,6 +458,11 @@ fn the_broker_holds_what_the_ledger_says_it_holds() {
     finds(&ledger, &depth(13, 50), &[Finding::DepthAbove]);
     finds(&ledger, &depth(0, 200), &[]);
     finds(&ledger, &depth(1, 200), &[Finding::LeftAfterDrain]);
+    // An acknowledgement whose confirmation is under way.
+    let mut late = half_read(4);
+    deliveries(&mut late, |list| list[0].acknowledged_ns = 201 * MILLISECOND);
+    finds(&late, &depth(1, 200), &[]);
+    finds(&late, &depth(2, 200), &[Finding::LeftAfterDrain]);
     // Nobody sends to that queue: it must be empty.
     let mut elsewhere = depth(1, 50);
     elsewhere.depths[0].address = "other".to_owned();

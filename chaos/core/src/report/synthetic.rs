@@ -127,6 +127,7 @@ fn trial(plan: &TrialPlan) -> TrialResult {
         effect: Some(effect),
         healed_ns: (!trial.takeover).then_some(1_500_001_000),
         evidence: vec!["planted evidence".to_owned()],
+        lied: None,
     }];
     if trial.takeover {
         trial.instants_ms = instants(plan);

@@ -130,6 +130,9 @@ pub struct FaultRecord {
     pub healed_ns: Option<u64>,
     /// Further evidence, a sentence each.
     pub evidence: Vec<String>,
+    /// What the fault made the disk report as durable and drop, in words: this alone explains a loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lied: Option<String>,
 }
 
 /// Whether a takeover was expected in results from before they said so.

@@ -52,7 +52,12 @@ impl Shrunk {
 /// The trial to reduce: the first that violated something although it has several faults.
 pub(crate) fn worth_it(plan: &Plan, trials: &[TrialResult]) -> Option<(TrialPlan, Vec<Finding>)> {
     let failed = trials.iter().filter(|trial| trial.verdict == Verdict::Violated);
-    failed.filter_map(|trial| Some((of(plan, trial)?, trial.findings.clone()))).find(|(plan, _)| plan.faults.len() > 1)
+    failed.filter_map(|trial| Some((of(plan, trial)?, trial.findings.clone()))).find(|(plan, _)| has_several(plan))
+}
+
+/// Preparations belong to the one fault that they are for.
+fn has_several(plan: &TrialPlan) -> bool {
+    plan.faults.iter().filter(|fault| !fault.preparation).count() > 1
 }
 
 /// A trial that was played again has a number of its own, and the plan of the first.
@@ -143,7 +148,7 @@ fn write(context: &Context<'_>, best: &TrialPlan, shrunk: &mut Shrunk) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Request, expand};
+    use crate::plan::{FaultPlan, Request, expand};
 
     #[test]
     fn only_a_violated_trial_with_several_faults_is_reduced() {
@@ -153,6 +158,8 @@ mod tests {
         let mut results: Vec<TrialResult> = plan.trials.iter().map(TrialResult::unjudged).collect();
         assert!(worth_it(&plan, &results).is_none());
         results[0].verdict = Verdict::Violated;
+        let preparation = FaultPlan { preparation: true, ..plan.trials[0].faults[0].clone() };
+        plan.trials[0].faults.insert(0, preparation);
         assert!(worth_it(&plan, &results).is_none(), "it has one fault");
         results[2].verdict = Verdict::Violated;
         results[2].number = 40;

@@ -79,9 +79,11 @@ impl Load {
         Ok(())
     }
 
-    /// The consumer connects again.
+    /// The consumer connects again. One that has not left, since no fault has come, stays.
     pub(super) async fn consumer_returns(&mut self) -> Result<()> {
-        if let Consumer::Apart { options, present, .. } = &mut self.consumer {
+        if let Consumer::Apart { options, present, .. } = &mut self.consumer
+            && present.is_none()
+        {
             *present = Some(started(options.as_ref().clone()).await?);
         }
         Ok(())
