@@ -270,3 +270,6 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
