@@ -2,8 +2,8 @@
 //!
 //! Three nets, each for what the one before cannot catch. Guards clean up on return, on error and on Ctrl-C (which the run turns
 //! into an error). A panic hook empties the registry, since release builds abort on panic and run no destructor. When the
-//! harness itself is killed, the kernel kills its nodes: see [`crate::node::die_with_parent`]. Temporary folders and namespaces survive
-//! that last case; the next run that makes namespaces removes those.
+//! harness itself is killed, the kernel kills its nodes: see [`crate::node::die_with_parent`]; a shared disk is told, and unmounts. Temporary
+//! folders and namespaces survive that last case; the next run that makes namespaces removes those.
 
 use crate::error::{AtPath, Result};
 use nix::sys::signal::{Signal, kill};
@@ -57,6 +57,7 @@ pub fn sweep() {
     }
     namespaces.iter().for_each(|name| crate::cluster::namespaces::remove(name));
     for folder in folders {
+        shareddisk::client::unmount_below(&folder);
         if let Err(error) = std::fs::remove_dir_all(&folder) {
             eprintln!("chaos: cannot remove {}: {error}", folder.display());
         }

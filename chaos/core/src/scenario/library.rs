@@ -17,6 +17,7 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "kill-backlog",
     "pause-active",
     "delay-heartbeats",
+    "delay-heartbeats-below",
     "slow-sync",
     "kill-standby",
     "kill-both",
@@ -51,7 +52,8 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "lying-fsync",
     "soak",
 );
-const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "ci", "full", "soak", "backlog", "pause", "canary");
+const SUITES: &[(&str, &str)] =
+    &shipped!("suites": "quick", "ci", "full", "soak", "disk", "backlog", "pause", "canary");
 
 /// Trials of a scenario that is run by itself.
 const TRIALS_ALONE: usize = 2;
