@@ -5,6 +5,7 @@
 //! harness itself is killed, the kernel kills its nodes: see [`crate::node::die_with_parent`]. Only temporary folders survive that last case.
 
 use crate::error::{AtPath, Result};
+use crate::faults::tree::{self, Mark};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -15,10 +16,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Default)]
 struct Registry {
     processes: BTreeSet<i32>,
+    marks: BTreeSet<Mark>,
     folders: BTreeSet<PathBuf>,
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { processes: BTreeSet::new(), folders: BTreeSet::new() });
+static REGISTRY: Mutex<Registry> =
+    Mutex::new(Registry { processes: BTreeSet::new(), marks: BTreeSet::new(), folders: BTreeSet::new() });
 
 /// The registry is two sets, valid after any panic.
 fn registry() -> MutexGuard<'static, Registry> {
@@ -35,12 +38,27 @@ pub(crate) fn remove_process(pid: Pid) {
     registry().processes.remove(&pid.as_raw());
 }
 
+/// Notes a node that consists of whatever carries this mark.
+pub(crate) fn add_mark(mark: &Mark) {
+    registry().marks.insert(mark.clone());
+}
+
+/// Forgets such a node, once nothing is left of it.
+pub(crate) fn remove_mark(mark: &Mark) {
+    registry().marks.remove(mark);
+}
+
 /// Kills every child and removes every temporary folder that is still listed.
 pub fn sweep() {
-    let Registry { processes, folders } = std::mem::take(&mut *registry());
+    let Registry { processes, marks, folders } = std::mem::take(&mut *registry());
     for pid in processes {
         // An error means that it has ended already, which is what is wanted.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    for mark in marks {
+        if let Err(error) = tree::kill(&mark, &[]) {
+            eprintln!("chaos: a node may still run, with {}={}: {error}", tree::MARK_NAME, mark.value());
+        }
     }
     for folder in folders {
         if let Err(error) = std::fs::remove_dir_all(&folder) {

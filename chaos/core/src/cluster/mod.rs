@@ -2,10 +2,13 @@
 
 mod configuration;
 mod events;
+mod foreign;
 mod pair;
 mod process;
+mod supervisor;
 
 pub use configuration::{Ports, Settings, Setup, write_configuration};
 pub use events::{Event, EventLog, NodeState};
+pub use foreign::Foreign;
 pub use pair::{Launcher, NodeId, Pair};
 pub use process::{Exit, NodeProcess};

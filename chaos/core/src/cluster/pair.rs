@@ -65,6 +65,13 @@ impl Launcher {
         Self { harness, broker }
     }
 
+    /// Another program with its arguments, which then dies with the harness, too.
+    pub(super) fn program(&self, words: &[String]) -> Command {
+        let mut command = Command::new(&self.harness);
+        command.arg(node::NODE_PROGRAM_ARGUMENT).args(words);
+        command
+    }
+
     fn command(&self, configuration: &Path) -> Command {
         let mut command = Command::new(&self.harness);
         match &self.broker {

@@ -2,6 +2,7 @@
 
 pub mod network;
 pub mod process;
+pub mod tree;
 
 use serde::{Deserialize, Serialize};
 
