@@ -166,6 +166,16 @@ pub enum Error {
         /// The decoder's words.
         reason: String,
     },
+    /// A scenario or suite file does not say what it should.
+    #[error("{path}:{line}: {reason}; docs/SCENARIOS.md describes every key")]
+    Description {
+        /// The file, or the name of a shipped one.
+        path: String,
+        /// Line of the key, or of the table that holds it.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
     /// The request makes no sense.
     #[error("{0}")]
     Usage(String),

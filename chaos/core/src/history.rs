@@ -101,8 +101,7 @@ fn sends(text: &mut String, log: &ProducerLog, us: impl Fn(u64) -> i64, optional
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{LoadPlan, Request, expand};
-    use crate::scenario::Suite;
+    use crate::plan::{Request, expand};
     use loadgen::ledger::{Connection, ConsumerLog, Delivery, Send};
     use std::io::Read;
 
@@ -148,16 +147,7 @@ mod tests {
     #[test]
     fn two_trials_are_two_frames_that_any_reader_joins() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let request = Request {
-            suite: Suite::Quick,
-            seed: 1,
-            trials: Some(1),
-            only: vec![],
-            stores: vec![],
-            backlogs: vec![],
-            standbys: vec![],
-            load: LoadPlan::default(),
-        };
+        let request = Request { trials: Some(1), ..Request::of("quick", 1) };
         let plan = expand(&request);
         let mut history = History::create(folder.path()).expect("the folder is ours");
         for trial in &plan.trials[..2] {

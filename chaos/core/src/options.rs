@@ -1,6 +1,6 @@
 //! The command line: as typed. What it means is decided in [`crate::plan`] and `crate::run`.
 
-use crate::scenario::{Scenario, Standby, StoreSetting, Suite};
+use crate::scenario::{Standby, StoreSetting};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -26,9 +26,9 @@ const EXIT_CODES: &str =
 pub enum Command {
     /// Run a suite of trials and write a report.
     Run {
-        /// Which trials.
-        #[arg(value_enum, default_value_t = Suite::Quick)]
-        suite: Suite,
+        /// A suite or a scenario that `chaos list` names, or the file of one of yours, which ends in .toml.
+        #[arg(default_value = QUICK)]
+        suite: String,
         /// How.
         #[command(flatten)]
         options: RunOptions,
@@ -42,6 +42,8 @@ pub enum Command {
     },
 }
 
+/// The suite that is run where none is named.
+pub const QUICK: &str = "quick";
 /// Replays of a disturbed trial, unless said otherwise.
 pub const REPLAYS: u32 = 2;
 
@@ -58,8 +60,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub trials: Option<u16>,
     /// Only these scenarios, separated by commas.
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
-    pub only: Vec<Scenario>,
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub only: Vec<String>,
     /// Only these store settings, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SETTING")]
     pub store: Vec<StoreSetting>,
@@ -140,15 +142,17 @@ mod tests {
         assert!(options.command.is_none());
         assert_eq!((options.run.seed, options.run.store), (Some(7), vec![StoreSetting::Sync]));
         let options = parse("chaos run quick --only kill-active,slow-sync --trials 3 --out /tmp/x").expect("valid");
-        let Some(Command::Run { suite: Suite::Quick, options }) = options.command else { panic!("it is a run") };
-        assert_eq!(options.only, [Scenario::KillActive, Scenario::SlowSync]);
+        let Some(Command::Run { suite, options }) = options.command else { panic!("it is a run") };
+        assert_eq!(suite, "quick");
+        assert_eq!(options.only, ["kill-active", "slow-sync"]);
         assert_eq!(options.trials, Some(3));
     }
 
     #[test]
     fn backlogs_are_sizes() {
         let options = parse("chaos run backlog --backlog 10MiB,1GiB --standby hot --trials 2").expect("valid");
-        let Some(Command::Run { suite: Suite::Backlog, options }) = options.command else { panic!("it is a run") };
+        let Some(Command::Run { suite, options }) = options.command else { panic!("it is a run") };
+        assert_eq!(suite, "backlog");
         assert_eq!(options.backlog, [10 << 20, 1 << 30]);
         assert_eq!(options.standby.map(StandbyChoice::kinds), Some([Standby::Hot].as_slice()));
     }
@@ -156,7 +160,6 @@ mod tests {
     #[test]
     fn mistakes_are_usage_errors() {
         for line in [
-            "chaos run slow",
             "chaos --trials 0",
             "chaos run --store maybe",
             "chaos report",

@@ -2,8 +2,16 @@
 //!
 //! A plan draws its random numbers here and nowhere else, so the same seed and options give the same plan, byte for byte.
 
-use crate::scenario::{Backlog, Cell, Scenario, Standby, StoreSetting, Suite};
+use crate::faults::Fault;
+use crate::faults::network::NetworkFault;
+use crate::faults::process::ProcessFault;
+use crate::scenario::{
+    After, Amount, Backlog, Cell, Consume, Entry, Expect, FaultSpec, LoadSpec, Moment, PairSpec, Requirement, Scenario,
+    Standby, StoreSetting, Suite, Takeover,
+};
+use loadgen::units::{parse_bytes, parse_duration};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Version of the layout of plan.json.
 pub const SCHEMA: &str = "understudy.plan/1";
@@ -61,6 +69,33 @@ impl Default for LoadPlan {
     }
 }
 
+impl LoadPlan {
+    /// With what a suite or scenario changes; its values were checked when they were read.
+    pub fn with(mut self, spec: &LoadSpec) -> Self {
+        let ms = |target: &mut u64, text: &Option<String>| {
+            if let Some(Ok(time)) = text.as_deref().map(parse_duration) {
+                *target = time.as_millis() as u64;
+            }
+        };
+        ms(&mut self.client_idle_timeout_ms, &spec.idle_timeout);
+        ms(&mut self.client_connect_timeout_ms, &spec.connect_timeout);
+        ms(&mut self.warm_up_ms, &spec.warmup);
+        ms(&mut self.steady_ms, &spec.steady);
+        ms(&mut self.recovery_limit_ms, &spec.recovery_limit);
+        ms(&mut self.latency_limit_ms, &spec.latency_limit);
+        ms(&mut self.drain_limit_ms, &spec.drain_limit);
+        if let Some(Ok(bytes)) = spec.size.as_deref().map(parse_bytes) {
+            self.size_bytes = bytes;
+        }
+        self.rate_per_s = spec.rate.unwrap_or(self.rate_per_s);
+        self.producers = spec.producers.unwrap_or(self.producers);
+        self.consumers = spec.consumers.unwrap_or(self.consumers);
+        self.window = spec.window.unwrap_or(self.window);
+        self.credit = spec.credit.unwrap_or(self.credit);
+        self
+    }
+}
+
 /// The settings of the pair that decide how fast it notices and how much an async store may lose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairPlan {
@@ -88,17 +123,25 @@ impl Default for PairPlan {
     }
 }
 
+impl PairPlan {
+    /// The parameters that are times which this program reckons with.
+    pub const TIMES: [&str; 2] = ["ft_heartbeat", "ft_activation"];
+
+    /// With the settings of a suite or trial, as far as this program reckons with them; values were checked when they were read.
+    pub fn with(mut self, settings: &BTreeMap<String, String>) -> Self {
+        for (name, target) in Self::TIMES.into_iter().zip([&mut self.ft_heartbeat_ms, &mut self.ft_activation_ms]) {
+            if let Some(Ok(time)) = settings.get(name).map(|text| parse_duration(text)) {
+                *target = time.as_millis() as u64;
+            }
+        }
+        self
+    }
+}
+
 /// One thing that is done to the pair, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Step {
-    /// `set server NAME=VALUE` on both nodes through the administration address.
-    Set {
-        /// Parameter.
-        name: String,
-        /// Value with unit.
-        value: String,
-    },
     /// Let the load run.
     Run {
         /// For how long, microseconds: the random phase of the fault makes it uneven.
@@ -142,13 +185,28 @@ pub enum Step {
 pub struct TrialPlan {
     /// Position in the run, from 1.
     pub number: usize,
-    /// What is done.
-    pub scenario: Scenario,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Whether the standby shall become the active server.
+    pub takeover: Takeover,
+    /// What the machine must allow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Requirement>,
     /// Where the queue is stored.
     pub store: StoreSetting,
     /// What waits in the same store from before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Backlog>,
+    /// The server parameters that vary between the trials of the run, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// How the pair is set up.
+    pub pair: PairSpec,
+    /// The load of this trial, where it is not that of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadPlan>,
+    /// What must be seen besides the messages.
+    pub expect: Expect,
     /// Seed of this trial, drawn from the run's.
     pub seed: u64,
     /// When the fault comes after the warm-up, microseconds: uniform over one `ft_activation`, which holds several heartbeats and flushes.
@@ -165,7 +223,19 @@ impl TrialPlan {
 
     /// The row of the tables that it belongs to.
     pub fn cell(&self) -> Cell {
-        Cell { scenario: self.scenario, store: self.store, backlog: self.backlog }
+        Cell {
+            scenario: self.scenario.clone(),
+            store: self.store,
+            backlog: self.backlog,
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// The parameters of both servers that go into their files as they are.
+    pub fn extra_settings(&self) -> Vec<(String, String)> {
+        let mut all = self.pair.settings.clone();
+        all.extend(self.settings.clone());
+        all.into_iter().filter(|(name, _)| !PairPlan::TIMES.contains(&name.as_str())).collect()
     }
 
     /// Whether it goes on with the store that `before` leaves. A small backlog is filled anew for each trial.
@@ -187,7 +257,7 @@ pub struct Plan {
     /// Always [`SCHEMA`].
     pub schema: String,
     /// Name of the suite.
-    pub suite: Suite,
+    pub suite: String,
     /// The seed from which everything random was drawn.
     pub seed: u64,
     /// Load of every trial.
@@ -196,6 +266,18 @@ pub struct Plan {
     pub pair: PairPlan,
     /// The trials in the order in which they run.
     pub trials: Vec<TrialPlan>,
+}
+
+impl Plan {
+    /// The load of a trial.
+    pub fn load_of<'a>(&'a self, trial: &'a TrialPlan) -> &'a LoadPlan {
+        trial.load.as_ref().unwrap_or(&self.load)
+    }
+
+    /// The pair's settings in a trial.
+    pub fn pair_of(&self, trial: &TrialPlan) -> PairPlan {
+        self.pair.clone().with(&trial.pair.settings).with(&trial.settings)
+    }
 }
 
 /// What a plan is made from.
@@ -207,11 +289,11 @@ pub struct Request {
     pub seed: u64,
     /// Trials per scenario and store setting, instead of the suite's.
     pub trials: Option<usize>,
-    /// Scenarios; empty means all.
-    pub only: Vec<Scenario>,
+    /// Names of scenarios; empty means all.
+    pub only: Vec<String>,
     /// Store settings; empty means the suite's.
     pub stores: Vec<StoreSetting>,
-    /// Backlogs of `kill-backlog`, bytes; empty means the suite's.
+    /// Backlogs of the scenarios whose consumers leave, bytes; empty means the suite's.
     pub backlogs: Vec<u64>,
     /// Standbys of each backlog; empty means both.
     pub standbys: Vec<Standby>,
@@ -219,72 +301,123 @@ pub struct Request {
     pub load: LoadPlan,
 }
 
+#[cfg(test)]
+impl Request {
+    /// A shipped suite as it is.
+    pub(crate) fn of(suite: &str, seed: u64) -> Self {
+        Self {
+            suite: crate::scenario::Library::find(suite).expect("it is shipped"),
+            seed,
+            trials: None,
+            only: vec![],
+            stores: vec![],
+            backlogs: vec![],
+            standbys: vec![],
+            load: LoadPlan::default(),
+        }
+    }
+}
+
 /// Expands a request. Store settings and scenarios alternate, so that a machine that gets slower during the run slows all of them alike.
 pub fn expand(request: &Request) -> Plan {
-    let sizes = or_default(&request.backlogs, request.suite.backlogs());
+    let entries: Vec<Entry> = request.suite.entries.iter().filter_map(|entry| asked(request, entry)).collect();
+    let largest = entries.iter().flat_map(|entry| &entry.backlogs).max().copied().unwrap_or(0);
     let mut load = request.load.clone();
-    load.recovery_limit_ms += sizes.iter().max().unwrap_or(&0) / RECOVERY_BYTES_PER_S_MIN * 1000;
+    load.recovery_limit_ms += largest / RECOVERY_BYTES_PER_S_MIN * 1000;
     let mut draft = Draft {
         random: fastrand::Rng::with_seed(request.seed),
+        settings: request.suite.settings.clone(),
         plan: Plan {
             schema: SCHEMA.to_owned(),
-            suite: request.suite,
+            suite: request.suite.name.clone(),
             seed: request.seed,
             load,
-            pair: PairPlan::default(),
+            pair: PairPlan::default().with(&request.suite.settings),
             trials: Vec::new(),
         },
     };
-    let count = |scenario| match request.suite.trials(scenario) {
-        0 => 0,
-        usual => request.trials.unwrap_or(usual),
-    };
-    let stores = or_default(&request.stores, request.suite.stores());
-    let scenarios: Vec<_> = Scenario::ALL.into_iter().filter(|one| listed(&request.only, one)).collect();
-    let has_backlog = |scenario| scenario == Scenario::KillBacklog && !sizes.is_empty();
-    let rounds = scenarios.iter().map(|&scenario| count(scenario)).max().unwrap_or(0);
+    let stores = or_default(&request.stores, &request.suite.stores);
+    let rounds = entries.iter().map(|entry| entry.trials).max().unwrap_or(0);
     for round in 0..rounds {
-        for &scenario in scenarios.iter().filter(|&&scenario| round < count(scenario) && !has_backlog(scenario)) {
-            for &store in stores {
-                draft.add(Cell { scenario, store, backlog: None });
+        for entry in entries.iter().filter(|entry| round < entry.trials && entry.backlogs.is_empty()) {
+            for settings in entry.combinations() {
+                for &store in stores {
+                    draft.add(&entry.scenario, store, None, settings.clone());
+                }
             }
         }
     }
-    if scenarios.iter().any(|&scenario| has_backlog(scenario)) {
-        let standbys = or_default(&request.standbys, &Standby::ALL);
-        draft.add_backlogs(stores, sizes, standbys, count(Scenario::KillBacklog));
+    for entry in entries.iter().filter(|entry| !entry.backlogs.is_empty()) {
+        draft.add_backlogs(entry, stores);
     }
     draft.plan
+}
+
+/// An entry of the suite with what the command line changes about it; `None` if it was not asked for.
+fn asked(request: &Request, entry: &Entry) -> Option<Entry> {
+    if !request.only.is_empty() && !request.only.contains(&entry.scenario.name) {
+        return None;
+    }
+    let mut entry = entry.clone();
+    entry.trials = request.trials.unwrap_or(entry.trials);
+    if entry.scenario.load.consume == Some(Consume::LeaveBeforeFault) {
+        entry.backlogs = or_default(&request.backlogs, &entry.backlogs).to_vec();
+    }
+    entry.standbys = or_default(&request.standbys, &entry.standbys).to_vec();
+    Some(entry)
 }
 
 /// A plan under way.
 struct Draft {
     random: fastrand::Rng,
+    /// Of the suite: parameters of both servers in every trial.
+    settings: BTreeMap<String, String>,
     plan: Plan,
 }
 
 impl Draft {
-    fn add(&mut self, cell: Cell) {
+    fn add(
+        &mut self,
+        scenario: &Scenario,
+        store: StoreSetting,
+        backlog: Option<Backlog>,
+        settings: BTreeMap<String, String>,
+    ) {
         let plan = &mut self.plan;
-        let fault_phase_us = self.random.u64(0..plan.pair.ft_activation_ms * 1000);
+        let mut pair = scenario.pair.clone();
+        for (name, value) in &self.settings {
+            pair.settings.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        let times = plan.pair.clone().with(&pair.settings).with(&settings);
+        let fault_phase_us = self.random.u64(0..times.ft_activation_ms * 1000);
+        let load = plan.load.clone().with(&scenario.load);
+        let steps = steps(scenario, &load, &times, fault_phase_us);
         plan.trials.push(TrialPlan {
             number: plan.trials.len() + 1,
-            scenario: cell.scenario,
-            store: cell.store,
-            backlog: cell.backlog,
+            scenario: scenario.name.clone(),
+            takeover: scenario.takeover,
+            requires: scenario.requires.clone(),
+            store,
+            backlog,
+            settings,
+            pair,
+            load: (load != plan.load).then_some(load),
+            expect: scenario.expect.clone(),
             seed: self.random.u64(..),
             fault_phase_us,
-            steps: steps(cell.scenario, &plan.load, &plan.pair, fault_phase_us),
+            steps,
         });
     }
 
     /// The standbys alternate; sizes and stores do not, so that a large backlog is filled once.
-    fn add_backlogs(&mut self, stores: &[StoreSetting], sizes: &[u64], standbys: &[Standby], rounds: usize) {
-        for &store in stores {
-            for &size_bytes in sizes {
-                for &standby in std::iter::repeat_n(standbys, rounds).flatten() {
-                    let backlog = Some(Backlog { size_bytes, standby });
-                    self.add(Cell { scenario: Scenario::KillBacklog, store, backlog });
+    fn add_backlogs(&mut self, entry: &Entry, stores: &[StoreSetting]) {
+        for settings in entry.combinations() {
+            for &store in stores {
+                for &size_bytes in &entry.backlogs {
+                    for &standby in std::iter::repeat_n(&entry.standbys, entry.trials).flatten() {
+                        let backlog = Some(Backlog { size_bytes, standby });
+                        self.add(&entry.scenario, store, backlog, settings.clone());
+                    }
                 }
             }
         }
@@ -296,39 +429,33 @@ fn or_default<'a, T>(asked: &'a [T], usual: &'a [T]) -> &'a [T] {
     if asked.is_empty() { usual } else { asked }
 }
 
-/// An empty list means everything.
-fn listed<T: PartialEq>(list: &[T], item: &T) -> bool {
-    list.is_empty() || list.contains(item)
-}
-
-fn steps(scenario: Scenario, load: &LoadPlan, pair: &PairPlan, phase_us: u64) -> Vec<Step> {
-    let mut steps = Vec::new();
-    if scenario == Scenario::SlowSync {
-        steps.push(Step::Set { name: "debug_sync_delay".to_owned(), value: "2ms".to_owned() });
-    }
-    steps.push(Step::Run { duration_us: load.warm_up_ms * 1000 + phase_us });
-    if scenario == Scenario::KillBacklog {
+fn steps(scenario: &Scenario, load: &LoadPlan, pair: &PairPlan, phase_us: u64) -> Vec<Step> {
+    let leaves = scenario.load.consume == Some(Consume::LeaveBeforeFault);
+    let mut steps = vec![Step::Run { duration_us: load.warm_up_ms * 1000 + phase_us }];
+    if leaves {
         steps.extend([Step::ConsumerLeaves, Step::Run { duration_us: AWAY_BEFORE_FAULT_US }]);
     }
-    match scenario {
-        // Restarted at once, the victim might win the store back: a failover to itself, which is another scenario.
-        Scenario::KillActive | Scenario::KillBacklog | Scenario::SlowSync => {
-            steps.extend([Step::KillActive, Step::AwaitTakeover { at_least_ms: 0 }, Step::RestartVictim]);
+    for FaultSpec { fault, heal, .. } in &scenario.faults {
+        let ms = |amount: &Amount| amount.duration(pair).as_millis() as u64;
+        let at_least_ms = heal.as_ref().and_then(|heal| heal.at_least.as_ref()).map_or(0, ms);
+        let takeover = Step::AwaitTakeover { at_least_ms };
+        match fault {
+            Fault::Process(ProcessFault::Kill {}) => steps.extend([Step::KillActive, takeover, Step::RestartVictim]),
+            Fault::Process(ProcessFault::Stop {}) => {
+                steps.extend([Step::StopActive, takeover, Step::ContinueVictim]);
+                steps.extend(scenario.expect.exit_code.map(|code| Step::ExpectExit { code }));
+                steps.push(Step::RestartVictim);
+            }
+            Fault::Network(NetworkFault::Delay { amount }) => {
+                steps.push(Step::DelayLink { delay_ms: ms(amount) });
+                if let Some(Moment { after: After::Time(time), .. }) = heal {
+                    steps.push(Step::Run { duration_us: ms(time) * 1000 });
+                }
+                steps.push(Step::DelayLink { delay_ms: 0 });
+            }
         }
-        Scenario::PauseActive => steps.extend([
-            Step::StopActive,
-            Step::AwaitTakeover { at_least_ms: 2 * pair.ft_activation_ms },
-            Step::ContinueVictim,
-            Step::ExpectExit { code: EXIT_CODE_FENCED },
-            Step::RestartVictim,
-        ]),
-        Scenario::DelayHeartbeats => steps.extend([
-            Step::DelayLink { delay_ms: 2 * pair.ft_activation_ms },
-            Step::Run { duration_us: 3 * pair.ft_activation_ms * 1000 },
-            Step::DelayLink { delay_ms: 0 },
-        ]),
     }
-    if scenario == Scenario::KillBacklog {
+    if leaves {
         steps.push(Step::ConsumerReturns);
     }
     steps.extend([Step::AwaitSteady, Step::Drain]);
@@ -345,16 +472,7 @@ mod tests {
     use super::*;
 
     fn request(seed: u64) -> Request {
-        Request {
-            suite: Suite::Quick,
-            seed,
-            trials: None,
-            only: vec![],
-            stores: vec![],
-            backlogs: vec![],
-            standbys: vec![],
-            load: LoadPlan::default(),
-        }
+        Request::of("quick", seed)
     }
 
     #[test]
@@ -368,9 +486,9 @@ mod tests {
     fn quick_has_six_kills_and_two_of_each_other_per_store_setting() {
         let plan = expand(&request(1));
         for store in StoreSetting::ALL {
-            for scenario in Scenario::ALL {
+            for scenario in ["kill-active", "kill-backlog", "pause-active", "delay-heartbeats", "slow-sync"] {
                 let found = plan.trials.iter().filter(|one| one.scenario == scenario && one.store == store).count();
-                assert_eq!(found, if scenario == Scenario::KillActive { 6 } else { 2 }, "{scenario} {store}");
+                assert_eq!(found, if scenario == "kill-active" { 6 } else { 2 }, "{scenario} {store}");
             }
         }
         assert_eq!(plan.trials.len(), 28);
@@ -387,7 +505,7 @@ mod tests {
 
     #[test]
     fn phases_cover_one_activation_period() {
-        let plan = expand(&Request { trials: Some(200), only: vec![Scenario::KillActive], ..request(3) });
+        let plan = expand(&Request { trials: Some(200), only: vec!["kill-active".to_owned()], ..request(3) });
         let phases: Vec<u64> = plan.trials.iter().map(|trial| trial.fault_phase_us).collect();
         assert!(phases.iter().all(|&phase| phase < 500_000));
         assert!(phases.iter().any(|&phase| phase < 50_000) && phases.iter().any(|&phase| phase > 450_000));
@@ -396,7 +514,7 @@ mod tests {
     #[test]
     fn only_and_store_narrow_the_plan() {
         let narrowed = Request {
-            only: vec![Scenario::PauseActive],
+            only: vec!["pause-active".to_owned()],
             stores: vec![StoreSetting::Async],
             trials: Some(1),
             ..request(1)
@@ -409,7 +527,7 @@ mod tests {
 
     #[test]
     fn a_delay_is_longer_than_the_activation_time_and_is_healed() {
-        let plan = expand(&Request { only: vec![Scenario::DelayHeartbeats], ..request(1) });
+        let plan = expand(&Request { only: vec!["delay-heartbeats".to_owned()], ..request(1) });
         let delays: Vec<u64> = plan.trials[0]
             .steps
             .iter()
@@ -424,7 +542,7 @@ mod tests {
 
     #[test]
     fn the_consumer_is_away_at_the_kill_and_comes_back() {
-        let plan = expand(&Request { only: vec![Scenario::KillBacklog], ..request(1) });
+        let plan = expand(&Request { only: vec!["kill-backlog".to_owned()], ..request(1) });
         let place = |wanted: &Step| plan.trials[0].steps.iter().position(|step| step == wanted).expect("it is planned");
         assert!(place(&Step::ConsumerLeaves) < place(&Step::KillActive));
         assert!(place(&Step::KillActive) < place(&Step::ConsumerReturns));
@@ -433,7 +551,7 @@ mod tests {
 
     #[test]
     fn each_backlog_meets_both_standbys_in_turn_and_a_large_one_is_filled_once() {
-        let plan = expand(&Request { suite: Suite::Backlog, ..request(1) });
+        let plan = expand(&Request::of("backlog", 1));
         assert_eq!(plan.trials.len(), 3 * 2 * 6);
         let backlogs: Vec<Backlog> = plan.trials.iter().filter_map(|trial| trial.backlog).collect();
         assert!(
@@ -445,16 +563,16 @@ mod tests {
         let fills = 1 + plan.trials.windows(2).filter(|pair| !pair[1].shares_store_with(&pair[0])).count();
         assert_eq!(fills, 12 + 1 + 1);
         assert!(plan.load.recovery_limit_ms > 100_000);
-        assert!(plan.trials.iter().all(|trial| trial.scenario == Scenario::KillBacklog));
+        assert!(plan.trials.iter().all(|trial| trial.scenario == "kill-backlog"));
     }
 
     #[test]
     fn a_suite_has_no_trials_of_other_scenarios_and_a_size_can_be_asked_for_in_any() {
-        let pauses = expand(&Request { suite: Suite::Pause, ..request(1) });
+        let pauses = expand(&Request::of("pause", 1));
         assert_eq!(pauses.trials.len(), 30);
-        assert!(pauses.trials.iter().all(|one| one.cell().place() == "sync" && one.scenario == Scenario::PauseActive));
-        let only = vec![Scenario::KillActive];
-        assert!(expand(&Request { suite: Suite::Pause, only, trials: Some(2), ..request(1) }).trials.is_empty());
+        assert!(pauses.trials.iter().all(|one| one.cell().place() == "sync" && one.scenario == "pause-active"));
+        let only = vec!["kill-active".to_owned()];
+        assert!(expand(&Request { only, trials: Some(2), ..Request::of("pause", 1) }).trials.is_empty());
         let standbys = vec![Standby::Cold];
         let plan = expand(&Request { backlogs: vec![1 << 20], standbys, ..request(1) });
         let found: Vec<_> = plan.trials.iter().filter_map(|trial| trial.backlog).collect();

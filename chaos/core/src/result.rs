@@ -14,8 +14,9 @@ pub use trial::{
 use crate::environment::Environment;
 use crate::error::{AtPath, Error, Result};
 use crate::plan::{LoadPlan, PairPlan};
-use crate::scenario::{Cell, Scenario, StoreSetting, Suite, size};
+use crate::scenario::{Cell, StoreSetting, size};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use summary::summarize_cell;
@@ -121,8 +122,8 @@ pub struct RunResult {
     pub schema: String,
     /// The worst verdict of all trials.
     pub verdict: Verdict,
-    /// Suite.
-    pub suite: Suite,
+    /// Name of the suite.
+    pub suite: String,
     /// Seed.
     pub seed: u64,
     /// The command line that repeats the plan.
@@ -178,15 +179,23 @@ impl RunResult {
     }
 
     /// The loss of all trials of a scenario with a store setting, whatever their backlog; `None` if there was none.
-    pub fn loss(&self, scenario: Scenario, store: StoreSetting) -> Option<SummaryRow> {
+    pub fn loss(&self, scenario: &str, store: StoreSetting) -> Option<SummaryRow> {
         let of_both = |trial: &&TrialResult| trial.scenario == scenario && trial.store == store;
         let trials: Vec<&TrialResult> = self.trials.iter().filter(of_both).collect();
-        (!trials.is_empty()).then(|| summarize_cell(Cell { scenario, store, backlog: None }, &trials))
+        (!trials.is_empty()).then(|| {
+            let cell = Cell { scenario: scenario.to_owned(), store, backlog: None, settings: BTreeMap::new() };
+            summarize_cell(cell, &trials)
+        })
+    }
+
+    /// The names of the scenarios, in the order in which they were first tried.
+    pub fn scenarios(&self) -> Vec<String> {
+        summary::scenarios(&self.trials)
     }
 
     /// The trials of a cell.
-    pub fn cell(&self, cell: Cell) -> impl Iterator<Item = &TrialResult> {
-        self.trials.iter().filter(move |trial| trial.cell() == cell)
+    pub fn cell(&self, cell: &Cell) -> impl Iterator<Item = &TrialResult> {
+        self.trials.iter().filter(move |trial| trial.cell() == *cell)
     }
 }
 
@@ -208,9 +217,9 @@ mod tests {
         assert_eq!(cells.len(), 6);
         assert_eq!([cells[0].as_str(), cells[5].as_str()], ["sync, 10 MiB hot", "sync, 10 GiB cold"]);
         assert!(result.summary.iter().all(|row| row.trials == 6));
-        let loss = result.loss(Scenario::KillBacklog, StoreSetting::Sync).expect("it was run");
+        let loss = result.loss("kill-backlog", StoreSetting::Sync).expect("it was run");
         assert_eq!((loss.trials, loss.confirmed), (36, 36 * 20_000));
-        assert_eq!(result.loss(Scenario::KillBacklog, StoreSetting::Async), None);
+        assert_eq!(result.loss("kill-backlog", StoreSetting::Async), None);
     }
 
     #[test]

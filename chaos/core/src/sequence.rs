@@ -111,11 +111,11 @@ impl EventFile {
                 serde_json::to_value(event).map_err(|source| Error::Json { path: self.path.clone(), source })?;
             lines.push((event.t_ns, value));
         }
-        if let Some(fault) = &trial.fault {
+        for fault in &trial.faults {
             let line = |t_ns, event, proof| {
                 (
                     t_ns,
-                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "victim": fault.victim, "proof": proof }),
+                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "target": fault.target, "victim": fault.victim, "proof": proof }),
                 )
             };
             if let Some(effect) = &fault.effect {

@@ -46,7 +46,7 @@ async.>  store=$sys.nonfailsafe
 const USERS: &str = "admin::\"Administrator\"\n";
 
 /// Further parameters of one node, as lines of its tibemsd.conf: names and values.
-pub type Settings = Vec<(&'static str, String)>;
+pub type Settings = Vec<(String, String)>;
 
 /// What a pair under test is besides its plan.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +82,7 @@ pub(super) fn change_configuration(path: &Path, settings: &Settings) -> Result<(
     let text = std::fs::read_to_string(path).at(path)?;
     let is_replaced = |line: &&str| {
         let name = line.split('=').next().unwrap_or("").trim();
-        settings.iter().any(|(replaced, _)| *replaced == name)
+        settings.iter().any(|(replaced, _)| replaced == name)
     };
     let kept: String = text.lines().filter(|line| !is_replaced(line)).map(|line| format!("{line}\n")).collect();
     write(path, &(kept + &lines(settings)))
@@ -153,7 +153,7 @@ mod tests {
     fn a_setting_is_replaced_and_a_lone_node_has_no_peer() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
-        let setting = |value: &str| vec![("standby_tailing", value.to_owned())];
+        let setting = |value: &str| vec![("standby_tailing".to_owned(), value.to_owned())];
         let setup = Setup { lone: true, settings: setting("enabled"), ..Setup::default() };
         let [path, _] = write_configuration(folder.path(), &PairPlan::default(), &ports, &setup).expect("it is ours");
         let read = || std::fs::read_to_string(&path).expect("it was written");

@@ -5,7 +5,9 @@
 use super::Effect;
 use crate::clock;
 use crate::error::{Doing, Error, Result};
+use crate::scenario::Amount;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +18,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
+
+/// What can be done to a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NetworkFault {
+    /// Each direction is held back.
+    Delay {
+        /// By how much.
+        amount: Amount,
+    },
+}
+
+impl NetworkFault {
+    /// The names under which scenarios know them.
+    pub const NAMES: &[&str] = &["delay"];
+}
 
 /// Pieces that one direction of one connection holds back; a full queue stops reading, so the sender's window closes.
 const HELD_PIECES_MAX: usize = 4096;

@@ -8,9 +8,25 @@ use crate::clock;
 use crate::error::{AtPath, Doing, Result};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What can be done to a server's process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ProcessFault {
+    /// SIGKILL; healed by a start of the server.
+    Kill {},
+    /// SIGSTOP; healed by SIGCONT.
+    Stop {},
+}
+
+impl ProcessFault {
+    /// The names under which scenarios know them.
+    pub const NAMES: &[&str] = &["kill", "stop"];
+}
 
 /// linux/sched.h: the task is being shut down.
 const PF_EXITING: u64 = 0x4;

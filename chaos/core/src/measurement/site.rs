@@ -31,7 +31,7 @@ impl Site<'_> {
     /// Starts a broker on a fresh store, alone or with a standby, as the request says.
     pub(super) async fn start(&self, broker: &Broker, mut settings: Settings) -> Result<Pair> {
         let standby = self.request.standby;
-        settings.extend(standby.map(|standby| ("standby_tailing", standby.tailing().to_owned())));
+        settings.extend(standby.map(|standby| ("standby_tailing".to_owned(), standby.tailing().to_owned())));
         let setup = Setup { proxied: false, lone: standby.is_none(), settings };
         let folder = TemporaryFolder::new(self.store_parent, "pair-", self.request.keep)?;
         Pair::start(broker.launcher.clone(), &pair_plan(), &setup, folder).await

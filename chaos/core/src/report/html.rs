@@ -8,7 +8,7 @@ use crate::clock::ms_between;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::result::{Observed, RunResult, SummaryRow, TrialResult, Verdict};
-use crate::scenario::{Scenario, StoreSetting};
+use crate::scenario::StoreSetting;
 use crate::statistics::Spread;
 
 const STYLE: &str = include_str!("style.css");
@@ -74,7 +74,7 @@ fn head(result: &RunResult) -> String {
         .chain(&result.disturbed)
         .flat_map(|trial| trial.reasons.iter().map(move |reason| (trial, reason)))
         .map(|(trial, reason)| {
-            let (number, scenario, store) = (trial.number, trial.scenario, trial.cell().place());
+            let (number, scenario, store) = (trial.number, &trial.scenario, trial.cell().place());
             format!("<li>trial {number}, {scenario} {store}, {}: {}</li>", tag(trial.verdict), escape(reason))
         })
         .collect();
@@ -86,7 +86,7 @@ fn head(result: &RunResult) -> String {
          <p>Sync store: {sync_lost} lost of {sync_confirmed} confirmed messages. Both settings: {lost} of {confirmed}.</p>\
          {asynchronous}{reasons}</div>\n",
         result.trials.len(),
-        result.suite.name(),
+        result.suite,
         result.seed,
         result.started,
         result.duration_s,
@@ -104,12 +104,13 @@ fn total(result: &RunResult, which: impl Fn(&TrialResult) -> bool) -> (u64, u64)
 /// The loss matrix: a grid on a desk, a list on a telephone.
 fn matrix(result: &RunResult) -> String {
     let mut cells = "<div class=\"head\"></div>".to_owned();
-    for scenario in Scenario::ALL {
+    let scenarios = result.scenarios();
+    for scenario in &scenarios {
         cells += &format!("<div class=\"head\">{scenario}</div>");
     }
     for store in StoreSetting::ALL {
         cells += &format!("<div class=\"head\">{store} store</div>");
-        for scenario in Scenario::ALL {
+        for scenario in &scenarios {
             cells += &result.loss(scenario, store).map_or_else(|| empty_cell(scenario, store), |row| cell(&row));
         }
     }
@@ -137,7 +138,7 @@ fn matrix(result: &RunResult) -> String {
     )
 }
 
-fn empty_cell(scenario: Scenario, store: StoreSetting) -> String {
+fn empty_cell(scenario: &str, store: StoreSetting) -> String {
     format!("<div class=\"none\"><span class=\"label\">{store} store, {scenario}</span>not run</div>")
 }
 
@@ -196,9 +197,9 @@ fn failover(result: &RunResult, pictures: &mut Vec<Picture>) -> Result<String> {
 
 fn times_row(row: &SummaryRow) -> String {
     let spread = &row.failover_ms;
-    let (scenario, store) = (row.scenario, row.cell().place());
+    let (scenario, store) = (&row.scenario, row.cell().place());
     if spread.n == 0 {
-        let words = if scenario.expects_takeover() { "not measured" } else { "no takeover, as expected" };
+        let words = if row.takeover_expected { "not measured" } else { "no takeover, as expected" };
         return format!(
             "<tr><td>{scenario}</td><td class=\"left\">{store}</td><td>{}</td><td colspan=\"5\">{words}</td></tr>",
             row.trials
@@ -233,9 +234,9 @@ fn waterfalls(result: &RunResult, pictures: &mut Vec<Picture>) -> Result<String>
          which they are out of order is unknown.</p>\n<ul>{ends}</ul>\n"
     );
     let trials: Vec<&TrialResult> = result.trials.iter().collect();
-    for scenario in Scenario::ALL {
+    for scenario in result.scenarios() {
         let name = format!("waterfall-{scenario}");
-        let figure = figure(pictures, &name, "", |width| plots::waterfall(scenario, &trials, width))?;
+        let figure = figure(pictures, &name, "", |width| plots::waterfall(&scenario, &trials, width))?;
         body += &figure.map(|figure| format!("<h3>{scenario}</h3>\n{figure}")).unwrap_or_default();
     }
     body += "<div class=\"scroll\"><table><tr><th>median of</th><th class=\"left\">store</th><th>detection</th><th>claim</th>\
@@ -255,7 +256,7 @@ fn timelines(data: &Data, pictures: &mut Vec<Picture>) -> Result<String> {
                     server, or when the fault was taken back.</p>\n"
         .to_owned();
     for row in &data.result.summary {
-        let mut cell: Vec<&TrialResult> = data.result.cell(row.cell()).collect();
+        let mut cell: Vec<&TrialResult> = data.result.cell(&row.cell()).collect();
         cell.sort_by(|a, b| {
             a.times_ms.failover.unwrap_or(f64::MAX).total_cmp(&b.times_ms.failover.unwrap_or(f64::MAX))
         });
@@ -314,7 +315,7 @@ fn latency(data: &Data, pictures: &mut Vec<Picture>) -> Result<String> {
         let name = format!("percentiles-{}", row.cell().slug());
         let label = format!("Latency by percentile, {} {}", row.scenario, row.cell().place());
         let figure = figure(pictures, &name, "", |width| plots::percentiles(&name, &label, &curves, width).map(Some))?;
-        let open = if row.scenario == Scenario::KillActive { " open" } else { "" };
+        let open = if row.scenario == "kill-active" { " open" } else { "" };
         body += &format!(
             "<details{open}><summary>{}, {} store{}</summary>\n{}{}</details>\n",
             row.scenario,
@@ -377,7 +378,7 @@ fn trial_row(trial: &TrialResult) -> String {
         duration(trial.response_ms.before.p99),
     ];
     let numbers = numbers.map(|value| format!("<td>{value}</td>")).concat();
-    let (number, scenario, store, verdict) = (trial.number, trial.scenario, trial.cell().place(), tag(trial.verdict));
+    let (number, scenario, store, verdict) = (trial.number, &trial.scenario, trial.cell().place(), tag(trial.verdict));
     let words = escape(&evidence(trial).join("; "));
     format!(
         "<tr><td>{number}</td><td class=\"left\">{scenario}</td><td class=\"left\">{store}</td><td class=\"left\">{verdict}</td>{numbers}\
@@ -387,7 +388,7 @@ fn trial_row(trial: &TrialResult) -> String {
 
 fn evidence(trial: &TrialResult) -> Vec<String> {
     let mut words = Vec::new();
-    if let Some(fault) = &trial.fault {
+    for fault in &trial.faults {
         match &fault.effect {
             Some(effect) => {
                 let after_ms = ms_between(effect.requested_ns, effect.effective_ns);

@@ -2,21 +2,17 @@
 
 use crate::error::Result;
 use crate::result::{RunResult, TrialResult, Verdict};
-use crate::scenario::Scenario;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
 /// The document. A violated promise is a failure; what could not be judged is an error, so that no server counts it as passed.
 pub(super) fn document(result: &RunResult) -> Result<String> {
-    let mut report = Report::new(format!("chaos {}", result.suite.name()));
+    let mut report = Report::new(format!("chaos {}", result.suite));
     report.set_time(Duration::from_secs_f64(result.duration_s));
-    for scenario in Scenario::ALL {
+    for scenario in result.scenarios() {
         let trials: Vec<&TrialResult> = result.trials.iter().filter(|trial| trial.scenario == scenario).collect();
         let disturbed = result.disturbed.iter().filter(|trial| trial.scenario == scenario).map(replayed);
-        if trials.is_empty() {
-            continue;
-        }
-        let mut suite = TestSuite::new(scenario.name());
+        let mut suite = TestSuite::new(scenario.clone());
         suite.set_time(Duration::from_millis(trials.iter().map(|trial| trial.duration_ms).sum()));
         suite.add_test_cases(trials.into_iter().map(case).chain(disturbed));
         report.add_test_suite(suite);
@@ -70,7 +66,7 @@ mod tests {
         let read = Report::deserialize_from_str(&text).expect("it is well-formed");
         assert_eq!(read.tests, result.trials.len());
         assert_eq!((read.failures, read.errors), (1, 1));
-        assert_eq!(read.test_suites.len(), Scenario::ALL.len());
+        assert_eq!(read.test_suites.len(), result.scenarios().len());
         assert!(text.contains("5 &lt; 6 &amp;"), "{text}");
     }
 

@@ -198,8 +198,8 @@ fn markdown(result: &MeasurementResult) -> String {
 mod tests {
     use super::*;
     use crate::environment::Environment;
+    use crate::measurement::MeasuringSuite;
     use crate::measurement::SCHEMA;
-    use crate::scenario::Suite;
     use crate::statistics::spread;
 
     fn sample(name: &str, subject: &str, unit: Unit, values: &[f64]) -> Figure {
@@ -211,7 +211,7 @@ mod tests {
         MeasurementResult {
             schema: SCHEMA.to_owned(),
             verdict: Verdict::Violated,
-            suite: Suite::Steady,
+            suite: MeasuringSuite::Steady,
             seed: 3,
             command: "cargo run --release -p chaos -- run steady --seed 3".to_owned(),
             started: "2026-01-31T12:00:00Z".to_owned(),

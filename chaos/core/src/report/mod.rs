@@ -96,7 +96,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Scenario, StoreSetting};
+    use crate::scenario::StoreSetting;
 
     fn built() -> (tempfile::TempDir, String) {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn every_scenario_and_every_trial_is_on_the_page() {
         let (_folder, page) = built();
-        for scenario in Scenario::ALL {
+        for scenario in synthetic::run().scenarios() {
             for store in StoreSetting::ALL {
                 assert!(page.contains(&format!("<h3>{scenario}, {store} store</h3>")), "{scenario} {store}");
             }
@@ -169,7 +169,7 @@ mod tests {
         for trial in &mut result.trials {
             trial.times_ms = Default::default();
             trial.instants_ms = Default::default();
-            trial.fault = None;
+            trial.faults = Vec::new();
             trial.store_recovered = None;
             trial.reasons = vec!["the trial could not be carried out: <no broker>".to_owned()];
         }

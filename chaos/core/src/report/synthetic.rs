@@ -3,36 +3,27 @@
 use crate::cluster::NodeId;
 use crate::environment::Environment;
 use crate::faults::Effect;
-use crate::plan::{LoadPlan, Plan, Request, TrialPlan, expand};
+use crate::plan::{Plan, Request, TrialPlan, expand};
 use crate::result::{
     self, FaultRecord, Instants, Percentiles, RunResult, StoreRecovered, StoreResult, TrialResult, Verdict,
 };
-use crate::scenario::{Scenario, Standby, StoreSetting, Suite};
+use crate::scenario::{Standby, StoreSetting};
 use crate::series::{self, Sent};
 use crate::{checks, times};
 use std::path::Path;
 
-fn plan(suite: Suite) -> Plan {
-    expand(&Request {
-        suite,
-        seed: 7,
-        trials: None,
-        only: vec![],
-        stores: vec![],
-        backlogs: vec![],
-        standbys: vec![],
-        load: LoadPlan::default(),
-    })
+fn plan(suite: &str) -> Plan {
+    expand(&Request::of(suite, 7))
 }
 
 /// All trials of the quick suite, passed, with 20,000 confirmed messages each.
 pub(crate) fn run() -> RunResult {
-    played(plan(Suite::Quick))
+    played(plan("quick"))
 }
 
 /// The same of the suite about backlogs: a cold standby needs 1 ms for each MiB.
 pub(crate) fn backlogs() -> RunResult {
-    let mut result = played(plan(Suite::Backlog));
+    let mut result = played(plan("backlog"));
     result.ratios = result::ratios(&result.summary);
     result.stores = vec![StoreResult {
         store: StoreSetting::Sync,
@@ -56,9 +47,9 @@ fn played(plan: Plan) -> RunResult {
     RunResult {
         schema: result::SCHEMA.to_owned(),
         verdict: Verdict::Pass,
-        suite: plan.suite,
+        suite: plan.suite.clone(),
         seed: plan.seed,
-        command: format!("cargo run --release -p chaos -- run {} --seed 7", plan.suite.name()),
+        command: format!("cargo run --release -p chaos -- run {} --seed 7", plan.suite),
         started: "2026-01-31T12:00:00Z".to_owned(),
         duration_s: 140.0,
         environment: Environment {
@@ -82,21 +73,23 @@ fn trial(plan: &TrialPlan) -> TrialResult {
     let mut trial = TrialResult::unjudged(plan);
     trial.verdict = Verdict::Pass;
     trial.fault_effective = true;
-    trial.takeover = plan.scenario.expects_takeover();
+    trial.takeover = trial.takeover_expected;
     trial.messages.attempted = 20_100;
     trial.messages.confirmed = 20_000;
     trial.messages.delivered = 20_100;
-    if plan.store == StoreSetting::Async && plan.scenario == Scenario::KillActive {
+    if plan.store == StoreSetting::Async && plan.scenario == "kill-active" {
         trial.messages.lost = plan.number as u64;
     }
     let effect = Effect { requested_ns: 999, effective_ns: 1000, proof: "planted".to_owned() };
-    trial.fault = Some(FaultRecord {
+    trial.faults = vec![FaultRecord {
         name: "SIGKILL".to_owned(),
+        target: "active server A".to_owned(),
+        preparation: false,
         victim: trial.takeover.then_some(NodeId::A),
         effect: Some(effect),
         healed_ns: (!trial.takeover).then_some(1_500_001_000),
         evidence: vec!["planted evidence".to_owned()],
-    });
+    }];
     if trial.takeover {
         trial.instants_ms = instants(plan);
         trial.times_ms = times::durations(&trial.instants_ms);
@@ -113,7 +106,7 @@ fn trial(plan: &TrialPlan) -> TrialResult {
 fn instants(plan: &TrialPlan) -> Instants {
     let cold = plan.backlog.filter(|backlog| backlog.standby == Standby::Cold);
     let reading_ms = cold.map_or(0.0, |backlog| (backlog.size_bytes >> 20) as f64);
-    let base = if plan.scenario == Scenario::PauseActive { 520.0 } else { 3.0 };
+    let base = if plan.scenario == "pause-active" { 520.0 } else { 3.0 };
     let scale = 1.0 + plan.number as f64 / 40.0;
     let at = |ms: f64| Some(base + ms * scale);
     Instants {

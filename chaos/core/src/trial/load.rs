@@ -36,7 +36,7 @@ impl Load {
     /// Starts the clients and waits until all of them are connected and the schedule has begun.
     pub(super) async fn start(context: &Context<'_>, plan: &TrialPlan, pair: &Pair) -> Result<Self> {
         let hlog = context.out.join(format!("{}.hlog", plan.file_stem()));
-        let mut options = options(&context.plan.load, plan, pair);
+        let mut options = options(context.plan.load_of(plan), plan, pair);
         let mut consumer = Consumer::Joined;
         if plan.steps.contains(&Step::ConsumerLeaves) {
             let mut apart = Options { producers: 0, ..options.clone() };

@@ -80,7 +80,7 @@ async fn execute(context: &Context<'_>, plan: &TrialPlan, stage: &mut Stage) -> 
     let (messages, store_bytes) = stage.size()?;
     let observations = std::mem::take(&mut stage.observations);
     let load = Load::start(context, plan, &stage.pair).await?;
-    let mut execution = Execution::new(context, &mut stage.pair, load);
+    let mut execution = Execution::new(context, plan, &mut stage.pair, load);
     for step in &plan.steps {
         execution.take(step).await?;
     }

@@ -51,7 +51,7 @@ struct Conclusion<'a> {
 
 impl<'a> Conclusion<'a> {
     fn new(context: &'a Context<'a>, plan: &'a TrialPlan, evidence: &'a Evidence, pair: &'a Pair) -> Self {
-        let effect = evidence.fault.as_ref().and_then(|fault| fault.effect.as_ref());
+        let effect = evidence.faults.iter().find(|fault| !fault.preparation).and_then(|fault| fault.effect.as_ref());
         let series = &evidence.load.series;
         let mut judgement = evidence.judgement.clone();
         if effect.is_none() {
@@ -60,7 +60,7 @@ impl<'a> Conclusion<'a> {
         let mut trial = TrialResult::unjudged(plan);
         trial.observations.clone_from(&evidence.observations);
         trial.fault_effective = effect.is_some();
-        trial.fault.clone_from(&evidence.fault);
+        trial.faults.clone_from(&evidence.faults);
         trial.generator_lag_p99_ms = series.generator_lag_p99_ns().map(|lag_ns| lag_ns as f64 / NS_PER_MS as f64);
         trial.processor_share = evidence.processor_share.clone();
         trial.left_after_ms = evidence.left_after_ms;
@@ -98,8 +98,8 @@ impl<'a> Conclusion<'a> {
 
     fn measure(&mut self) {
         let mut measured = Measured::default();
-        if self.plan.scenario.expects_takeover()
-            && let Some(effect) = self.trial.fault.as_ref().and_then(|fault| fault.effect.clone())
+        if self.trial.takeover_expected
+            && let Some(effect) = self.trial.fault().and_then(|fault| fault.effect.clone())
         {
             let successor_url = self.pair.url(self.successor);
             let reference = Reference { effect, successor: self.successor, successor_url };
@@ -109,7 +109,7 @@ impl<'a> Conclusion<'a> {
         if steady_ns.is_none() {
             self.judge_unsteady();
         }
-        if self.plan.scenario.expects_takeover() {
+        if self.trial.takeover_expected {
             self.judge_failover(&measured);
         } else {
             self.judge_no_takeover();
@@ -128,7 +128,7 @@ impl<'a> Conclusion<'a> {
     }
 
     fn steady(&self) -> Steady {
-        Steady::from_baseline(&self.sent, self.t0_ns, self.context.plan.load.steady_ms * NS_PER_MS)
+        Steady::from_baseline(&self.sent, self.t0_ns, self.context.plan.load_of(self.plan).steady_ms * NS_PER_MS)
     }
 
     fn sent_until_ns(&self) -> u64 {
@@ -195,9 +195,9 @@ impl<'a> Conclusion<'a> {
     }
 
     fn judge_messages(&mut self) {
-        let pair = &self.context.plan.pair;
+        let pair = &self.context.plan.pair_of(self.plan);
         // The proof of a fault comes a moment after its effect: connections may break within that moment.
-        let effect = self.trial.fault.as_ref().and_then(|fault| fault.effect.as_ref());
+        let effect = self.trial.fault().and_then(|fault| fault.effect.as_ref());
         let fault = effect.map(|effect| Window { begin_ns: effect.requested_ns, end_ns: u64::MAX });
         let rules = Rules {
             store: checks::promise(self.plan.store, pair),

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::faults::process;
 use crate::plan::TrialPlan;
 use crate::result::{StoreResult, Verdict};
-use crate::scenario::{Backlog, Scenario, StoreSetting};
+use crate::scenario::{Backlog, Path, StoreSetting};
 use loadgen::ledger::Ledger;
 use loadgen::verdict::{Rules, judge};
 use std::time::Duration;
@@ -113,9 +113,10 @@ impl Stage {
     async fn open(context: &Context<'_>, plan: &TrialPlan) -> Result<Self> {
         context.progress.phase("starting the pair");
         let folder = TemporaryFolder::new(context.store_parent, "pair-", context.keep)?;
-        let settings = plan.backlog.map_or_else(Vec::new, tailing);
-        let setup = Setup { proxied: plan.scenario == Scenario::DelayHeartbeats, lone: false, settings };
-        let pair = Pair::start(context.launcher.clone(), &context.plan.pair, &setup, folder).await?;
+        let mut settings = plan.backlog.map_or_else(Vec::new, tailing);
+        settings.extend(plan.extra_settings());
+        let setup = Setup { proxied: plan.pair.link == Path::Proxied, lone: false, settings };
+        let pair = Pair::start(context.launcher.clone(), &context.plan.pair_of(plan), &setup, folder).await?;
         let mut stage = Self { pair, plan: plan.clone(), filled: None, observations: Vec::new() };
         if let Some(backlog) = plan.backlog {
             stage.filled = Some(Filled::fill(context, &stage.pair, plan.store, backlog.size_bytes).await?);
@@ -177,8 +178,8 @@ const TAILING: &str = "standby_tailing";
 /// What is noted where the broker took the parameter for a mistake.
 pub(crate) const TAILING_UNKNOWN: &str = "this broker does not know standby_tailing";
 
-fn tailing(backlog: Backlog) -> Vec<(&'static str, String)> {
-    vec![(TAILING, backlog.standby.tailing().to_owned())]
+fn tailing(backlog: Backlog) -> Vec<(String, String)> {
+    vec![(TAILING.to_owned(), backlog.standby.tailing().to_owned())]
 }
 
 impl Filled {

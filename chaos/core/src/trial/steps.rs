@@ -7,10 +7,9 @@ use crate::clock::{self, NS_PER_MS, ms_between};
 use crate::cluster::{Event, NodeId, Pair};
 use crate::error::{Error, Result};
 use crate::faults::{Effect, process};
-use crate::plan::Step;
+use crate::plan::{Step, TrialPlan};
 use crate::result::{BacklogSeen, FaultRecord, ProcessorShare};
 use crate::times::Steady;
-use loadgen::options::Url;
 use loadgen::run::{Finished, Snapshot};
 use nix::unistd::Pid;
 use std::time::Duration;
@@ -23,8 +22,8 @@ pub(super) struct Evidence {
     pub(super) load: Finished,
     /// What the nodes said.
     pub(super) events: Vec<Event>,
-    /// The fault.
-    pub(super) fault: Option<FaultRecord>,
+    /// What was done, in order.
+    pub(super) faults: Vec<FaultRecord>,
     /// The node that was active before the fault, and its successor.
     pub(super) active: NodeId,
     /// When sending stopped.
@@ -48,6 +47,7 @@ pub(super) struct Evidence {
 /// A trial under way.
 pub(super) struct Execution<'a> {
     context: &'a Context<'a>,
+    plan: &'a TrialPlan,
     pair: &'a mut Pair,
     load: Load,
     active: NodeId,
@@ -77,17 +77,16 @@ const STEADY_MARGIN: Duration = Duration::from_millis(150);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How often the flow is looked at.
 const FLOW_POLL: Duration = Duration::from_millis(50);
-/// The administration answers within this time, also under load.
-const ADMINISTRATION_LIMIT: Duration = Duration::from_secs(5);
 /// Nothing arrives for so long when the queue is empty.
 const DRAIN_QUIET: Duration = Duration::from_millis(150);
 
 impl<'a> Execution<'a> {
-    pub(super) fn new(context: &'a Context<'a>, pair: &'a mut Pair, load: Load) -> Self {
+    pub(super) fn new(context: &'a Context<'a>, plan: &'a TrialPlan, pair: &'a mut Pair, load: Load) -> Self {
         let active = pair.active().unwrap_or(NodeId::A);
         let meter = Meter::start(pair.process(active).map(|process| process.pid()));
         Self {
             context,
+            plan,
             pair,
             load,
             active,
@@ -114,7 +113,6 @@ impl<'a> Execution<'a> {
             self.successor_read_bytes = self.read_bytes(self.active.peer());
         }
         match step {
-            Step::Set { name, value } => self.set(name, value).await,
             Step::Run { duration_us } => {
                 self.context.progress.phase("under load");
                 sleep(Duration::from_micros(*duration_us)).await;
@@ -134,19 +132,6 @@ impl<'a> Execution<'a> {
         }
     }
 
-    async fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let body = serde_json::json!({ "command": "set server", "args": { name: value } });
-        for node in NodeId::BOTH {
-            let url: Url = self.pair.url(node).parse().expect("the pair's URLs are well-formed");
-            let reply = loadgen::admin::request(&url, "admin", "", &body, ADMINISTRATION_LIMIT).await?;
-            if reply.get("ok").and_then(serde_json::Value::as_bool) != Some(true) {
-                return Err(Error::Refused { node: node.name(), command: body.to_string(), reply: reply.to_string() });
-            }
-        }
-        self.observations.push(format!("{name} = {value} was set on both servers while they ran"));
-        Ok(())
-    }
-
     /// The proof is awaited without yielding: another task could delay the reading of the clock.
     async fn signal(&mut self, name: &str, send: fn(Pid) -> Result<Option<Effect>>) -> Result<()> {
         self.context.progress.phase(&format!("{name} to {}", self.active.name()));
@@ -160,7 +145,16 @@ impl<'a> Execution<'a> {
         }
         let effect = send(victim.pid())?;
         let victim = Some(self.active);
-        self.begin_fault(FaultRecord { name: name.to_owned(), victim, effect, healed_ns: None, evidence: Vec::new() });
+        let target = format!("active server {}", self.active.name());
+        self.begin_fault(FaultRecord {
+            name: name.to_owned(),
+            target,
+            preparation: false,
+            victim,
+            effect,
+            healed_ns: None,
+            evidence: Vec::new(),
+        });
         if name == "SIGKILL" {
             self.note_reaped().await;
         }
@@ -184,7 +178,7 @@ impl<'a> Execution<'a> {
     }
 
     async fn await_takeover(&mut self, at_least_ms: u64) -> Result<()> {
-        let limit = Duration::from_millis(self.context.plan.load.recovery_limit_ms);
+        let limit = Duration::from_millis(self.context.plan.load_of(self.plan).recovery_limit_ms);
         let successor = self.active.peer();
         let taken = self.pair.await_that("a takeover", limit, |pair| pair.is_active(successor)).await;
         self.successor_read_bytes =
@@ -257,14 +251,22 @@ impl<'a> Execution<'a> {
             let proof = format!("{}; {}", first.proof, last.proof);
             let effect = Some(Effect { requested_ns: first.requested_ns, effective_ns: last.effective_ns, proof });
             let name = format!("delay {delay_ms} ms");
-            self.begin_fault(FaultRecord { name, victim: None, effect, healed_ns: None, evidence: Vec::new() });
+            self.begin_fault(FaultRecord {
+                name,
+                target: "link".to_owned(),
+                preparation: false,
+                victim: None,
+                effect,
+                healed_ns: None,
+                evidence: Vec::new(),
+            });
         } else if let Some(fault) = &mut self.fault {
             fault.healed_ns = Some(effects[1].effective_ns);
             let (pieces, held) = evidence;
             fault
                 .evidence
                 .push(format!("the proxies held back {pieces} pieces, one of them for {} ms", held.as_millis()));
-            if held < Duration::from_millis(self.context.plan.pair.ft_activation_ms) {
+            if held < Duration::from_millis(self.context.plan.pair_of(self.plan).ft_activation_ms) {
                 self.judgement
                     .unknown(format!("nothing was held back for ft_activation: longest {} ms", held.as_millis()));
                 fault.effect = None;
@@ -276,13 +278,13 @@ impl<'a> Execution<'a> {
     /// Waits until messages flow, and then until the record shows steady flow: it knows latencies, not only counts.
     async fn await_steady(&mut self) -> Result<()> {
         self.context.progress.phase("waiting for steady flow");
-        let load = &self.context.plan.load;
+        let load = self.context.plan.load_of(self.plan).clone();
         let needed = Duration::from_millis(load.steady_ms) + STEADY_MARGIN;
         let mut deadline = Instant::now() + Duration::from_millis(load.recovery_limit_ms);
         let mut next_look = self.fault_at.map(|fault_at| fault_at + needed);
         let mut is_flowing = false;
         while Instant::now() < deadline && !self.is_steady {
-            let flows = flows(&self.load.snapshot(), load);
+            let flows = flows(&self.load.snapshot(), &load);
             if flows && !is_flowing {
                 self.load.senders().fault_end(clock::now_ns());
                 next_look = next_look.or_else(|| Some(Instant::now() + needed));
@@ -307,7 +309,7 @@ impl<'a> Execution<'a> {
         let t0_ns = effect.map_or(0, |effect| effect.effective_ns);
         let sent = figures::sent(&self.load.sent_so_far());
         let now_ns = clock::now_ns();
-        Steady::from_baseline(&sent, t0_ns, self.context.plan.load.steady_ms * NS_PER_MS)
+        Steady::from_baseline(&sent, t0_ns, self.context.plan.load_of(self.plan).steady_ms * NS_PER_MS)
             .find(&sent, t0_ns, now_ns)
             .is_some()
     }
@@ -317,7 +319,7 @@ impl<'a> Execution<'a> {
         if let Err(error) = self.pair.await_roles(ROLES_LIMIT).await {
             self.judgement.violated(format!("the pair did not end as an active and a standby server: {error}"));
         }
-        let limit = Duration::from_millis(self.context.plan.load.drain_limit_ms);
+        let limit = Duration::from_millis(self.context.plan.load_of(self.plan).drain_limit_ms);
         let answered = self.load.stop_sending(limit).await;
         self.stopped_ns = clock::now_ns();
         if !answered {
@@ -336,7 +338,7 @@ impl<'a> Execution<'a> {
         Ok(Evidence {
             load,
             events,
-            fault: self.fault,
+            faults: self.fault.into_iter().collect(),
             active: self.active,
             stopped_ns: self.stopped_ns,
             drained: self.drained,

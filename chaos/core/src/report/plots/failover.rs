@@ -25,7 +25,7 @@ fn strip_row<'a>(result: &RunResult, row: &'a SummaryRow) -> Row<'a> {
     Row {
         name,
         narrow: [row.scenario.to_string(), place],
-        points: result.cell(row.cell()).filter_map(TrialResult::failover).collect(),
+        points: result.cell(&row.cell()).filter_map(TrialResult::failover).collect(),
         colour: store_colour(row.store),
         spread: &row.failover_ms,
     }

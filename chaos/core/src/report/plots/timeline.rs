@@ -70,7 +70,7 @@ fn paint(area: &Area<'_>, trial: &TrialResult, buckets: &[Bucket], width: Width)
 
 /// The time in which the fault was at work: until it was taken back, or until the first confirm by the new active server.
 fn band(area: &Area<'_>, trial: &TrialResult, frame: Frame, x: &Axis, width: Width, with_words: bool) -> Drawn {
-    let Some(fault) = &trial.fault else { return Ok(()) };
+    let Some(fault) = trial.fault() else { return Ok(()) };
     let t0_ns = fault.effect.as_ref().map_or(0, |effect| effect.effective_ns);
     let healed_ms = fault.healed_ns.map(|t_ns| crate::clock::ms_between(t0_ns, t_ns));
     let end_ms = healed_ms.or(trial.failover().map(Observed::ms)).unwrap_or(0.0);

@@ -5,7 +5,6 @@ use crate::error::Result;
 use crate::report::theme::{Area, Axis, BLUE, Colour, Drawn, GREEN, INK, MUTED, ORANGE, PURPLE, VERMILION, Width};
 use crate::report::theme::{anchored, draw, ms_mark, text_px};
 use crate::result::{Instants, Observed, TrialResult};
-use crate::scenario::Scenario;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
@@ -22,11 +21,7 @@ pub(in crate::report) const PHASES: [Phase; 5] = [
 ];
 
 /// Draws it; `None` when no trial of the scenario had a failover.
-pub(in crate::report) fn waterfall(
-    scenario: Scenario,
-    trials: &[&TrialResult],
-    width: Width,
-) -> Result<Option<String>> {
+pub(in crate::report) fn waterfall(scenario: &str, trials: &[&TrialResult], width: Width) -> Result<Option<String>> {
     let mut rows: Vec<&TrialResult> = trials.to_vec();
     rows.retain(|trial| trial.scenario == scenario && trial.failover().is_some());
     rows.sort_by_key(|trial| (trial.cell(), trial.number));
@@ -36,7 +31,7 @@ pub(in crate::report) fn waterfall(
     let legend_rows = width.pick(1, 2);
     let height = legend_rows * 22 + 16 + rows.len() as i32 * ROW_PX + 52;
     let label = format!("Phases of each failover of {scenario}");
-    draw(scenario.name(), &label, width, height as u32, |area| paint(area, &rows, width, legend_rows)).map(Some)
+    draw(scenario, &label, width, height as u32, |area| paint(area, &rows, width, legend_rows)).map(Some)
 }
 
 const ROW_PX: i32 = 24;
