@@ -74,6 +74,9 @@ pub struct RunOptions {
     /// Messages that wait in the queue of `startup` and `memory` [default: 2000000 and 5000000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub messages: Option<u64>,
+    /// Test the broker or the pair that this file describes instead of our own pair (docs/TARGETS.md).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["broker", "backlog", "standby"])]
+    pub target: Option<PathBuf>,
     /// Test this broker's program instead of the broker that is linked into this one.
     #[arg(long, value_name = "PATH")]
     pub broker: Option<PathBuf>,

@@ -8,14 +8,16 @@ use crate::measurement::{self, Broker, MeasurementResult, MeasuringSuite};
 use crate::options::{self, Command, Options, RunOptions};
 use crate::plan::{self, LoadPlan, Plan, Request};
 use crate::progress::Progress;
-use crate::result::{self, RunResult, Verdict};
+use crate::result::{self, RunResult, TargetSeen, Verdict};
 use crate::scenario::{self, Library, StoreSetting, Suite};
 use crate::sequence::{self, Played};
+use crate::target::{self, Target};
 use crate::{checks, environment, report, trial};
 use clap::Parser;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The command line makes no sense.
@@ -46,7 +48,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
     done.unwrap_or_else(|error| {
         eprintln!("chaos: {error}");
         match error {
-            Error::Usage(_) | Error::Description { .. } => EXIT_CODE_USAGE,
+            Error::Usage(_) | Error::Description { .. } | Error::Target { .. } => EXIT_CODE_USAGE,
             error => error.verdict().map_or(EXIT_CODE_INTERNAL, Verdict::exit_code),
         }
     })
@@ -102,6 +104,7 @@ struct Setting {
     command: String,
     keep: bool,
     replays: u32,
+    target: Option<Arc<Target>>,
 }
 
 fn run(name: &str, options: &RunOptions) -> Result<i32> {
@@ -161,6 +164,7 @@ fn check(name: &str, measures: Option<MeasuringSuite>, options: &RunOptions) -> 
         ("--rate", is_measurement && !steady && options.rate.is_some()),
         ("--messages", !has_messages && options.messages.is_some()),
         ("--against", !steady && options.against.is_some()),
+        ("--target", is_measurement && options.target.is_some()),
     ];
     if let Some((option, _)) = misplaced.iter().find(|(_, is_misplaced)| *is_misplaced) {
         return Err(Error::Usage(format!("{option} means nothing to suite {name}; see chaos list")));
@@ -236,6 +240,10 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     let seed = seed(options);
     let mut load = LoadPlan::default().with(&suite.load);
     load.rate_per_s = options.rate.unwrap_or(load.rate_per_s);
+    let target = options.target.as_deref().map(target::read).transpose()?.map(Arc::new);
+    if let Some(target) = &target {
+        load = target.load(load);
+    }
     let plan = plan::expand(&Request {
         suite,
         seed,
@@ -253,7 +261,7 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     let broker = broker("--broker", options.broker.as_deref())?;
     let out = result_folder(options.out.as_deref())?;
     let command = command_line(name, seed, options);
-    let setting = Setting { broker, command, keep: options.keep, replays: options.replays, plan, out };
+    let setting = Setting { broker, command, keep: options.keep, replays: options.replays, plan, out, target };
     write_json(&setting.out.join("plan.json"), &setting.plan)?;
     Ok(setting)
 }
@@ -299,7 +307,8 @@ fn command_line(suite: &str, seed: u64, options: &RunOptions) -> String {
     if options.replays != options::REPLAYS {
         line += &format!(" --replays {}", options.replays);
     }
-    for (name, path) in [("--broker", &options.broker), ("--against", &options.against)] {
+    for (name, path) in [("--broker", &options.broker), ("--against", &options.against), ("--target", &options.target)]
+    {
         line += &path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", path.display()));
     }
     line
@@ -335,6 +344,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     let context = trial::Context {
         plan: &setting.plan,
         launcher: &setting.broker.launcher,
+        target: setting.target.as_ref(),
         out: &setting.out,
         store_parent: &store_parent,
         keep: setting.keep,
@@ -344,6 +354,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     progress.finish();
     let verdicts = trials.iter().map(|trial| trial.verdict).chain(stores.iter().map(|store| store.verdict));
     let summary = result::summarize(&trials);
+    let broker = setting.target.as_ref().map_or(&setting.broker.words, |target| &target.name);
     Ok(RunResult {
         schema: result::SCHEMA.to_owned(),
         verdict: verdicts.max().unwrap_or(Verdict::Unknown),
@@ -352,7 +363,8 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         command: setting.command.clone(),
         started,
         duration_s: begin.elapsed().as_secs_f64(),
-        environment: environment::look(&setting.broker.words, &store_parent),
+        environment: environment::look(broker, &store_parent),
+        target: setting.target.as_deref().map(TargetSeen::of),
         load: setting.plan.load.clone(),
         pair: setting.plan.pair.clone(),
         async_bound: checks::async_bound_in_words(&setting.plan.pair),

@@ -3,24 +3,58 @@
 
 use super::Context;
 use crate::backlog::urls;
-use crate::cluster::Pair;
+use crate::cluster::{Foreign, Pair};
 use crate::error::Result;
 use crate::plan::{LoadPlan, Step, TrialPlan};
+use crate::scenario::StoreSetting;
+use crate::target::{Acknowledgements, TargetQueue};
 use loadgen::ledger::{ConsumerLog, Ledger};
-use loadgen::options::{Ack, Backlog, Limit, Options, Resend};
+use loadgen::options::{Ack, Backlog, Limit, Options, Resend, Url};
 use loadgen::run::{Finished, Handle, Snapshot};
 use loadgen::schedule::Rate;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// Clients connect within this time, or the trial cannot be carried out.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whom clients talk to, and what they must mind.
+#[derive(Clone, Debug)]
+pub(super) struct Service {
+    urls: Vec<Url>,
+    address: String,
+    ack: Ack,
+    /// The broker cannot answer a drain: the queue counts as empty when nothing arrived for so long.
+    empty_after: Option<Duration>,
+}
+
+impl Service {
+    /// Our own pair.
+    pub(super) fn of_pair(pair: &Pair, store: StoreSetting) -> Self {
+        Self { urls: urls(pair), address: store.address().to_owned(), ack: Ack::Confirmed, empty_after: None }
+    }
+
+    /// Another broker, with the queue that it has for the store setting.
+    pub(super) fn of_target(foreign: &Foreign, queue: &TargetQueue) -> Self {
+        let ack = match foreign.target().clients.acknowledgements {
+            Acknowledgements::Confirmed => Ack::Confirmed,
+            Acknowledgements::Unconfirmed => Ack::Accept,
+        };
+        let urls = foreign.members().iter().map(|&node| foreign.url(node)).collect();
+        Self { urls, address: queue.address.clone(), ack, empty_after: queue.empty_after }
+    }
+}
+
+/// How often it is looked whether anything arrived.
+const SILENCE_POLL: Duration = Duration::from_millis(20);
 
 /// A load under way.
 #[derive(Debug)]
 pub(super) struct Load {
     senders: Handle,
     consumer: Consumer,
+    empty_after: Option<Duration>,
 }
 
 /// Where the consumer is.
@@ -34,9 +68,9 @@ enum Consumer {
 
 impl Load {
     /// Starts the clients and waits until all of them are connected and the schedule has begun.
-    pub(super) async fn start(context: &Context<'_>, plan: &TrialPlan, pair: &Pair) -> Result<Self> {
+    pub(super) async fn start(context: &Context<'_>, plan: &TrialPlan, service: &Service) -> Result<Self> {
         let hlog = context.out.join(format!("{}.hlog", plan.file_stem()));
-        let mut options = options(context.plan.load_of(plan), plan, pair);
+        let mut options = options(context.plan.load_of(plan), plan, service);
         let mut consumer = Consumer::Joined;
         if plan.steps.contains(&Step::ConsumerLeaves) {
             let mut apart = Options { producers: 0, ..options.clone() };
@@ -48,7 +82,7 @@ impl Load {
         }
         let senders = loadgen::run::start(options, Some(&hlog))?;
         senders.started(CONNECT_LIMIT).await?;
-        Ok(Self { senders, consumer })
+        Ok(Self { senders, consumer, empty_after: service.empty_after })
     }
 
     /// The run of the producers.
@@ -99,9 +133,10 @@ impl Load {
 
     /// Waits until the queue is empty; true if it is.
     pub(super) async fn drain(&self, quiet: Duration, limit: Duration) -> bool {
-        match self.receivers() {
-            Some(handle) => handle.drain(quiet, limit).await,
-            None => false,
+        match (self.receivers(), self.empty_after) {
+            (Some(handle), None) => handle.drain(quiet, limit).await,
+            (Some(handle), Some(empty_after)) => falls_silent(handle, empty_after, limit).await,
+            (None, _) => false,
         }
     }
 
@@ -114,6 +149,23 @@ impl Load {
         }
         Ok(finished)
     }
+}
+
+/// Waits until nothing has arrived for `quiet` while the consumer was connected; true if that was before `limit`.
+async fn falls_silent(handle: &Handle, quiet: Duration, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit + quiet;
+    let (mut delivered, mut since) = (handle.snapshot().delivered, Instant::now());
+    while since.elapsed() < quiet {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(SILENCE_POLL).await;
+        let seen = handle.snapshot();
+        if seen.delivered != delivered || seen.consumers_connected == 0 {
+            (delivered, since) = (seen.delivered, Instant::now());
+        }
+    }
+    true
 }
 
 async fn started(options: Options) -> Result<Handle> {
@@ -143,10 +195,10 @@ fn join(runs: Vec<Ledger>) -> Vec<ConsumerLog> {
 }
 
 /// All random choices of the generator come from the trial's seed.
-fn options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
+fn options(load: &LoadPlan, plan: &TrialPlan, service: &Service) -> Options {
     Options {
-        urls: urls(pair),
-        addresses: vec![plan.store.address().to_owned()],
+        urls: service.urls.clone(),
+        addresses: vec![service.address.clone()],
         rate: Rate::Constant { messages: load.rate_per_s, seconds: 1 },
         payload_bytes: load.size_bytes,
         producers: load.producers,
@@ -154,7 +206,7 @@ fn options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
         limit: Limit::None,
         window: load.window,
         credit: load.credit,
-        ack: Ack::Confirmed,
+        ack: service.ack,
         backlog: Backlog::CatchUp,
         resend: Resend::Unconfirmed,
         seed: plan.seed,

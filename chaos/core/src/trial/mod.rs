@@ -15,11 +15,13 @@ use crate::history::History;
 use crate::plan::{Plan, Step, TrialPlan};
 use crate::progress::Progress;
 use crate::result::{BacklogSeen, TrialResult, Verdict};
-use load::Load;
+use crate::target::Target;
+use load::{Load, Service};
 use stage::Stage;
 pub use stage::Stages;
 pub(crate) use stage::TAILING_UNKNOWN;
 use std::path::Path;
+use std::sync::Arc;
 use steps::{Evidence, Execution};
 
 /// What all trials of a run share.
@@ -29,6 +31,8 @@ pub struct Context<'a> {
     pub plan: &'a Plan,
     /// How nodes are started.
     pub launcher: &'a Launcher,
+    /// What is tested in place of our own pair.
+    pub target: Option<&'a Arc<Target>>,
     /// Result folder.
     pub out: &'a Path,
     /// Folder below which each trial makes its own.
@@ -79,7 +83,7 @@ async fn execute(context: &Context<'_>, plan: &TrialPlan, stage: &mut Stage) -> 
     let started_ns = clock::now_ns();
     let (messages, store_bytes) = stage.size()?;
     let observations = std::mem::take(&mut stage.observations);
-    let load = Load::start(context, plan, &stage.pair).await?;
+    let load = Load::start(context, plan, &Service::of_pair(&stage.pair, plan.store)).await?;
     let mut execution = Execution::new(context, plan, &mut stage.pair, load);
     for step in &plan.steps {
         execution.take(step).await?;

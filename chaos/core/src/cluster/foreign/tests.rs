@@ -56,7 +56,8 @@ fn is_zombie(pid: Pid) -> bool {
 }
 
 /// The role of a node that serves while it has the lock of the store, as a shared-store pair does.
-const SHARES_A_STORE: &str = "start = 'exec flock ${dir}/store.lock sh -c \"echo ${node} > ${dir}/owner; exec sleep 60\"'
+const SHARES_A_STORE: &str =
+    "start = 'exec flock ${dir}/store.lock sh -c \"echo ${node} > ${dir}/owner; exec sleep 60\"'
 role = 'grep -qx ${node} ${dir}/owner && echo active || echo standby'";
 
 #[tokio::test]
@@ -75,7 +76,8 @@ async fn the_second_node_of_a_shared_store_takes_over_and_the_first_comes_back_b
 }
 
 /// A node on another machine, as far as the harness can tell: its start command returns, and everything else is a command.
-const FAR_AWAY: &str = "start = 'env -u CHAOS_NODE setsid sh -c \"echo \$\$ > ${dir}/pid; exec sleep 60\" > ${dir}/out 2>&1 &'
+const FAR_AWAY: &str =
+    "start = 'env -u CHAOS_NODE setsid sh -c \"echo \\$\\$ > ${dir}/pid; exec sleep 60\" > ${dir}/out 2>&1 &'
 start_returns = true
 stop = 'kill -TERM $(cat ${dir}/pid) 2> ${dir}/gone || true'
 role = 'kill -0 $(cat ${dir}/pid) && echo active'

@@ -1,0 +1,41 @@
+//! The part of result.json that tells of a broker that is not ours: what its target file says of it, and what it does not reveal.
+
+use crate::scenario::StoreSetting;
+use crate::target::Target;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The moments and durations that only event lines of our own broker tell; in the trials of another they are absent.
+pub const NOT_OBSERVABLE: [&str; 8] = ["td", "tl", "tr", "ta", "detection", "claim", "store_recovery", "reattach"];
+
+/// A broker or a pair that was tested from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetSeen {
+    /// Its name.
+    pub name: String,
+    /// What it is and how it is set up.
+    pub explanation: String,
+    /// Its nodes: one that its supervisor starts again, or two that stand in for each other.
+    pub nodes: usize,
+    /// What the supervisor waits before it starts a node again, ms.
+    pub restart_after_ms: Option<u64>,
+    /// What the queue of each store setting is, in the broker's own words.
+    pub queues: BTreeMap<StoreSetting, String>,
+    /// Names of the moments and durations that it does not reveal.
+    pub not_observable: Vec<String>,
+}
+
+impl TargetSeen {
+    /// What is to be told of a target.
+    pub fn of(target: &Target) -> Self {
+        let queue = |store: StoreSetting| Some((store, target.queue(store)?.words.clone()));
+        Self {
+            name: target.name.clone(),
+            explanation: target.explanation.clone(),
+            nodes: target.nodes.len(),
+            restart_after_ms: target.restart_after.map(|delay| delay.as_millis() as u64),
+            queues: StoreSetting::ALL.into_iter().filter_map(queue).collect(),
+            not_observable: NOT_OBSERVABLE.map(str::to_owned).to_vec(),
+        }
+    }
+}
