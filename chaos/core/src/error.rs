@@ -64,6 +64,14 @@ pub enum Error {
         /// Name of the mark.
         mark: &'static str,
     },
+    /// A trial that makes no sense for a target.
+    #[error("it makes no sense for {target}: {reason}")]
+    Unsuited {
+        /// Name of the target.
+        target: String,
+        /// Why.
+        reason: String,
+    },
     /// A program that a target needs is not there.
     #[error("{target} cannot be tested here: {program} is missing; {remedy}")]
     Missing {
@@ -189,7 +197,7 @@ impl Error {
     pub fn is_environment(&self) -> bool {
         match self {
             Self::NodeEnded { last_words, .. } => last_words.contains("io_uring"),
-            Self::NoRoom { .. } | Self::Missing { .. } => true,
+            Self::NoRoom { .. } | Self::Missing { .. } | Self::Unsuited { .. } => true,
             _ => false,
         }
     }

@@ -86,6 +86,9 @@ pub struct RunOptions {
     /// Offered load, messages per second over all producers [default: the suite's: 20000, above backlogs 2000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub rate: Option<u64>,
+    /// How long faults are repeated in scenarios that repeat them, such as 10m [default: the scenario's].
+    #[arg(long, value_parser = loadgen::units::parse_duration, value_name = "TIME")]
+    pub duration: Option<std::time::Duration>,
     /// How often a trial is played again that could not be judged because the load generator itself was late: the machine was busy.
     #[arg(long, value_name = "N", default_value_t = REPLAYS, value_parser = clap::value_parser!(u32).range(0..=10))]
     pub replays: u32,

@@ -253,6 +253,7 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
         backlogs: options.backlog.clone(),
         standbys: options.standby.map_or_else(Vec::new, |choice| choice.kinds().to_vec()),
         load,
+        duration: options.duration,
     });
     if plan.trials.is_empty() {
         let scenarios = options.only.join(",");

@@ -3,6 +3,7 @@
 use super::NodeId;
 use crate::error::{AtPath, Doing, Result};
 use crate::plan::PairPlan;
+use crate::scenario::PairSpec;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -51,8 +52,8 @@ pub type Settings = Vec<(String, String)>;
 /// What a pair under test is besides its plan.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
-    /// Proxies stand on the fault-tolerance link.
-    pub proxied: bool,
+    /// What a scenario wants of it; its settings are not looked at, see below.
+    pub spec: PairSpec,
     /// Node A alone, without a peer.
     pub lone: bool,
     /// Further parameters of both nodes.

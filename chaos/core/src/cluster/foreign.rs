@@ -58,6 +58,7 @@ pub(super) struct ForeignNode {
     folder: PathBuf,
     process: Option<NodeProcess>,
     starts: u32,
+    started_ns: u64,
     /// A command of the target has ended it: on another machine nothing else would tell.
     is_down: bool,
 }
@@ -151,6 +152,11 @@ impl Foreign {
     /// How often a node was started.
     pub fn starts(&self, node: NodeId) -> u32 {
         self.node(node).starts
+    }
+
+    /// When a node was started last, nanoseconds of CLOCK_MONOTONIC.
+    pub fn started_ns(&self, node: NodeId) -> u64 {
+        self.node(node).started_ns
     }
 
     /// The processes of a node on this machine.
@@ -416,7 +422,19 @@ impl ForeignNode {
         environment.insert(tree::MARK_NAME.to_owned(), mark.value().to_owned());
         cleanup::add_mark(&mark);
         let (target, folder) = (Arc::clone(target), folder.to_owned());
-        Self { id, target, variables, environment, mark, launcher, folder, process: None, starts: 0, is_down: true }
+        Self {
+            id,
+            target,
+            variables,
+            environment,
+            mark,
+            launcher,
+            folder,
+            process: None,
+            starts: 0,
+            started_ns: 0,
+            is_down: true,
+        }
     }
 
     fn words_of_node(&self) -> &TargetNode {
@@ -452,6 +470,7 @@ impl ForeignNode {
         tree::kill(&self.mark, &[])?;
         self.process = None;
         self.starts += 1;
+        self.started_ns = clock::now_ns();
         self.is_down = false;
         let words = self.words(&self.words_of_node().start);
         if self.words_of_node().start_returns {

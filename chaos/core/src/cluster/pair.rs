@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::faults::network::Proxy;
 use crate::node;
 use crate::plan::PairPlan;
+use crate::scenario::Wiring;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ impl NodeId {
         }
     }
 
-    pub(super) fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         match self {
             Self::A => 0,
             Self::B => 1,
@@ -108,7 +109,7 @@ impl Pair {
     pub async fn start(launcher: Launcher, plan: &PairPlan, setup: &Setup, folder: TemporaryFolder) -> Result<Self> {
         let mut ports = Ports::free()?;
         let mut proxies = None;
-        if setup.proxied {
+        if setup.spec.link == Wiring::Proxied {
             let [a, b] = [Proxy::start(ports.address(NodeId::B)).await?, Proxy::start(ports.address(NodeId::A)).await?];
             ports.peer = [a.address().port(), b.address().port()];
             proxies = Some([a, b]);

@@ -12,7 +12,7 @@ mod suite;
 
 pub use amount::Amount;
 pub use library::{Library, scenario, scenarios, suites};
-pub use schedule::{After, FaultSpec, Moment, Role};
+pub use schedule::{After, FaultSpec, Moment, Phase, Role};
 pub use setting::{Backlog, Cell, Standby, StoreSetting, size};
 pub use suite::{Entry, Suite};
 
@@ -36,6 +36,8 @@ pub struct Scenario {
     pub load: LoadSpec,
     /// What is done, in the order of the file.
     pub faults: Vec<FaultSpec>,
+    /// Whether faults come again and again, each drawn from the list by the seed.
+    pub repeat: Option<Repeat>,
     /// What must be seen besides.
     pub expect: Expect,
 }
@@ -70,9 +72,9 @@ pub struct PairSpec {
     /// What the store lies on.
     pub store_on: StoreOn,
     /// What lies between the two servers.
-    pub link: Path,
+    pub link: Wiring,
     /// What lies between clients and servers.
-    pub clients: Path,
+    pub clients: Wiring,
     /// Further parameters of both servers, by name.
     pub settings: BTreeMap<String, String>,
 }
@@ -91,7 +93,7 @@ pub enum StoreOn {
 /// What lies between two ends of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Path {
+pub enum Wiring {
     /// Nothing.
     #[default]
     Direct,
@@ -146,6 +148,16 @@ pub enum Consume {
     LeaveBeforeFault,
 }
 
+/// Faults that come again and again, each when those before it are healed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// Longest pause before the next one; how long it is is drawn from the seed.
+    pub every: Amount,
+    /// For how long new ones come, unless the command line says otherwise.
+    pub duration: Amount,
+}
+
 /// What must be seen besides the messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -153,6 +165,9 @@ pub struct Expect {
     /// The victim must leave by itself with this exit code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// The victim may leave by itself with this exit code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub may_exit_code: Option<i32>,
     /// The log of the standby must hold these words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standby_logs: Option<String>,

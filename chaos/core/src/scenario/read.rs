@@ -1,8 +1,8 @@
 //! From the text of a scenario or suite file to data, or to an error that names file, line and key.
 
 use super::{
-    Amount, Entry, Expect, FaultSpec, LoadSpec, Moment, PairSpec, Requirement, Role, Scenario, Standby, StoreSetting,
-    Suite, Takeover,
+    After, Amount, Entry, Expect, FaultSpec, LoadSpec, Moment, PairSpec, Repeat, Requirement, Role, Scenario, Standby,
+    StoreSetting, Suite, Takeover,
 };
 use crate::error::{Error, Result};
 use crate::faults::Fault;
@@ -51,6 +51,7 @@ struct ScenarioFile {
     load: Option<Spanned<LoadSpec>>,
     #[serde(default)]
     fault: Vec<Spanned<Table>>,
+    repeat: Option<Repeat>,
     #[serde(default)]
     expect: Expect,
 }
@@ -113,6 +114,7 @@ pub(super) fn scenario(source: Source<'_>) -> Result<Scenario> {
         pair: file.pair,
         load: checked(source, file.load)?,
         faults,
+        repeat: file.repeat,
         expect: file.expect,
     })
 }
@@ -123,6 +125,12 @@ fn fault(source: Source<'_>, table: Spanned<Table>) -> Result<FaultSpec> {
         table.into_inner().into_iter().partition(|(key, _)| SCHEDULE_KEYS.contains(&key.as_str()));
     let wrong = |error: toml::de::Error| source.error(Some(span.clone()), format!("[[fault]]: {}", error.message()));
     let Schedule { role, at, heal, preparation } = Schedule::deserialize(schedule).map_err(wrong)?;
+    let misplaced =
+        |key: &str, reason: String| source.error(Some(span.clone()), format!("[[fault]]: {key}.after: {reason}"));
+    at.after.check(After::BEGINNINGS).map_err(|reason| misplaced("at", reason))?;
+    if let Some(heal) = &heal {
+        heal.after.check(After::ENDS).map_err(|reason| misplaced("heal", reason))?;
+    }
     let fault =
         Fault::from_table(own).map_err(|reason| source.error(Some(span.clone()), format!("[[fault]]: {reason}")))?;
     Ok(FaultSpec { fault, role, at, heal, preparation })
@@ -228,6 +236,8 @@ mod tests {
         refused(&KILL.replace("warm-up", "soon"), &["x.toml:3: ", "`soon`", "takeover"]);
         refused(&format!("{KILL}[load]\nwarmup = \"long\"\n"), &["x.toml:6: ", "`long`"]);
         refused("name = \"x\"\nexplanation = \"y\"\n", &["x.toml:1: ", "[[fault]]"]);
+        refused(&KILL.replace("warm-up", "exit"), &["x.toml:3: ", "at.after", "warm-up"]);
+        refused(&format!("{KILL}heal = {{ after = \"healed\" }}\n"), &["x.toml:3: ", "heal.after", "exit"]);
         refused("name = ", &["x.toml:1: "]);
     }
 

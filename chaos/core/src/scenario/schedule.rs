@@ -2,8 +2,9 @@
 
 use super::Amount;
 use crate::faults::Fault;
+use crate::plan::Anchor;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
 /// One fault of a scenario.
@@ -58,24 +59,22 @@ impl fmt::Display for Role {
 }
 
 /// A moment of a trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Moment {
     /// What it comes after.
     pub after: After,
     /// But no sooner than this long after the fault itself; for the end of a fault.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<Amount>,
-    /// How long after it: `random` is uniform over one `ft_activation`, which holds several heartbeats and flushes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How long after it.
     pub phase: Option<Phase>,
 }
 
 /// How long after something.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
-    /// Drawn from the seed, uniform over one `ft_activation`.
-    Random,
+    /// Drawn from the seed, uniform over this time; without one, over one `ft_activation`, which holds several heartbeats and flushes.
+    Random(Option<Amount>),
     /// Always the same.
     Fixed(Amount),
 }
@@ -83,54 +82,58 @@ pub enum Phase {
 /// What a moment comes after.
 #[derive(Clone, Debug, PartialEq)]
 pub enum After {
-    /// The end of the warm-up.
-    WarmUp,
-    /// The takeover that follows the latest fault.
-    Takeover,
+    /// Something that happens.
+    Anchor(Anchor),
     /// A time: of the beginning of a fault, after the end of the warm-up; of its end, after its beginning.
     Time(Amount),
+}
+
+impl After {
+    /// What a fault can come after, by name.
+    pub(super) const BEGINNINGS: &[(&str, Anchor)] = &[
+        ("warm-up", Anchor::WarmUp),
+        ("fault", Anchor::Fault),
+        ("takeover", Anchor::Takeover),
+        ("recovery", Anchor::Recovery),
+        ("healed", Anchor::Healed),
+    ];
+    /// What it can go after, by name.
+    pub(super) const ENDS: &[(&str, Anchor)] =
+        &[("takeover", Anchor::Takeover), ("recovery", Anchor::Recovery), ("exit", Anchor::Exit), ("end", Anchor::End)];
+
+    /// An error in words unless it is a time or one of `allowed`.
+    pub(super) fn check(&self, allowed: &[(&str, Anchor)]) -> Result<(), String> {
+        match self {
+            Self::Anchor(anchor) if !allowed.iter().any(|one| one.1 == *anchor) => {
+                let names: Vec<&str> = allowed.iter().map(|one| one.0).collect();
+                Err(format!("write a time, or one of {}", names.join(", ")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for After {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.as_str() {
-            "warm-up" => Ok(Self::WarmUp),
-            "takeover" => Ok(Self::Takeover),
-            time => time
-                .parse()
-                .map(Self::Time)
-                .map_err(|error| D::Error::custom(format!("after: {error}; or one of warm-up, takeover"))),
+        if let Some((_, anchor)) = Self::BEGINNINGS.iter().chain(Self::ENDS).find(|one| one.0 == text) {
+            return Ok(Self::Anchor(*anchor));
         }
-    }
-}
-
-impl Serialize for After {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::WarmUp => serializer.collect_str("warm-up"),
-            Self::Takeover => serializer.collect_str("takeover"),
-            Self::Time(amount) => serializer.collect_str(amount),
-        }
+        let names = "or one of warm-up, fault, takeover, recovery, healed for a beginning; takeover, recovery, exit, end for an end";
+        text.parse().map(Self::Time).map_err(|error| D::Error::custom(format!("after: {error}; {names}")))
     }
 }
 
 impl<'de> Deserialize<'de> for Phase {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "random" => Ok(Self::Random),
-            time => {
-                time.parse().map(Self::Fixed).map_err(|error| D::Error::custom(format!("phase: {error}; or random")))
-            }
-        }
-    }
-}
-
-impl Serialize for Phase {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Random => serializer.collect_str("random"),
-            Self::Fixed(amount) => serializer.collect_str(amount),
+        let text = String::deserialize(deserializer)?;
+        let amount = |text: &str| {
+            text.trim().parse().map_err(|error| D::Error::custom(format!("phase: {error}; or random, or random 2s")))
+        };
+        match text.strip_prefix("random") {
+            Some("") => Ok(Self::Random(None)),
+            Some(within) => amount(within).map(|within| Self::Random(Some(within))),
+            None => amount(&text).map(Self::Fixed),
         }
     }
 }

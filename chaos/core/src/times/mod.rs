@@ -18,6 +18,8 @@ pub struct Reference {
     pub successor: NodeId,
     /// Its URL, as the load generator writes it in its records.
     pub successor_url: String,
+    /// Whether it goes on with the connections that it had before the fault.
+    pub keeps_connections: bool,
 }
 
 /// What was found.
@@ -134,7 +136,8 @@ fn first_delivery(reference: &Reference, ledger: &Ledger) -> Option<u64> {
 }
 
 fn is_successor(reference: &Reference, connection: &Connection) -> bool {
-    connection.server == reference.successor_url && connection.opened_ns > reference.effect.requested_ns
+    let is_in_time = reference.keeps_connections || connection.opened_ns > reference.effect.requested_ns;
+    connection.server == reference.successor_url && is_in_time
 }
 
 fn client_connections(ledger: &Ledger) -> impl Iterator<Item = &[Connection]> + Clone {

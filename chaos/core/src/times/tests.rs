@@ -11,7 +11,7 @@ fn ms(after: i64) -> u64 {
 
 fn reference() -> Reference {
     let effect = Effect { requested_ns: T0 - 50_000, effective_ns: T0, proof: "planted".to_owned() };
-    Reference { effect, successor: NodeId::B, successor_url: "amqp://127.0.0.1:2".to_owned() }
+    Reference { effect, successor: NodeId::B, successor_url: "amqp://127.0.0.1:2".to_owned(), keeps_connections: false }
 }
 
 fn event(node: NodeId, name: &str, after_ms: i64) -> Event {

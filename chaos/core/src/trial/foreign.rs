@@ -7,8 +7,9 @@ use super::Context;
 use super::execution::Evidence;
 use super::load::{Load, Service};
 use super::meter::Meter;
-use super::outcome::{self, Subject};
-use super::recovery::Liveness;
+use super::outcome;
+use super::recovery::{Drain, Liveness};
+use super::subject::Subject;
 use super::timeline::{Next, Seen, Timeline};
 use crate::checks::Judgement;
 use crate::cleanup::TemporaryFolder;
@@ -20,7 +21,7 @@ use crate::faults::{Effect, Fault};
 use crate::history::History;
 use crate::plan::{Anchor, FaultPlan, LoadPlan, TrialPlan};
 use crate::result::{FaultRecord, ProcessorShare, TrialResult, Verdict};
-use crate::scenario::{Consume, Path, Role, StoreOn};
+use crate::scenario::{Consume, Role, StoreOn, Wiring};
 use crate::target::{Target, TargetQueue};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +33,8 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(20);
 /// As in a trial on our own pair: the consumer leaves so long before the fault.
 const AWAY_BEFORE_FAULT: Duration = Duration::from_millis(100);
-/// After the last fault a pair must have both its nodes in this time, a lone node must serve.
-const QUIET: Duration = Duration::from_millis(150);
+/// A node that was stopped and has lost its store leaves in this time, and is then started again.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Plays one trial.
 pub(super) async fn play(
@@ -49,7 +50,7 @@ pub(super) async fn play(
     let mut foreign = Foreign::start(context.launcher, Arc::clone(target), plan.store, folder).await?;
     let outcome = match execute(context, plan, queue, &mut foreign).await {
         Ok(evidence) => {
-            let subject = Subject::Foreign { foreign: &foreign, queue };
+            let subject = Subject::Foreign(&foreign, queue);
             outcome::conclude(context, plan, &evidence, subject, history, started_ns)
         }
         Err(error) => Err(error),
@@ -69,19 +70,20 @@ async fn execute(
     let load = Load::start(context, plan, &Service::of_target(foreign, queue)).await?;
     let mut execution = Execution::new(context, plan, foreign, load);
     execution.play().await?;
-    execution.recover().await?;
+    execution.recover().await;
     execution.finish().await
 }
 
 /// The queue for the trial, or why the trial makes no sense for this target.
 fn suited<'a>(plan: &TrialPlan, target: &'a Target) -> Result<&'a TargetQueue> {
-    let is_process_fault = |fault: &FaultPlan| matches!(fault.fault, Fault::Process(ProcessFault::Kill {} | ProcessFault::Stop {}));
+    let is_process_fault =
+        |fault: &FaultPlan| matches!(fault.fault, Fault::Process(ProcessFault::Kill {} | ProcessFault::Stop {}));
     let needs_events = |fault: &FaultPlan| {
         let heal = fault.heal.map(|heal| heal.after);
         [Some(fault.begin.after), heal].contains(&Some(Anchor::Recovery))
     };
     let of_standby = |fault: &FaultPlan| matches!(fault.role, Role::Standby | Role::Both);
-    let is_direct = plan.pair.link == Path::Direct && plan.pair.clients == Path::Direct;
+    let is_direct = plan.pair.link == Wiring::Direct && plan.pair.clients == Wiring::Direct;
     let reasons = [
         (!plan.faults.iter().all(is_process_fault), "it has other faults than kill and stop of a node"),
         (plan.faults.iter().any(needs_events), "when a node recovers its store is not observable"),
@@ -107,11 +109,11 @@ struct Execution<'a> {
     active: NodeId,
     /// How often each victim had been started when its fault came.
     starts: [u32; 2],
-    records: Vec<FaultRecord>,
+    /// Faults that came, in the order of the plan, with their victims; `None` until then.
+    injected: Vec<Option<(FaultRecord, Vec<NodeId>)>>,
     /// Each time that a node was found to serve that did not before.
     takeovers_ns: Vec<u64>,
     asked_ns: u64,
-    paused: Vec<NodeId>,
     healed_ns: u64,
     stopped_ns: u64,
     drained: bool,
@@ -133,10 +135,9 @@ impl<'a> Execution<'a> {
             load,
             active,
             starts: [0; 2],
-            records: Vec::new(),
+            injected: plan.faults.iter().map(|_| None).collect(),
             takeovers_ns: Vec::new(),
             asked_ns: 0,
-            paused: Vec::new(),
             healed_ns: 0,
             stopped_ns: 0,
             drained: false,
@@ -164,7 +165,8 @@ impl<'a> Execution<'a> {
                     self.judgement.unknown(format!("no node served in {limit_ms} ms; seen {roles}"));
                 }
                 Next::Wait(until_ns) => {
-                    let wait = until_ns.map_or(POLL, |at_ns| Duration::from_nanos(at_ns.saturating_sub(clock::now_ns())));
+                    let wait =
+                        until_ns.map_or(POLL, |at_ns| Duration::from_nanos(at_ns.saturating_sub(clock::now_ns())));
                     sleep(wait.min(POLL)).await;
                 }
                 Next::Done => break,
@@ -178,9 +180,13 @@ impl<'a> Execution<'a> {
 
     /// Nodes are asked only while a fault bites: the questions would be a load of their own.
     async fn look(&mut self) -> Result<Seen> {
-        let ended = self.foreign.members().iter().copied().filter(|&node| !self.foreign.is_running(node)).collect();
+        let has_ended = |&node: &NodeId| {
+            !self.foreign.is_running(node)
+                || (self.starts[node.index()] > 0 && self.foreign.starts(node) > self.starts[node.index()])
+        };
+        let ended = self.foreign.members().iter().copied().filter(has_ended).collect();
         let now_ns = clock::now_ns();
-        let is_settled = self.records.iter().all(|record| record.healed_ns.is_some());
+        let is_settled = self.injected.iter().flatten().all(|(record, _)| record.healed_ns.is_some());
         if !is_settled && now_ns.saturating_sub(self.asked_ns) >= ASK_EVERY.as_nanos() as u64 {
             self.asked_ns = now_ns;
             let successor = self.foreign.successor(self.active);
@@ -195,7 +201,7 @@ impl<'a> Execution<'a> {
 
     async fn inject(&mut self, index: usize, timeline: &mut Timeline) -> Result<()> {
         let FaultPlan { fault, role, preparation, .. } = &self.plan.faults[index];
-        if self.records.is_empty() {
+        if self.injected.iter().all(Option::is_none) {
             if self.plan.consume == Consume::LeaveBeforeFault {
                 self.load.consumer_leaves().await?;
                 sleep(AWAY_BEFORE_FAULT).await;
@@ -216,7 +222,11 @@ impl<'a> Execution<'a> {
         let mut effects = Vec::new();
         for &node in &nodes {
             self.starts[node.index()] = self.foreign.starts(node);
-            effects.extend(if fault.ends_process() { self.foreign.kill(node).await? } else { self.foreign.pause(node).await? });
+            effects.extend(if fault.ends_process() {
+                self.foreign.kill(node).await?
+            } else {
+                self.foreign.pause(node).await?
+            });
         }
         let effect = Effect::join(effects.clone()).filter(|_| effects.len() == nodes.len());
         let now_ns = clock::now_ns();
@@ -224,41 +234,41 @@ impl<'a> Execution<'a> {
             effect.as_ref().map_or((now_ns, now_ns), |effect| (effect.requested_ns, effect.effective_ns));
         self.load.senders().fault_begin(&name, requested_ns);
         if !fault.ends_process() {
-            self.begin_pause(&nodes, effective_ns);
+            self.begin_pause(effective_ns);
         }
         let victim = nodes.first().copied();
         timeline.injected(index, requested_ns, effective_ns, &nodes);
         let preparation = *preparation;
-        self.records.push(FaultRecord { name, target, preparation, victim, effect, healed_ns: None, evidence: Vec::new() });
+        let record = FaultRecord { name, target, preparation, victim, effect, healed_ns: None, evidence: Vec::new() };
+        self.injected[index] = Some((record, nodes));
         Ok(())
     }
 
     /// Nobody takes over from a lone node that is stopped: what waits for a takeover must not wait in vain.
-    fn begin_pause(&mut self, nodes: &[NodeId], effective_ns: u64) {
-        self.paused.extend(nodes);
+    fn begin_pause(&mut self, effective_ns: u64) {
         if self.foreign.target().is_lone() {
             self.takeovers_ns.push(effective_ns);
             self.observations.push(
-                "nobody stands in for a lone node: the outage lasts as long as the pause, and without SIGCONT for ever".to_owned(),
+                "nobody stands in for a lone node: the outage lasts as long as the pause, and without SIGCONT for ever"
+                    .to_owned(),
             );
         }
     }
 
     async fn heal(&mut self, index: usize, timeline: &mut Timeline) -> Result<()> {
         let ends_process = self.plan.faults[index].fault.ends_process();
-        let Some(record) = self.records.get_mut(index) else { return Ok(()) };
+        let Some((record, victims)) = &mut self.injected[index] else { return Ok(()) };
         self.context.progress.phase(&format!("healing {}", record.name));
-        let victims = if ends_process { record.victim.into_iter().collect() } else { std::mem::take(&mut self.paused) };
-        for node in victims {
-            if ends_process {
-                self.foreign.start_again(node).await?;
-            } else {
+        for &mut node in victims {
+            if !ends_process {
                 let effect = self.foreign.resume(node).await?;
-                record.evidence.push(effect.map_or_else(|| "it was not seen to run on".to_owned(), |effect| effect.proof));
+                record
+                    .evidence
+                    .push(effect.map_or_else(|| "it was not seen to run on".to_owned(), |effect| effect.proof));
                 // It may find that it has lost its store, and leave.
-                sleep(QUIET).await;
-                self.foreign.start_again(node).await?;
+                sleep(LEAVE_LIMIT).await;
             }
+            self.foreign.start_again(node).await?;
         }
         self.healed_ns = clock::now_ns();
         record.healed_ns = Some(self.healed_ns);
@@ -267,26 +277,32 @@ impl<'a> Execution<'a> {
     }
 
     /// The liveness phase: messages must flow again, and the queue must run dry.
-    async fn recover(&mut self) -> Result<()> {
-        let t0_ns = self.t0_ns();
-        let from_ns = t0_ns.max(self.healed_ns);
-        let liveness = Liveness { load: &self.load, plan: &self.load_plan, progress: self.context.progress, t0_ns, from_ns };
-        liveness.await_steady().await;
+    async fn recover(&mut self) {
+        self.context.progress.phase("waiting for steady flow");
+        self.liveness().await_steady().await;
         self.context.progress.phase("draining");
-        if let Err(error) = self.foreign.await_roles(Duration::from_millis(self.load_plan.recovery_limit_ms)).await {
+        let limit = Duration::from_millis(self.load_plan.recovery_limit_ms);
+        if let Err(error) = self.foreign.await_roles(limit).await {
             self.judgement.violated(format!("{} did not end with all its nodes: {error}", self.foreign.target().name));
         }
-        let liveness = Liveness { load: &self.load, plan: &self.load_plan, progress: self.context.progress, t0_ns, from_ns };
-        let (answered, stopped_ns, drained) = liveness.drain().await;
+        let Drain { stopped_ns, drained, observations } = self.liveness().drain().await;
         (self.stopped_ns, self.drained) = (stopped_ns, drained);
-        self.observations.extend(answered);
-        Ok(())
+        self.observations.extend(observations);
+    }
+
+    fn liveness(&self) -> Liveness<'_> {
+        let t0_ns = self.t0_ns();
+        Liveness { load: &self.load, plan: &self.load_plan, t0_ns, from_ns: t0_ns.max(self.healed_ns) }
     }
 
     /// When the first fault that is no preparation took effect; without one, 0.
     fn t0_ns(&self) -> u64 {
-        let first = self.records.iter().find(|record| !record.preparation);
+        let first = self.records().find(|record| !record.preparation);
         first.and_then(|record| record.effect.as_ref()).map_or(0, |effect| effect.effective_ns)
+    }
+
+    fn records(&self) -> impl Iterator<Item = &FaultRecord> {
+        self.injected.iter().flatten().map(|(record, _)| record)
     }
 
     async fn finish(mut self) -> Result<Evidence> {
@@ -295,7 +311,7 @@ impl<'a> Execution<'a> {
         Ok(Evidence {
             load,
             events: Vec::new(),
-            faults: self.records,
+            faults: self.injected.into_iter().flatten().map(|(record, _)| record).collect(),
             active: self.active,
             healed_ns: self.healed_ns,
             stopped_ns: self.stopped_ns,

@@ -5,8 +5,8 @@ use super::Context;
 use crate::backlog::urls;
 use crate::cluster::{Foreign, Pair};
 use crate::error::Result;
-use crate::plan::{LoadPlan, Step, TrialPlan};
-use crate::scenario::StoreSetting;
+use crate::plan::{LoadPlan, TrialPlan};
+use crate::scenario::{Consume, StoreSetting};
 use crate::target::{Acknowledgements, TargetQueue};
 use loadgen::ledger::{ConsumerLog, Ledger};
 use loadgen::options::{Ack, Backlog, Limit, Options, Resend, Url};
@@ -72,7 +72,7 @@ impl Load {
         let hlog = context.out.join(format!("{}.hlog", plan.file_stem()));
         let mut options = options(context.plan.load_of(plan), plan, service);
         let mut consumer = Consumer::Joined;
-        if plan.steps.contains(&Step::ConsumerLeaves) {
+        if plan.consume == Consume::LeaveBeforeFault {
             let mut apart = Options { producers: 0, ..options.clone() };
             options.consumers = 0;
             // The same mark, or the consumer would take the messages for those of a stranger.

@@ -1,28 +1,36 @@
-//! One trial from the fresh store to the judgement: starts the pair and the load, walks the steps of the plan, measures, judges.
+//! One trial from the fresh store to the judgement: starts the pair and the load, lets the faults of the plan come and go (safety), waits
+//! for steady flow and drains (liveness), measures, judges. Nothing here is random: the plan decides.
 //!
-//! `stage` keeps the pair, `load` drives the clients, `steps` does things to the pair, `outcome` turns what was seen into a result, with `figures` from the ledger. Nothing here is random: the plan decides.
+//! `stage` keeps the pair, `load` drives the clients, `timeline` says when a fault comes and goes, `execution` does it, `recovery` is what
+//! comes after, `foreign` does all that with a broker that is not ours, `outcome` turns what was seen into a result, with `figures` from the ledger and `meter` from the kernel.
 
+mod execution;
 mod figures;
+mod foreign;
 mod load;
+mod meter;
 mod outcome;
+mod recovery;
 mod stage;
-mod steps;
+mod subject;
+mod timeline;
 
 use crate::clock;
 use crate::cluster::{Event, Launcher};
 use crate::error::Result;
 use crate::history::History;
-use crate::plan::{Plan, Step, TrialPlan};
+use crate::plan::{Plan, TrialPlan};
 use crate::progress::Progress;
 use crate::result::{BacklogSeen, TrialResult, Verdict};
 use crate::target::Target;
+use execution::{Evidence, Execution};
 use load::{Load, Service};
 use stage::Stage;
 pub use stage::Stages;
 pub(crate) use stage::TAILING_UNKNOWN;
 use std::path::Path;
 use std::sync::Arc;
-use steps::{Evidence, Execution};
+use subject::Subject;
 
 /// What all trials of a run share.
 #[derive(Debug)]
@@ -50,6 +58,9 @@ pub async fn run(
     stages: &mut Stages,
     history: &mut History,
 ) -> Result<(TrialResult, Vec<Event>)> {
+    if let Some(target) = context.target {
+        return foreign::play(context, target, plan, history).await;
+    }
     let outcome = play(context, plan, stages, history).await;
     if let Err(error) = &outcome {
         stages.lose(plan, error);
@@ -66,9 +77,8 @@ async fn play(
     let started_ns = clock::now_ns();
     let mut stage = stages.enter(context, plan).await?;
     let outcome = match execute(context, plan, &mut stage).await {
-        Ok(evidence) => {
-            outcome::conclude(context, plan, &evidence, &stage.pair, history, started_ns).map(|trial| (trial, evidence))
-        }
+        Ok(evidence) => outcome::conclude(context, plan, &evidence, Subject::Pair(&stage.pair), history, started_ns)
+            .map(|trial| (trial, evidence)),
         Err(error) => Err(error),
     };
     if !matches!(&outcome, Ok((trial, _)) if trial.verdict == Verdict::Pass) {
@@ -85,18 +95,13 @@ async fn execute(context: &Context<'_>, plan: &TrialPlan, stage: &mut Stage) -> 
     let observations = std::mem::take(&mut stage.observations);
     let load = Load::start(context, plan, &Service::of_pair(&stage.pair, plan.store)).await?;
     let mut execution = Execution::new(context, plan, &mut stage.pair, load);
-    for step in &plan.steps {
-        execution.take(step).await?;
-    }
+    execution.play().await?;
+    execution.await_steady().await;
+    execution.drain().await?;
     let mut evidence = execution.finish(plan.backlog.is_none()).await?;
     // A pair that serves several trials has told of the earlier ones before.
     evidence.events.retain(|event| event.t_ns >= started_ns || plan.backlog.is_none());
     evidence.observations.extend(observations);
     evidence.backlog = plan.backlog.map(|asked| BacklogSeen { asked, messages, store_bytes });
     Ok(evidence)
-}
-
-/// Whether a step of the plan is the fault itself.
-fn is_fault(step: &Step) -> bool {
-    matches!(step, Step::KillActive | Step::StopActive | Step::DelayLink { delay_ms: 1.. })
 }

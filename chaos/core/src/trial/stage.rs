@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::faults::process;
 use crate::plan::TrialPlan;
 use crate::result::{StoreResult, Verdict};
-use crate::scenario::{Backlog, Path, StoreSetting};
+use crate::scenario::{Backlog, StoreSetting};
 use loadgen::ledger::Ledger;
 use loadgen::verdict::{Rules, judge};
 use std::time::Duration;
@@ -115,7 +115,7 @@ impl Stage {
         let folder = TemporaryFolder::new(context.store_parent, "pair-", context.keep)?;
         let mut settings = plan.backlog.map_or_else(Vec::new, tailing);
         settings.extend(plan.extra_settings());
-        let setup = Setup { proxied: plan.pair.link == Path::Proxied, lone: false, settings };
+        let setup = Setup { spec: plan.pair.clone(), lone: false, settings };
         let pair = Pair::start(context.launcher.clone(), &context.plan.pair_of(plan), &setup, folder).await?;
         let mut stage = Self { pair, plan: plan.clone(), filled: None, observations: Vec::new() };
         if let Some(backlog) = plan.backlog {
