@@ -368,7 +368,10 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         target: setting.target.as_deref().map(TargetSeen::of),
         load: setting.plan.load.clone(),
         pair: setting.plan.pair.clone(),
-        async_bound: checks::async_bound_in_words(&setting.plan.pair),
+        async_bound: match setting.target.as_deref() {
+            Some(target) => TargetSeen::of(target).in_words(),
+            None => checks::async_bound_in_words(&setting.plan.pair),
+        },
         async_loss_seen: trials.iter().any(|trial| trial.store == StoreSetting::Async && trial.messages.lost > 0),
         ratios: result::ratios(&summary),
         summary,

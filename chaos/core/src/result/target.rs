@@ -38,4 +38,45 @@ impl TargetSeen {
             not_observable: NOT_OBSERVABLE.map(str::to_owned).to_vec(),
         }
     }
+
+    /// In sentences, for the report: what it is, what its queues are, and what it does not reveal.
+    pub fn in_words(&self) -> String {
+        let kind = match (self.nodes, self.restart_after_ms) {
+            (1, Some(ms)) => format!("a lone node that its supervisor starts again {ms} ms after its end"),
+            (1, None) => "a lone node".to_owned(),
+            _ => "two nodes that stand in for each other".to_owned(),
+        };
+        let queues: Vec<String> = self.queues.iter().map(|(store, words)| format!("{store} is {words}")).collect();
+        format!(
+            "{}, {kind}: {} {}. Not observable from outside: when a standby notices, owns the store, has recovered it and accepts clients, and the \
+             durations between ({}).",
+            self.name,
+            self.explanation.trim(),
+            queues.join("; "),
+            self.not_observable.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_name_what_is_hidden_and_what_the_queues_are() {
+        let seen = TargetSeen {
+            name: "X".to_owned(),
+            explanation: "a broker.".to_owned(),
+            nodes: 1,
+            restart_after_ms: Some(100),
+            queues: BTreeMap::from([(StoreSetting::Sync, "a safe queue".to_owned())]),
+            not_observable: NOT_OBSERVABLE.map(str::to_owned).to_vec(),
+        };
+        let words = seen.in_words();
+        for part in ["X, a lone node", "100 ms", "sync is a safe queue", "Not observable", "store_recovery"] {
+            assert!(words.contains(part), "{words}");
+        }
+        let pair = TargetSeen { nodes: 2, ..seen };
+        assert!(pair.in_words().contains("two nodes that stand in for each other"));
+    }
 }
