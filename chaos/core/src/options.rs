@@ -31,7 +31,7 @@ pub enum Command {
         suite: String,
         /// How.
         #[command(flatten)]
-        options: RunOptions,
+        options: Box<RunOptions>,
     },
     /// Explain suites, scenarios and store settings.
     List,
