@@ -28,7 +28,7 @@ pub mod scenario;
 mod sequence;
 pub mod series;
 pub mod statistics;
-pub mod target;
+pub mod targets;
 pub mod times;
 pub mod trial;
 

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::result::{self, RunResult, TargetSeen, Verdict};
 use crate::scenario::{self, Library, StoreSetting, Suite};
 use crate::sequence::{self, Played};
-use crate::target::{self, Target};
+use crate::targets::{self, Target};
 use crate::{checks, environment, report, trial};
 use clap::Parser;
 use serde::Serialize;
@@ -240,7 +240,7 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     let seed = seed(options);
     let mut load = LoadPlan::default().with(&suite.load);
     load.rate_per_s = options.rate.unwrap_or(load.rate_per_s);
-    let target = options.target.as_deref().map(target::read).transpose()?.map(Arc::new);
+    let target = options.target.as_deref().map(targets::read).transpose()?.map(Arc::new);
     if let Some(target) = &target {
         load = target.load(load);
     }

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::error::{AtPath, Doing, Error, Result};
 use crate::faults::{Effect, tree};
 use crate::scenario::StoreSetting;
-use crate::target::{CommandLine, Running, Target, TargetNode, Variables};
+use crate::targets::{CommandLine, Running, Target, TargetNode, Variables};
 use loadgen::options::{Limit, Options, Url};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;

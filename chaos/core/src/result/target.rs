@@ -1,7 +1,7 @@
 //! The part of result.json that tells of a broker that is not ours: what its target file says of it, and what it does not reveal.
 
 use crate::scenario::StoreSetting;
-use crate::target::Target;
+use crate::targets::Target;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

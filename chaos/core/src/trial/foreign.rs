@@ -22,7 +22,7 @@ use crate::history::History;
 use crate::plan::{Anchor, FaultPlan, LoadPlan, TrialPlan};
 use crate::result::{FaultRecord, ProcessorShare, TrialResult, Verdict};
 use crate::scenario::{Consume, Role, StoreOn, Wiring};
-use crate::target::{Target, TargetQueue};
+use crate::targets::{Target, TargetQueue};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;

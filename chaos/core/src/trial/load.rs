@@ -7,7 +7,7 @@ use crate::cluster::{Foreign, Pair};
 use crate::error::Result;
 use crate::plan::{LoadPlan, TrialPlan};
 use crate::scenario::{Consume, StoreSetting};
-use crate::target::{Acknowledgements, TargetQueue};
+use crate::targets::{Acknowledgements, TargetQueue};
 use loadgen::ledger::{ConsumerLog, Ledger};
 use loadgen::options::{Ack, Backlog, Limit, Options, Resend, Url};
 use loadgen::run::{Finished, Handle, Snapshot};

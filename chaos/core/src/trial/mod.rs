@@ -22,7 +22,7 @@ use crate::history::History;
 use crate::plan::{Plan, TrialPlan};
 use crate::progress::Progress;
 use crate::result::{BacklogSeen, TrialResult, Verdict};
-use crate::target::Target;
+use crate::targets::Target;
 use execution::{Evidence, Execution};
 use load::{Load, Service};
 use stage::Stage;

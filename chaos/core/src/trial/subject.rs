@@ -5,7 +5,7 @@ use crate::checks;
 use crate::clock::NS_PER_MS;
 use crate::cluster::{Foreign, NodeId, Pair};
 use crate::plan::TrialPlan;
-use crate::target::{Acknowledgements, Promise, TargetQueue};
+use crate::targets::{Acknowledgements, Promise, TargetQueue};
 use loadgen::verdict::{AsyncBound, StorePromise};
 
 /// Whom a trial was played on.

@@ -17,7 +17,7 @@ async fn started(folder: &Path, top: &str, nodes: &[&str]) -> Result<Foreign> {
     let path = folder.join("target.toml");
     let nodes: String = nodes.iter().map(|node| format!("[[node]]\nurl = 'amqp://127.0.0.1:1'\n{node}\n")).collect();
     std::fs::write(&path, format!("{top}\n{HEAD}{nodes}")).expect("the folder is ours");
-    let target = Arc::new(crate::target::read(&path).expect("it is well-formed"));
+    let target = Arc::new(crate::targets::read(&path).expect("it is well-formed"));
     let work = TemporaryFolder::new(folder, "target-", false)?;
     Foreign::start(&launcher(folder), target, StoreSetting::Sync, work).await
 }
