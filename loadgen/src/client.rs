@@ -30,7 +30,11 @@ pub(crate) trait Workload {
     fn prepare(&mut self, connection: &mut Connection, link: LinkId);
     /// The link is usable.
     fn begin(&mut self, now: Nanos, server: &str, link: LinkId);
-    /// Something happened on the link.
+    /// The server has detached a further link of ours; true if the workload goes on without it.
+    fn detached(&mut self, _link: LinkId) -> bool {
+        false
+    }
+    /// Something happened on the link, or a further one was answered.
     fn observe(&mut self, event: Event<'_>);
     /// Once per turn: acts, and says when to be asked again.
     fn act(&mut self, now: Nanos, command: Command, wire: &mut Wire) -> Option<Nanos>;
@@ -90,8 +94,9 @@ impl Refusal {
 }
 
 /// What has happened on a connection so far.
-#[derive(Default)]
 struct Progress {
+    /// The link of the workload; it may attach more.
+    link: LinkId,
     attached: bool,
     /// Whether the server's half of the attach refused the link: the reason follows in its detach.
     refused: bool,
@@ -100,6 +105,10 @@ struct Progress {
 }
 
 impl Progress {
+    fn new(link: LinkId) -> Self {
+        Self { link, attached: false, refused: false, ending: None }
+    }
+
     fn observe(&mut self, event: Event<'_>, workload: &mut impl Workload) {
         match event {
             Event::SaslOutcome(SaslCode::Ok) | Event::Begin(_) | Event::Begun(_) | Event::Open => {}
@@ -107,7 +116,8 @@ impl Progress {
                 reason: format!("SASL refused the login ({code:?})"),
                 is_final: code == SaslCode::Auth,
             }),
-            Event::Attached { attach, .. } => self.attached(&attach),
+            Event::Attached { link, attach } if link == self.link => self.attached(&attach),
+            Event::Detach { link, .. } if link != self.link && workload.detached(link) => {}
             Event::Detach { error, .. } => {
                 let what = if self.refused { "the server refused the link" } else { "the server detached the link" };
                 self.finish(Refusal::by_server(what, error));
@@ -289,7 +299,10 @@ impl<'a, W: Workload> Era<'a, W> {
     fn new(client: &'a mut Client, workload: &'a mut W, url: &Url, socket: Dialled) -> Self {
         let now = now_ns();
         let options = &client.shared.options;
-        let sasl = login(url, options.user.as_deref(), &options.password);
+        let sasl = match options.external {
+            true => ClientSasl::External,
+            false => login(url, options.user.as_deref(), &options.password),
+        };
         let config = client.config(url);
         let open =
             Open { container_id: config.container_id.clone(), hostname: config.hostname.clone(), ..Open::default() };
@@ -305,7 +318,7 @@ impl<'a, W: Workload> Era<'a, W> {
             server: url.to_string(),
             wire: Wire::new(socket, connection),
             link,
-            progress: Progress::default(),
+            progress: Progress::new(link),
             begun: false,
             closing: false,
         }

@@ -12,6 +12,7 @@ use crate::ledger::{self, ConsumerLog, Delivery};
 use crate::meter::{Gauges, Meter, Readings, lock};
 use crate::options::{Ack, Consume};
 use crate::payload::{Identity, PayloadError};
+use crate::responses::Responder;
 use crate::wire::Wire;
 
 /// What came in this turn, in its order: whether an acknowledgement was confirmed before or after a delivery decides what
@@ -51,6 +52,10 @@ pub(crate) struct Consumer {
     seen_ns: Nanos,
     /// Acknowledged deliveries whose confirmation is awaited, with their records, in the order of delivery-ids.
     unconfirmed: VecDeque<(u32, Option<usize>)>,
+    /// Messages that are worked on, one after the other, with the time when each is done.
+    working: VecDeque<(Nanos, Arrival, Option<usize>)>,
+    /// Request and reply: the answers.
+    responder: Option<Responder>,
     drained: bool,
     /// Whether messages are wanted already.
     released: bool,
@@ -69,7 +74,8 @@ impl Consumer {
     ) -> Self {
         Self {
             address: shared.options.address_of(number).to_owned(),
-            released: shared.options.consume == Consume::Always,
+            released: shared.options.consume == Consume::Always && shared.options.build_backlog == 0,
+            responder: shared.options.request_reply.then(Responder::default),
             shared,
             meter,
             gauges,
@@ -80,6 +86,7 @@ impl Consumer {
             seen: Vec::new(),
             seen_ns: 0,
             unconfirmed: VecDeque::new(),
+            working: VecDeque::new(),
             drained: false,
             probe: None,
             probe_answered: 0,
@@ -92,6 +99,9 @@ impl Consumer {
             scanned.as_ref().is_ok_and(|found| found.header.delivery_count > 0 || !found.header.first_acquirer);
         let payload = scanned.as_ref().ok().and_then(|found| found.data(message.payload));
         let identity = payload.map_or(Err(PayloadError::Alien), |payload| self.shared.template.read(payload));
+        if let Some(responder) = &mut self.responder {
+            responder.note(message.payload, scanned.as_ref().ok());
+        }
         let Message { delivery_id, settled, .. } = *message;
         self.seen.push(Seen::Arrival(Arrival { delivery_id, settled, redelivered, identity }));
     }
@@ -105,15 +115,18 @@ impl Consumer {
         }
         let (log, meter) = (Arc::clone(&self.log), Arc::clone(&self.meter));
         let (mut log, mut readings) = (lock(&log), meter.lock());
+        let records_before = log.deliveries.len();
         self.seen_ns = self.seen_ns.max(now);
-        for seen in std::mem::take(&mut self.seen) {
+        let mut batch = std::mem::take(&mut self.seen);
+        for seen in batch.drain(..) {
             self.seen_ns += 1;
             match seen {
                 Seen::Settled { first, last } => self.confirm(first, last, &mut log, &mut readings),
                 Seen::Arrival(arrival) => {
-                    let record = write_down(self.seen_ns, &arrival, &mut log, &mut readings);
+                    let record =
+                        write_down(self.seen_ns, &arrival, self.shared.options.ledger, &mut log, &mut readings);
                     if let Some((connection, link)) = &mut acknowledge {
-                        self.acknowledge(&arrival, record, connection, *link);
+                        self.work(now, arrival, record, connection, *link);
                     }
                     self.credit_left = self.credit_left.saturating_sub(1);
                     if let Some((_, something_came)) = &mut self.probe {
@@ -123,9 +136,33 @@ impl Consumer {
                 }
             }
         }
+        self.shared.note_records((log.deliveries.len() - records_before) * size_of::<Delivery>());
+        // Its memory serves the next turn.
+        self.seen = batch;
+    }
+
+    /// Acknowledges a message at once, or begins to work on it once the one before it is done.
+    fn work(&mut self, now: Nanos, arrival: Arrival, record: Option<usize>, connection: &mut Connection, link: LinkId) {
+        let think_ns = self.shared.options.consumer_think.as_nanos() as Nanos;
+        if think_ns == 0 {
+            return self.acknowledge(&arrival, record, connection, link);
+        }
+        let begin_ns = self.working.back().map_or(now, |(done_ns, ..)| now.max(*done_ns));
+        self.working.push_back((begin_ns + think_ns, arrival, record));
+    }
+
+    /// Acknowledges what is done; gives the time when the next message will be.
+    fn finish_work(&mut self, now: Nanos, connection: &mut Connection, link: LinkId) -> Option<Nanos> {
+        while let Some((_, arrival, record)) = self.working.pop_front_if(|(done_ns, ..)| *done_ns <= now) {
+            self.acknowledge(&arrival, record, connection, link);
+        }
+        self.working.front().map(|(done_ns, ..)| *done_ns)
     }
 
     fn acknowledge(&mut self, arrival: &Arrival, record: Option<usize>, connection: &mut Connection, link: LinkId) {
+        if let Some(responder) = &mut self.responder {
+            responder.finish();
+        }
         match self.shared.options.ack {
             _ if arrival.settled => {}
             Ack::Accept => connection.settle(link.session, arrival.delivery_id, Outcome::Accepted, true),
@@ -160,11 +197,14 @@ impl Consumer {
 
     /// Renews the credit at half, and asks for a drain when the run wants one.
     fn grant(&mut self, command: Command, connection: &mut Connection, link: LinkId) {
-        self.released |= command.phase >= Phase::Stop;
+        let wanted = if self.shared.options.consume == Consume::Always { Phase::Send } else { Phase::Stop };
+        self.released |= command.phase >= wanted;
         if !self.released {
             return;
         }
-        let credit = self.shared.options.credit;
+        // What is worked on counts: a slow consumer does not collect more than it asked for.
+        let answers = self.responder.as_ref().map_or(0, Responder::waiting);
+        let credit = self.shared.options.credit.saturating_sub((self.working.len() + answers) as u32);
         if std::mem::take(&mut self.drained) {
             if let Some((number, something_came)) = self.probe.take() {
                 self.probe_answered = number;
@@ -180,7 +220,7 @@ impl Consumer {
             self.probe = Some((command.probe, false));
             connection.grant(link, credit, true);
             self.credit_left = credit;
-        } else if self.probe.is_none() && self.credit_left <= credit / 2 {
+        } else if self.probe.is_none() && self.credit_left <= credit / 2 && self.credit_left < credit {
             connection.grant(link, credit, false);
             self.credit_left = credit;
         }
@@ -188,7 +228,13 @@ impl Consumer {
 }
 
 /// The record's index, or `None` for a message that is not ours.
-fn write_down(now: Nanos, arrival: &Arrival, log: &mut ConsumerLog, readings: &mut Readings) -> Option<usize> {
+fn write_down(
+    now: Nanos,
+    arrival: &Arrival,
+    ledger: bool,
+    log: &mut ConsumerLog,
+    readings: &mut Readings,
+) -> Option<usize> {
     readings.counters.delivered += 1;
     let identity = match arrival.identity {
         Ok(identity) => identity,
@@ -204,7 +250,7 @@ fn write_down(now: Nanos, arrival: &Arrival, log: &mut ConsumerLog, readings: &m
     if let Some(intended_ns) = identity.intended_ns {
         Readings::record(&mut readings.histograms.delivery, intended_ns, now);
     }
-    Some(log.deliveries.push(Delivery {
+    let record = Delivery {
         sequence: identity.sequence,
         arrival_ns: now,
         acknowledged_ns: 0,
@@ -212,7 +258,8 @@ fn write_down(now: Nanos, arrival: &Arrival, log: &mut ConsumerLog, readings: &m
         connection: (log.connections.len() as u32).saturating_sub(1),
         attempt: identity.attempt,
         redelivered: arrival.redelivered,
-    }))
+    };
+    ledger.then(|| log.deliveries.push(record))
 }
 
 impl Workload for Consumer {
@@ -243,6 +290,10 @@ impl Workload for Consumer {
         self.link = Some(link);
     }
 
+    fn detached(&mut self, link: LinkId) -> bool {
+        self.responder.as_mut().is_some_and(|responder| responder.detached(link))
+    }
+
     fn observe(&mut self, event: Event<'_>) {
         match event {
             Event::Message(message) => self.arrive(&message),
@@ -255,14 +306,22 @@ impl Workload for Consumer {
     fn act(&mut self, now: Nanos, command: Command, wire: &mut Wire) -> Option<Nanos> {
         let link = self.link?;
         self.take_seen(now, Some((&mut wire.connection, link)));
+        let next_ns = self.finish_work(now, &mut wire.connection, link);
+        if let Some(responder) = &mut self.responder {
+            responder.send(&mut wire.connection, link.session);
+        }
         self.grant(command, &mut wire.connection, link);
-        Gauges::set(&self.gauges.in_flight, self.unconfirmed.len() as u64);
-        None
+        Gauges::set(&self.gauges.in_flight, (self.unconfirmed.len() + self.working.len()) as u64);
+        next_ns
     }
 
     fn end(&mut self, now: Nanos, reason: &str, _wire: &Wire) {
         self.take_seen(now, None);
         self.unconfirmed.clear();
+        self.working.clear();
+        if let Some(responder) = &mut self.responder {
+            responder.end();
+        }
         self.link = None;
         (self.probe, self.drained) = (None, false);
         Gauges::set(&self.gauges.in_flight, 0);

@@ -26,22 +26,31 @@ pub struct Histograms {
     pub delay: Histogram<u64>,
     /// Intended send time to arrival at a consumer.
     pub delivery: Histogram<u64>,
+    /// Request and reply: intended send time to the arrival of the answer.
+    pub round_trip: Histogram<u64>,
     /// How late the generator itself was: intended send time to attempt, where nothing held it up.
     pub lag: Histogram<u64>,
 }
 
 impl Histograms {
     /// The names of the histograms, in the order of `all`.
-    pub const NAMES: [&'static str; 5] = ["response", "service", "delay", "delivery", "lag"];
+    pub const NAMES: [&'static str; 6] = ["response", "service", "delay", "delivery", "round_trip", "lag"];
 
     /// All of them, by the names.
     #[must_use]
-    pub fn all(&self) -> [&Histogram<u64>; 5] {
-        [&self.response, &self.service, &self.delay, &self.delivery, &self.lag]
+    pub fn all(&self) -> [&Histogram<u64>; 6] {
+        [&self.response, &self.service, &self.delay, &self.delivery, &self.round_trip, &self.lag]
     }
 
-    pub(crate) fn all_mut(&mut self) -> [&mut Histogram<u64>; 5] {
-        [&mut self.response, &mut self.service, &mut self.delay, &mut self.delivery, &mut self.lag]
+    pub(crate) fn all_mut(&mut self) -> [&mut Histogram<u64>; 6] {
+        [
+            &mut self.response,
+            &mut self.service,
+            &mut self.delay,
+            &mut self.delivery,
+            &mut self.round_trip,
+            &mut self.lag,
+        ]
     }
 
     /// Adds the samples of `other`.
@@ -67,7 +76,7 @@ impl Default for Histograms {
             histogram.auto(true);
             histogram
         };
-        Self { response: make(), service: make(), delay: make(), delivery: make(), lag: make() }
+        Self { response: make(), service: make(), delay: make(), delivery: make(), round_trip: make(), lag: make() }
     }
 }
 
@@ -90,6 +99,8 @@ pub struct Counters {
     pub delivered: u64,
     /// Acknowledgements confirmed by the broker.
     pub acknowledged: u64,
+    /// Answers that a requester got.
+    pub replies: u64,
     /// Connections that became usable.
     pub connected: u64,
     /// Connections that were lost.
@@ -107,6 +118,7 @@ impl Counters {
         self.shed += other.shed;
         self.delivered += other.delivered;
         self.acknowledged += other.acknowledged;
+        self.replies += other.replies;
         self.connected += other.connected;
         self.disconnected += other.disconnected;
     }
@@ -158,6 +170,8 @@ pub(crate) struct Gauges {
     pub(crate) in_flight: AtomicU64,
     /// Whether its link is usable.
     pub(crate) connected: AtomicBool,
+    /// Producer: whether its part of the backlog that was asked for is in the queue.
+    pub(crate) filled: AtomicBool,
     /// Producer: whether all that it will send is sent and answered.
     pub(crate) done: AtomicBool,
     /// Consumer: the last drain request that the broker answered.
@@ -179,6 +193,10 @@ impl Gauges {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_filled(&self) -> bool {
+        self.filled.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -4,8 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::payload::PAYLOAD_BYTES_MIN;
-use crate::schedule::Rate;
+use crate::schedule::{Rate, Spread};
+use crate::sizes::Sizes;
 use crate::tls::Tls;
 
 /// A broker's address: `amqp[s]://[user[:password]@]host[:port]`.
@@ -108,6 +111,37 @@ pub enum Consume {
     AfterSending,
 }
 
+/// How many addresses a pattern may stand for.
+const ADDRESSES_MAX: usize = 100_000;
+
+/// A pattern of addresses that cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "`{0}` is not a pattern: write for instance orders.{{0..99}}, or {{00..31}} for leading zeros; {ADDRESSES_MAX} addresses at most"
+)]
+pub struct PatternError(String);
+
+/// The addresses that `pattern` stands for: `q.{0..2}` is `q.0`, `q.1` and `q.2`; several ranges make every combination.
+///
+/// # Errors
+/// An unclosed brace, a range that is none, or too many addresses.
+pub fn expand_addresses(pattern: &str) -> Result<Vec<String>, PatternError> {
+    let wrong = || PatternError(pattern.to_owned());
+    let Some((before, rest)) = pattern.split_once('{') else { return Ok(vec![pattern.to_owned()]) };
+    let (range, after) = rest.split_once('}').ok_or_else(wrong)?;
+    let (first, last) = range.split_once("..").ok_or_else(wrong)?;
+    let (from, to): (usize, usize) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+    let after = expand_addresses(after).map_err(|_| wrong())?;
+    if from > to || (to - from).saturating_add(1).saturating_mul(after.len()) > ADDRESSES_MAX {
+        return Err(wrong());
+    }
+    // Leading zeros are kept: {00..31}.
+    let width = if first.starts_with('0') { first.len() } else { 0 };
+    let names =
+        (from..=to).flat_map(|number| after.iter().map(move |after| format!("{before}{number:0width$}{after}")));
+    Ok(names.collect())
+}
+
 /// What happens to messages that became due while the target could not take them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backlog {
@@ -149,7 +183,7 @@ macro_rules! display_as_value {
         }
     )*};
 }
-display_as_value!(Ack, Backlog, Consume, Resend);
+display_as_value!(Ack, Backlog, Consume, Resend, Spread);
 
 /// A whole run, as meant. Start from `Options::default()` and change what differs.
 #[derive(Debug, Clone)]
@@ -164,22 +198,38 @@ pub struct Options {
     pub user: Option<String>,
     /// Its password.
     pub password: String,
+    /// SASL EXTERNAL: the certificate that is shown says who we are.
+    pub external: bool,
     /// The rate of all producers together.
     pub rate: Rate,
+    /// How messages are spread over the time that the rate gives them.
+    pub spread: Spread,
     /// Size of each message's payload in bytes.
     pub payload_bytes: usize,
+    /// Other sizes than one; `payload_bytes` does not count then.
+    pub sizes: Option<Sizes>,
+    /// What the payloads hold behind their identity, each as often as the others; no size counts then.
+    pub contents: Vec<Bytes>,
     /// Number of producers, each with its own connection.
     pub producers: u32,
     /// Number of consumers, each with its own connection.
     pub consumers: u32,
     /// When sending stops.
     pub limit: Limit,
+    /// Messages that all producers together put into the queues first, as fast as they can, while consumers wait.
+    pub build_backlog: u64,
     /// Unconfirmed messages that each producer may have in flight.
     pub window: u32,
     /// Messages that each consumer lets the broker send ahead.
     pub credit: u32,
     /// How consumers acknowledge.
     pub ack: Ack,
+    /// Sends are settled at once: nothing is confirmed.
+    pub settled: bool,
+    /// Closed loop: how long a place in the window rests after its confirmation.
+    pub producer_think: Duration,
+    /// How long a consumer works on each message, one after the other, before it acknowledges.
+    pub consumer_think: Duration,
     /// When consumers take messages.
     pub consume: Consume,
     /// Whether the messages are marked durable.
@@ -190,6 +240,8 @@ pub struct Options {
     pub paced_factor: f64,
     /// `shed` drops what is later than this.
     pub shed_after: Duration,
+    /// At most so many messages may wait to be sent; the oldest beyond it are shed. `None`: waiting costs no memory, so all may.
+    pub backlog_max: Option<u64>,
     /// What happens to unconfirmed sends after a lost connection.
     pub resend: Resend,
     /// Makes the run's random choices repeatable (reconnection jitter, payload filler).
@@ -210,6 +262,12 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// Latency of this first part of the run is kept out of the summary.
     pub warmup: Duration,
+    /// Producers ask and wait for the answer on a queue of their own; consumers answer.
+    pub request_reply: bool,
+    /// Whether every send and delivery is written down, which a verdict on messages needs.
+    pub ledger: bool,
+    /// Sending stops when the record has this size.
+    pub ledger_bytes_max: u64,
 }
 
 impl Default for Options {
@@ -220,19 +278,28 @@ impl Default for Options {
             tls: None,
             user: None,
             password: String::new(),
+            external: false,
             rate: Rate::Max,
+            spread: Spread::Even,
             payload_bytes: 1024,
+            sizes: None,
+            contents: Vec::new(),
             producers: 1,
             consumers: 1,
             limit: Limit::Duration(Duration::from_secs(10)),
+            build_backlog: 0,
             window: 1000,
             credit: 1000,
             ack: Ack::Accept,
+            settled: false,
+            producer_think: Duration::ZERO,
+            consumer_think: Duration::ZERO,
             consume: Consume::Always,
             durable: true,
             backlog: Backlog::CatchUp,
             paced_factor: 2.0,
             shed_after: Duration::from_millis(100),
+            backlog_max: None,
             resend: Resend::Unconfirmed,
             seed: 1,
             run: None,
@@ -243,6 +310,9 @@ impl Default for Options {
             reconnect_max: Duration::from_millis(500),
             idle_timeout: Duration::from_secs(5),
             warmup: Duration::ZERO,
+            request_reply: false,
+            ledger: true,
+            ledger_bytes_max: 4 << 30,
         }
     }
 }
@@ -274,6 +344,33 @@ pub enum OptionsError {
     /// `paced` and `shed` compare with a schedule.
     #[error("--backlog {0} needs an open loop: give --rate a number")]
     BacklogWithoutRate(Backlog),
+    /// A bound on what waits, where nothing does.
+    #[error("--backlog-max needs an open loop: give --rate a number")]
+    BacklogMaxWithoutRate,
+    /// A rest of the window in an open loop.
+    #[error("--producer-think belongs to a closed loop: leave --rate out, or give it max")]
+    ThinkWithRate,
+    /// A rest that confirmations begin, where there are none.
+    #[error("--producer-think begins at a confirmation, and --settled sends get none: leave one of them out")]
+    ThinkSettled,
+    /// Queues that are sent to and nobody reads, which would look like loss.
+    #[error(
+        "{producers} producers send to {sent} queues, and {consumers} consumers read {read} of them: give --consumers {sent} or \
+         more, or --consumers 0 to send only"
+    )]
+    Unread {
+        /// Producers.
+        producers: u32,
+        /// Queues that are sent to.
+        sent: usize,
+        /// Consumers.
+        consumers: u32,
+        /// Queues that are read.
+        read: usize,
+    },
+    /// EXTERNAL without a certificate.
+    #[error("SASL EXTERNAL needs a certificate: give amqps:// URLs with --tls-cert and --tls-key")]
+    ExternalWithoutTls,
 }
 
 impl Options {
@@ -295,8 +392,13 @@ impl Options {
         if self.producers == 0 && self.consumers == 0 {
             return Err(OptionsError::NoClients);
         }
-        if self.payload_bytes < PAYLOAD_BYTES_MIN {
-            return Err(OptionsError::PayloadTooSmall(self.payload_bytes));
+        let least = self.sizes.as_ref().map_or(self.payload_bytes, Sizes::least);
+        let unbounded = matches!(self.sizes, Some(Sizes::Lognormal(..))) || !self.contents.is_empty();
+        if least < PAYLOAD_BYTES_MIN && !unbounded {
+            return Err(OptionsError::PayloadTooSmall(least));
+        }
+        if self.external && self.urls.iter().any(|url| !url.tls) {
+            return Err(OptionsError::ExternalWithoutTls);
         }
         zero(self.window as usize, "--window")?;
         zero(self.credit as usize, "--credit")?;
@@ -304,10 +406,31 @@ impl Options {
         if self.paced_factor <= 1.0 || !self.paced_factor.is_finite() {
             return Err(OptionsError::PacedFactor);
         }
-        if self.rate == Rate::Max && self.backlog != Backlog::CatchUp {
-            return Err(OptionsError::BacklogWithoutRate(self.backlog));
+        self.validate_loop()?;
+        self.validate_readers()
+    }
+
+    fn validate_loop(&self) -> Result<(), OptionsError> {
+        let thinks = !self.producer_think.is_zero();
+        match self.rate {
+            Rate::Max if self.backlog != Backlog::CatchUp => Err(OptionsError::BacklogWithoutRate(self.backlog)),
+            Rate::Max if self.backlog_max.is_some() => Err(OptionsError::BacklogMaxWithoutRate),
+            Rate::Max if thinks && self.settled => Err(OptionsError::ThinkSettled),
+            Rate::Max => Ok(()),
+            _ if thinks => Err(OptionsError::ThinkWithRate),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn validate_readers(&self) -> Result<(), OptionsError> {
+        let (producers, consumers) = (self.producers, self.consumers);
+        let used = |clients: u32| self.addresses.len().min(clients as usize);
+        let (sent, read) = (used(producers), used(consumers));
+        if consumers > 0 && sent > read {
+            Err(OptionsError::Unread { producers, sent, consumers, read })
+        } else {
+            Ok(())
+        }
     }
 
     /// The queue of producer or consumer `number`.
@@ -343,6 +466,18 @@ mod tests {
     }
 
     #[test]
+    fn patterns_of_addresses_are_expanded() {
+        let check = |pattern: &str, expected: &[&str]| assert_eq!(expand_addresses(pattern).expect(pattern), expected);
+        check("q", &["q"]);
+        check("q.{0..2}", &["q.0", "q.1", "q.2"]);
+        check("{08..10}.x", &["08.x", "09.x", "10.x"]);
+        check("a{1..2}b{0..1}", &["a1b0", "a1b1", "a2b0", "a2b1"]);
+        for wrong in ["q.{0..2", "q.{}", "q.{2..1}", "q.{0-2}", "q.{0..99999999}", "{0..999}{0..999}"] {
+            assert!(expand_addresses(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn senseless_requests_are_refused_by_name() {
         let sensible = Options {
             urls: vec!["amqp://a:1".parse().expect("valid")],
@@ -363,5 +498,17 @@ mod tests {
         check(|options| options.paced_factor = 1.0, OptionsError::PacedFactor);
         check(|options| options.backlog = Backlog::Shed, OptionsError::BacklogWithoutRate(Backlog::Shed));
         check(|options| (options.producers, options.consumers) = (0, 0), OptionsError::NoClients);
+        check(|options| options.sizes = Some(Sizes::Uniform(8, 99)), OptionsError::PayloadTooSmall(8));
+        check(|options| options.backlog_max = Some(5), OptionsError::BacklogMaxWithoutRate);
+        check(|options| options.external = true, OptionsError::ExternalWithoutTls);
+        let think = |options: &mut Options| options.producer_think = Duration::from_millis(1);
+        let mut options = Options { rate: "5".parse().expect("a rate"), ..sensible.clone() };
+        think(&mut options);
+        assert_eq!(options.validate(), Err(OptionsError::ThinkWithRate));
+        let unread = OptionsError::Unread { producers: 3, sent: 2, consumers: 1, read: 1 };
+        let two = |options: &mut Options| {
+            (options.addresses, options.producers) = (vec!["a".to_owned(), "b".to_owned()], 3);
+        };
+        check(two, unread);
     }
 }

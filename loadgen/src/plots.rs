@@ -127,6 +127,10 @@ macro_rules! draw_legend {
     };
 }
 
+// After the macros, which it uses.
+mod load;
+pub use load::latency_against_load;
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type DrawResult = Result<(), Box<dyn std::error::Error>>;
 

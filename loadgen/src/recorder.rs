@@ -2,23 +2,20 @@
 //! HDR interval log if one is wanted. It never holds a client up: it swaps and does its work outside the lock.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{
-    IntervalLogWriter, IntervalLogWriterBuilder, IntervalLogWriterError, Tag,
-};
-
 use crate::clock::{MILLISECOND_NS, Nanos, now_ns};
+use crate::hlog;
 use crate::meter::{Gauges, Histograms, Meter, Readings, lock};
 use crate::options::{Limit, Options};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Spread};
 use crate::series::{Interval, Percentiles, Series};
+use crate::thread_use::{Sample, ThreadUse, busiest};
 
 /// Length of an interval: fine enough to see a failover's edges.
 const INTERVAL_NS: Nanos = 100 * MILLISECOND_NS;
@@ -28,6 +25,7 @@ pub(crate) struct Sources {
     pub(crate) meters: Vec<Arc<Meter>>,
     pub(crate) producers: Vec<Arc<Gauges>>,
     pub(crate) consumers: Vec<Arc<Gauges>>,
+    pub(crate) threads: Vec<Arc<ThreadUse>>,
 }
 
 /// The recorder's thread. Dropping it ends the thread without the last interval's part.
@@ -63,40 +61,24 @@ impl Recorder {
 
 /// Writes every interval's histograms, tagged by their name and by the phase of the run.
 fn log_intervals(collector: Collector, stopped: &Receiver<()>, log: &mut BufWriter<File>) -> io::Result<()> {
-    let mut serializer = V2DeflateSerializer::new();
     let (wall, monotonic_ns) = (SystemTime::now(), now_ns());
-    let mut builder = IntervalLogWriterBuilder::new();
-    builder.add_comment("[Latencies of a load run in nanoseconds; tags: histogram.phase]");
-    builder.add_comment(&format!("[Timestamps are seconds since CLOCK_MONOTONIC {monotonic_ns} ns]"));
-    builder.with_start_time(wall).with_base_time(wall).with_max_value_divisor(1.0);
-    let mut writer = builder.begin_log_with(log, &mut serializer)?;
-    collector.run(stopped, &mut |collected, phase| {
-        let begin = Duration::from_nanos(collected.interval.begin_ns.saturating_sub(monotonic_ns));
-        let length = Duration::from_nanos(collected.interval.end_ns - collected.interval.begin_ns);
-        write_histograms(&mut writer, collected.histograms, begin, length, phase)
-    })?;
-    drop(writer);
-    log.flush()
-}
-
-fn write_histograms<W: Write>(
-    writer: &mut IntervalLogWriter<'_, '_, W, V2DeflateSerializer>,
-    histograms: &Histograms,
-    begin: Duration,
-    length: Duration,
-    phase: &str,
-) -> io::Result<()> {
-    for (name, histogram) in Histograms::NAMES.iter().zip(histograms.all()) {
-        if histogram.is_empty() {
-            continue;
-        }
-        let tag = if phase.is_empty() { (*name).to_owned() } else { format!("{name}.{phase}") };
-        writer.write_histogram(histogram, begin, length, Tag::new(&tag)).map_err(|error| match error {
-            IntervalLogWriterError::IoError(error) => error,
-            IntervalLogWriterError::SerializeError(error) => io::Error::other(error.to_string()),
-        })?;
-    }
-    Ok(())
+    let comments = [
+        "[Latencies of a load run in nanoseconds; tags: histogram.phase]".to_owned(),
+        format!("[Timestamps are seconds since CLOCK_MONOTONIC {monotonic_ns} ns]"),
+    ];
+    hlog::write(log, wall, &comments, |log| {
+        collector.run(stopped, &mut |collected, phase| {
+            let begin = Duration::from_nanos(collected.interval.begin_ns.saturating_sub(monotonic_ns));
+            let length = Duration::from_nanos(collected.interval.end_ns - collected.interval.begin_ns);
+            for (name, histogram) in Histograms::NAMES.iter().zip(collected.histograms.all()) {
+                if !histogram.is_empty() {
+                    let tag = if phase.is_empty() { (*name).to_owned() } else { format!("{name}.{phase}") };
+                    log.write(&tag, begin, length, histogram)?;
+                }
+            }
+            Ok(())
+        })
+    })
 }
 
 /// One interval, before it is merged away.
@@ -117,12 +99,29 @@ struct Collector {
     /// The readings of all meters of the interval.
     sum: Readings,
     begin_ns: Nanos,
+    /// What is due by now, as all schedules together say; empty before the start.
+    schedules: Vec<Schedule>,
+    /// What was counted as offered.
+    offered: u64,
+    /// What the clients' threads had used at the end of the last interval.
+    thread_samples: Vec<Sample>,
 }
 
 impl Collector {
     fn new(sources: Sources, options: &Options, series: Arc<Mutex<Series>>) -> Self {
         let (spare, sum) = (Readings::default(), Readings::default());
-        Self { sources, series, options: options.clone(), spare, sum, begin_ns: now_ns() }
+        let (options, schedules) = (options.clone(), Vec::new());
+        Self {
+            sources,
+            series,
+            options,
+            spare,
+            sum,
+            begin_ns: now_ns(),
+            schedules,
+            offered: 0,
+            thread_samples: Vec::new(),
+        }
     }
 
     fn run(mut self, stopped: &Receiver<()>, sink: &mut Sink<'_>) -> io::Result<()> {
@@ -151,7 +150,8 @@ impl Collector {
             self.spare.reset();
         }
         let end_ns = now_ns().max(self.begin_ns + 1);
-        let mut series = lock(&self.series);
+        let series = Arc::clone(&self.series);
+        let mut series = lock(&series);
         let interval = self.interval(&series, end_ns);
         let phase = phase_of(&series, &interval, &self.options);
         self.merge(&mut series, interval.clone(), phase);
@@ -160,20 +160,24 @@ impl Collector {
         sink(&Collected { interval: &interval, histograms: &self.sum.histograms }, phase)
     }
 
-    fn interval(&self, series: &Series, end_ns: Nanos) -> Interval {
+    fn interval(&mut self, series: &Series, end_ns: Nanos) -> Interval {
+        let offered = self.offered(series, end_ns);
         let Sources { producers, consumers, .. } = &self.sources;
         let sum = |read: fn(&Gauges) -> u64| producers.iter().map(|gauges| read(gauges)).sum();
         let connected = |clients: &[Arc<Gauges>]| clients.iter().filter(|gauges| gauges.is_connected()).count() as u64;
+        let (generator_cpu, generator_wait) = busiest(&self.sources.threads, &mut self.thread_samples);
         let histograms = &self.sum.histograms;
         Interval {
             begin_ns: self.begin_ns,
             end_ns,
-            offered: self.offered(series, end_ns),
+            offered,
             counters: self.sum.counters,
             backlog: sum(|gauges| Gauges::get(&gauges.backlog)),
             in_flight: sum(|gauges| Gauges::get(&gauges.in_flight)),
             producers_connected: connected(producers),
             consumers_connected: connected(consumers),
+            generator_cpu,
+            generator_wait,
             response: Percentiles::of(&histograms.response),
             service: Percentiles::of(&histograms.service),
             delivery: Percentiles::of(&histograms.delivery),
@@ -181,11 +185,13 @@ impl Collector {
     }
 
     /// What the schedule wanted sent in this interval.
-    fn offered(&self, series: &Series, end_ns: Nanos) -> u64 {
+    fn offered(&mut self, series: &Series, end_ns: Nanos) -> u64 {
         if series.start_ns == 0 {
             return 0;
         }
-        let schedule = Schedule::new(self.options.rate, series.start_ns, 0, 1);
+        if self.schedules.is_empty() {
+            self.schedules = schedules(&self.options, series.start_ns);
+        }
         let mut stop_ns = if series.stop_ns == 0 { Nanos::MAX } else { series.stop_ns };
         let mut count_max = u64::MAX;
         match self.options.limit {
@@ -193,9 +199,12 @@ impl Collector {
             Limit::Count(count) => count_max = count,
             Limit::None => {}
         }
-        let due = |at_ns: Nanos| schedule.due_count(at_ns.min(stop_ns).saturating_sub(1)).min(count_max);
+        let at_ns = end_ns.min(stop_ns).saturating_sub(1);
+        let due = self.schedules.iter_mut().map(|schedule| schedule.due_count(at_ns)).sum::<u64>().min(count_max);
         // A stop that was noted late can lie before what an earlier interval has counted already.
-        due(end_ns).saturating_sub(due(self.begin_ns))
+        let offered = due.saturating_sub(self.offered);
+        self.offered += offered;
+        offered
     }
 
     fn merge(&self, series: &mut Series, interval: Interval, phase: &str) {
@@ -213,6 +222,13 @@ impl Collector {
             }
         }
     }
+}
+
+/// Evenly spread, all producers' messages are those of one; at random, each producer has its own.
+fn schedules(options: &Options, start_ns: Nanos) -> Vec<Schedule> {
+    let count = if options.spread == Spread::Even { 1 } else { options.producers.max(1) };
+    let schedule = |number| Schedule::new(&options.rate, start_ns, number, count).spread(options.spread, options.seed);
+    (0..count).map(schedule).collect()
 }
 
 const WARMUP: &str = "warmup";

@@ -5,9 +5,11 @@ use std::fmt::{self, Write};
 use serde_json::{Value, json};
 
 use crate::clock::Nanos;
+use crate::host::Host;
 use crate::ledger::{Connection, Ledger};
 use crate::meter::Histograms;
 use crate::options::{Limit, Options};
+use crate::schedule::Spread;
 use crate::series::{Percentiles, Series};
 use crate::timeline::{Gaps, gaps};
 use crate::verdict::{Counts, LinkLoss, Verdict, Window};
@@ -36,6 +38,7 @@ impl Report<'_> {
         json!({
             "schema": SCHEMA,
             "verdict": verdict.verdict.to_string(),
+            "findings": verdict.findings.iter().map(|finding| finding.name()).collect::<Vec<_>>(),
             "reasons": verdict.reasons,
             "not_judged": verdict.not_judged,
             "run": format!("{:016x}", ledger.run),
@@ -47,10 +50,14 @@ impl Report<'_> {
             "losses": verdict.losses.iter().map(loss_json).collect::<Vec<_>>(),
             "rates": {
                 "confirmed_per_s": self.per_second(verdict.counts.confirmed),
-                "delivered_per_s": self.per_second(verdict.counts.delivered),
+                "delivered_per_s": self.delivered_per_second(),
             },
+            "replies": series.counters.replies,
             "latency_ns": latency_json(&series.histograms),
             "generator_lag_p99_ns": series.generator_lag_p99_ns(),
+            "generator_cpu": series.generator_cpu(),
+            "generator_wait": series.generator_wait(),
+            "host": Host::read(),
             "gaps": gaps_json(&self.gaps()),
             "connections": self.connections_json(),
             "marks": series.marks,
@@ -68,6 +75,18 @@ impl Report<'_> {
     pub(crate) fn per_second(&self, count: u64) -> f64 {
         let seconds = self.series.sending_seconds();
         if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+    }
+
+    /// Deliveries a second: while messages were sent, or between the first and the last where nobody sent any.
+    pub(crate) fn delivered_per_second(&self) -> f64 {
+        let delivered = self.verdict.counts.delivered;
+        if !self.ledger.producers.is_empty() {
+            return self.per_second(delivered);
+        }
+        let mut busy = self.series.intervals.iter().filter(|interval| interval.counters.delivered > 0);
+        let Some(first) = busy.next() else { return 0.0 };
+        let last_ns = busy.next_back().map_or(first.end_ns, |interval| interval.end_ns);
+        delivered as f64 * 1e9 / (last_ns - first.begin_ns) as f64
     }
 
     fn connections(&self) -> impl Iterator<Item = (String, &Connection)> {
@@ -103,7 +122,9 @@ impl Report<'_> {
         let counts = &self.verdict.counts;
         let seconds = self.series.sending_seconds();
         if self.ledger.producers.is_empty() {
-            writeln!(out, "delivered {} to {} consumers", counts.delivered, self.options.consumers)?;
+            let (delivered, consumers, rate) = (counts.delivered, self.options.consumers, self.delivered_per_second());
+            writeln!(out, "delivered {delivered} to {consumers} consumers ({rate:.0}/s)")?;
+            self.write_generator(out)?;
             return self.write_verdict(out);
         }
         writeln!(out, "Sent for {seconds:.1} s: {}", describe(self.options))?;
@@ -117,8 +138,17 @@ impl Report<'_> {
             counts.in_doubt,
             if counts.shed > 0 { format!("  shed {}", counts.shed) } else { String::new() },
         )?;
-        writeln!(out, "  delivered {} ({} distinct)", counts.delivered, counts.delivered_distinct)?;
+        let rate = self.delivered_per_second();
+        if self.options.ledger {
+            writeln!(out, "  delivered {} ({} distinct, {rate:.0}/s)", counts.delivered, counts.delivered_distinct)?;
+        } else {
+            writeln!(out, "  delivered {} ({rate:.0}/s)", counts.delivered)?;
+        }
+        if self.options.request_reply {
+            writeln!(out, "  answered {}", self.series.counters.replies)?;
+        }
         self.write_latency(out)?;
+        self.write_generator(out)?;
         self.write_outages(out)?;
         self.write_verdict(out)
     }
@@ -140,6 +170,24 @@ impl Report<'_> {
             writeln!(out)?;
         }
         Ok(())
+    }
+
+    /// What the measuring itself cost, and what makes it doubtful.
+    fn write_generator(&self, out: &mut String) -> fmt::Result {
+        let host = Host::read();
+        let percent =
+            |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+        writeln!(out)?;
+        writeln!(
+            out,
+            "generator: busiest thread {} of a core, waiting for one {}; clock {} ({:.0} ns a reading), {} cores",
+            percent(self.series.generator_cpu()),
+            percent(self.series.generator_wait()),
+            host.clock_source,
+            host.clock_read_ns,
+            host.cores
+        )?;
+        host.doubt().map_or(Ok(()), |doubt| writeln!(out, "  {doubt}"))
     }
 
     fn write_outages(&self, out: &mut String) -> fmt::Result {
@@ -168,6 +216,9 @@ impl Report<'_> {
         let Verdict { counts, loss_judged, .. } = self.verdict;
         writeln!(out)?;
         if self.ledger.producers.is_empty() {
+            return self.write_reasons(out);
+        }
+        if !self.options.ledger {
             return self.write_reasons(out);
         }
         let lost = if *loss_judged { format!("{} lost", counts.lost) } else { "loss not judged".to_owned() };
@@ -204,14 +255,25 @@ impl Report<'_> {
 }
 
 /// The request in one line.
-fn describe(options: &Options) -> String {
-    let Options { rate, payload_bytes, producers, consumers, window, ack, durable, backlog, resend, seed, .. } =
-        options;
-    let durability = if *durable { "durable" } else { "not durable" };
+pub(crate) fn describe(options: &Options) -> String {
+    let Options { producers, consumers, window, ack, backlog, resend, seed, .. } = options;
+    let spread = if options.spread == Spread::Even { "" } else { " at random" };
+    let durability = if options.durable { "durable" } else { "not durable" };
+    let settled = if options.settled { ", settled" } else { "" };
     format!(
-        "{rate}, {payload_bytes} B {durability}, {producers} producers with {window} in flight, {consumers} consumers \
-         (ack {ack}), backlog {backlog}, resend {resend}, seed {seed}"
+        "{}{spread}, {} {durability}{settled}, {producers} producers with {window} in flight, {consumers} consumers (ack {ack}), \
+         backlog {backlog}, resend {resend}, seed {seed}",
+        options.rate,
+        sizes(options),
     )
+}
+
+fn sizes(options: &Options) -> String {
+    match &options.sizes {
+        _ if !options.contents.is_empty() => format!("content of {} files", options.contents.len()),
+        Some(sizes) => sizes.to_string(),
+        None => format!("{} B", options.payload_bytes),
+    }
 }
 
 /// What one link lost, in one line.
@@ -240,20 +302,29 @@ fn options_json(options: &Options) -> Value {
     json!({
         "urls": options.urls.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "addresses": options.addresses,
+        "rate": options.rate.to_string(),
         "rate_per_s": options.rate.per_second(),
-        "payload_bytes": options.payload_bytes,
+        "spread": options.spread.to_string(),
+        "sizes": sizes(options),
         "producers": options.producers,
         "consumers": options.consumers,
         "limit": limit,
         "window": options.window,
         "credit": options.credit,
         "ack": options.ack.to_string(),
+        "settled": options.settled,
+        "request_reply": options.request_reply,
+        "build_backlog": options.build_backlog,
+        "producer_think_ms": options.producer_think.as_secs_f64() * 1e3,
+        "consumer_think_ms": options.consumer_think.as_secs_f64() * 1e3,
         "consume": options.consume.to_string(),
         "durable": options.durable,
         "backlog": options.backlog.to_string(),
         "paced_factor": options.paced_factor,
         "shed_after_ms": options.shed_after.as_millis() as u64,
+        "backlog_max": options.backlog_max,
         "resend": options.resend.to_string(),
+        "ledger": options.ledger,
         "seed": options.seed,
         "threads": options.threads,
         "warmup_s": options.warmup.as_secs_f64(),

@@ -17,6 +17,7 @@ use crate::options::{Options, OptionsError};
 use crate::producer::Producer;
 use crate::recorder::{Recorder, Sources};
 use crate::series::{FaultWindow, Interval, Mark, Series};
+use crate::thread_use::ThreadUse;
 
 /// How often the run looks at its clients while it waits for something.
 const POLL: Duration = Duration::from_millis(5);
@@ -58,7 +59,7 @@ pub enum RunError {
 }
 
 /// What a run looks like at this moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The last complete interval, if there is one.
     pub interval: Option<Interval>,
@@ -78,6 +79,12 @@ pub struct Snapshot {
     pub consumers_connected: u64,
     /// Producers that have sent all and got all answers.
     pub producers_done: u64,
+    /// All producers.
+    pub producers: u64,
+    /// All consumers.
+    pub consumers: u64,
+    /// Connections that were lost since the start.
+    pub disconnected: u64,
 }
 
 /// What a finished run leaves.
@@ -134,21 +141,23 @@ pub fn start(options: Options, interval_log: Option<&Path>) -> Result<Handle, Ru
         meters: meters.clone(),
         producers: producers.iter().map(|part| Arc::clone(&part.gauges)).collect(),
         consumers: consumers.iter().map(|part| Arc::clone(&part.gauges)).collect(),
+        threads: (0..options.threads).map(|_| Arc::default()).collect(),
     };
+    let threads = sources.threads.clone();
     let recorder = Recorder::start(sources, &options, Arc::clone(&series), interval_log)
         .map_err(|source| RunError::System { what: "starting the recorder", source })?;
     let (control, _) = watch::channel(Command { phase: Phase::Connect, start_ns: 0, probe: 0 });
     let shared = Arc::new(Shared::new(options, run));
     let mut handle = Handle { shared, control, series, producers, consumers, workers: Vec::new(), recorder };
-    for (index, meter) in meters.into_iter().enumerate() {
-        handle.start_worker(index, &meter)?;
+    for (index, (meter, used)) in meters.into_iter().zip(threads).enumerate() {
+        handle.start_worker(index, &meter, used)?;
     }
     Ok(handle)
 }
 
 impl Handle {
     /// One thread with its own runtime, and every so many-th client on it.
-    fn start_worker(&mut self, index: usize, meter: &Arc<Meter>) -> Result<(), RunError> {
+    fn start_worker(&mut self, index: usize, meter: &Arc<Meter>, used: Arc<ThreadUse>) -> Result<(), RunError> {
         let failed = |source| RunError::System { what: "starting a thread of clients", source };
         let threads = self.shared.options.threads;
         let is_ours = |number: &usize| number % threads == index;
@@ -171,8 +180,10 @@ impl Handle {
             consumers.push((client("consumer", number, gauges), consumer));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let control = self.control.subscribe();
         let work = move || {
             let clients = tokio::task::LocalSet::new();
+            clients.spawn_local(async move { used.watch(control).await });
             for (client, producer) in producers {
                 clients.spawn_local(client.run(producer));
             }
@@ -196,6 +207,40 @@ impl Handle {
     /// # Errors
     /// A server refused for good, or `limit` passed.
     pub async fn started(&self, limit: Duration) -> Result<Nanos, RunError> {
+        self.connected(limit).await?;
+        // A moment ahead, so that no producer begins late.
+        let start_ns = now_ns() + MILLISECOND_NS;
+        self.begin(start_ns);
+        Ok(start_ns)
+    }
+
+    /// Begins the schedule at `start_ns`, which may lie ahead.
+    pub fn begin(&self, start_ns: Nanos) {
+        lock(&self.series).start_ns = start_ns;
+        self.control.send_modify(|command| {
+            command.start_ns = start_ns;
+            command.phase = command.phase.max(Phase::Send);
+        });
+    }
+
+    /// When the schedule begins; 0 if nobody has said.
+    #[must_use]
+    pub fn start_ns(&self) -> Nanos {
+        lock(&self.series).start_ns
+    }
+
+    /// Has the backlog built that was asked for, and waits until it is confirmed; false if it was not within `limit`.
+    pub async fn filled(&self, limit: Duration) -> bool {
+        self.control.send_modify(|command| command.phase = command.phase.max(Phase::Fill));
+        let filled = || self.shared.has_failed() || self.producers.iter().all(|part| part.gauges.is_filled());
+        wait_until(limit, filled).await && !self.shared.has_failed()
+    }
+
+    /// Waits until all clients are connected.
+    ///
+    /// # Errors
+    /// A server refused for good, or `limit` passed.
+    pub async fn connected(&self, limit: Duration) -> Result<(), RunError> {
         let connected = || self.shared.has_failed() || self.gauges().all(Gauges::is_connected);
         let in_time = wait_until(limit, connected).await;
         self.check()?;
@@ -209,14 +254,13 @@ impl Handle {
                 reason: self.shared.last_reason(),
             });
         }
-        // A moment ahead, so that no producer begins late.
-        let start_ns = now_ns() + MILLISECOND_NS;
-        lock(&self.series).start_ns = start_ns;
-        self.control.send_modify(|command| {
-            command.start_ns = start_ns;
-            command.phase = command.phase.max(Phase::Send);
-        });
-        Ok(start_ns)
+        Ok(())
+    }
+
+    /// Whether sending was stopped because the record had reached its bound.
+    #[must_use]
+    pub fn is_ledger_full(&self) -> bool {
+        self.shared.is_ledger_full()
     }
 
     /// Whether a server refused a client for good since the start.
@@ -243,6 +287,9 @@ impl Handle {
             producers_connected: sum(connected),
             consumers_connected: self.consumers.iter().map(|part| connected(&part.gauges)).sum(),
             producers_done: sum(|gauges| u64::from(gauges.is_done())),
+            producers: self.producers.len() as u64,
+            consumers: self.consumers.len() as u64,
+            disconnected: series.counters.disconnected,
         }
     }
 
@@ -329,7 +376,7 @@ impl Handle {
     pub fn ledger(&self) -> Arc<Ledger> {
         Arc::new(Ledger {
             run: self.shared.run,
-            payload_bytes: self.shared.options.payload_bytes as u64,
+            payload_bytes: self.shared.template.payload_bytes_mean(),
             producers: self.producers.iter().map(|part| lock(&part.log).clone()).collect(),
             consumers: self.consumers.iter().map(|part| lock(&part.log).clone()).collect(),
         })
@@ -365,7 +412,7 @@ impl Handle {
         self.recorder.finish().map_err(|source| RunError::System { what: "writing the interval log", source })?;
         let ledger = Ledger {
             run: self.shared.run,
-            payload_bytes: self.shared.options.payload_bytes as u64,
+            payload_bytes: self.shared.template.payload_bytes_mean(),
             producers: self.producers.iter().map(|part| std::mem::take(&mut *lock(&part.log))).collect(),
             consumers: self.consumers.iter().map(|part| std::mem::take(&mut *lock(&part.log))).collect(),
         };

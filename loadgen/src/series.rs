@@ -46,7 +46,7 @@ impl Percentiles {
 }
 
 /// About a tenth of a second of the run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Interval {
     /// Its beginning (CLOCK_MONOTONIC nanoseconds).
     pub begin_ns: Nanos,
@@ -65,6 +65,10 @@ pub struct Interval {
     pub producers_connected: u64,
     /// Usable consumer links, at its end.
     pub consumers_connected: u64,
+    /// The share of a core that the generator's busiest thread used; `None` if none told.
+    pub generator_cpu: Option<f64>,
+    /// The share of the time in which a thread of the generator could have run and had no core; `None` where the system does not tell.
+    pub generator_wait: Option<f64>,
     /// Intended send time to confirmation; `None` if nothing was confirmed.
     pub response: Option<Percentiles>,
     /// Last attempt to confirmation.
@@ -133,6 +137,30 @@ impl Series {
     #[must_use]
     pub fn generator_lag_p99_ns(&self) -> Option<u64> {
         (!self.histograms.lag.is_empty()).then(|| self.histograms.lag.value_at_quantile(0.99))
+    }
+
+    /// The share of a core that the generator's busiest thread used while messages were sent; `None` if no interval lies within.
+    #[must_use]
+    pub fn generator_cpu(&self) -> Option<f64> {
+        self.mean_while_sending(|interval| interval.generator_cpu)
+    }
+
+    /// The share of that time in which a thread of the generator had to wait for a core.
+    #[must_use]
+    pub fn generator_wait(&self) -> Option<f64> {
+        self.mean_while_sending(|interval| interval.generator_wait)
+    }
+
+    fn mean_while_sending(&self, read: fn(&Interval) -> Option<f64>) -> Option<f64> {
+        let stop_ns = if self.stop_ns == 0 { Nanos::MAX } else { self.stop_ns };
+        let within = self
+            .intervals
+            .iter()
+            .filter(|interval| self.start_ns != 0 && interval.end_ns > self.start_ns && interval.begin_ns < stop_ns);
+        let (weighted, seconds) = within
+            .filter_map(|interval| Some((read(interval)?, interval.seconds())))
+            .fold((0.0, 0.0), |(weighted, sum), (share, seconds)| (weighted + share * seconds, sum + seconds));
+        (seconds > 0.0).then(|| weighted / seconds)
     }
 
     /// The fault windows, for the rules of the verdict.

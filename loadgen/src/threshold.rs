@@ -8,29 +8,54 @@ use hdrhistogram::Histogram;
 use crate::meter::Histograms;
 use crate::report::Report;
 use crate::units::parse_duration;
+use crate::verdict::Window;
 
 /// A condition that cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{0}` is not a condition: write for instance p99>5ms, delivery.p99.9>1s, max>=2s, gap>3s, confirmed_rate<10000, \
-     duplicated>0"
+    "`{0}` is not a condition: write for instance p99>5ms, delivery.p99.9>1s, round_trip.mean>1ms, max>=2s, gap>3s, \
+     delivery_gap>3s, confirmed_rate<10000, backlog>1000, generator_cpu>80, or one of {names}>0",
+    names = COUNTS.map(|(name, _)| name).join(", ")
 )]
 pub struct ThresholdError(String);
+
+/// The counts that a condition may name.
+const COUNTS: [(&str, fn(&Report<'_>) -> u64); 16] = [
+    ("lost", |report| report.verdict.counts.lost),
+    ("duplicated", |report| report.verdict.counts.duplicated),
+    ("unexpected", |report| report.verdict.counts.unexpected),
+    ("out_of_order", |report| report.verdict.counts.out_of_order),
+    ("in_doubt", |report| report.verdict.counts.in_doubt),
+    ("recovered", |report| report.verdict.counts.recovered),
+    ("failed", |report| report.verdict.counts.failed),
+    ("shed", |report| report.verdict.counts.shed),
+    ("attempted", |report| report.verdict.counts.attempted),
+    ("confirmed", |report| report.verdict.counts.confirmed),
+    ("delivered", |report| report.verdict.counts.delivered),
+    ("replies", |report| report.series.counters.replies),
+    ("resent", |report| report.series.counters.resent),
+    ("disconnected", |report| report.series.counters.disconnected),
+    ("backlog", |report| report.series.intervals.iter().map(|interval| interval.backlog).max().unwrap_or(0)),
+    ("in_flight", |report| report.series.intervals.iter().map(|interval| interval.in_flight).max().unwrap_or(0)),
+];
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Metric {
     /// Index into `Histograms::all`, and a quantile; 0 is the smallest and 1 the largest value.
     Latency(usize, f64),
+    /// The mean of a histogram.
+    Mean(usize),
     /// The longest time without confirms.
-    Gap,
+    ConfirmGap,
+    /// The longest time without deliveries.
+    DeliveryGap,
     ConfirmedRate,
     DeliveredRate,
-    Lost,
-    Duplicated,
-    Unexpected,
-    InDoubt,
-    Shed,
+    /// In percent of a core.
+    GeneratorCpu,
+    /// Index into `COUNTS`.
+    Count(usize),
 }
 
 /// A condition under which a run counts as failed, such as `p99>5ms`.
@@ -62,7 +87,9 @@ impl FromStr for Threshold {
         let (or_equal, value) = (value.is_some(), value.unwrap_or(&rest[1..]));
         let metric = metric(name.trim()).ok_or_else(wrong)?;
         let limit = match metric {
-            Metric::Latency(..) | Metric::Gap => parse_duration(value).map_err(|_| wrong())?.as_nanos() as f64,
+            Metric::Latency(..) | Metric::Mean(_) | Metric::ConfirmGap | Metric::DeliveryGap => {
+                parse_duration(value).map_err(|_| wrong())?.as_nanos() as f64
+            }
             _ => value.trim().parse().map_err(|_| wrong())?,
         };
         Ok(Self { text: text.to_owned(), metric, above, or_equal, limit })
@@ -70,15 +97,15 @@ impl FromStr for Threshold {
 }
 
 fn metric(name: &str) -> Option<Metric> {
+    if let Some(index) = COUNTS.iter().position(|(count, _)| *count == name) {
+        return Some(Metric::Count(index));
+    }
     Some(match name {
-        "gap" => Metric::Gap,
+        "gap" => Metric::ConfirmGap,
+        "delivery_gap" => Metric::DeliveryGap,
         "confirmed_rate" => Metric::ConfirmedRate,
         "delivered_rate" => Metric::DeliveredRate,
-        "lost" => Metric::Lost,
-        "duplicated" => Metric::Duplicated,
-        "unexpected" => Metric::Unexpected,
-        "in_doubt" => Metric::InDoubt,
-        "shed" => Metric::Shed,
+        "generator_cpu" => Metric::GeneratorCpu,
         _ => return latency(name),
     })
 }
@@ -93,6 +120,7 @@ fn latency(name: &str) -> Option<Metric> {
     let quantile = match point {
         "min" => 0.0,
         "max" => 1.0,
+        "mean" => return Some(Metric::Mean(index)),
         _ => point.strip_prefix('p')?.parse::<f64>().ok().map(|percent| percent / 100.0)?,
     };
     (0.0..=1.0).contains(&quantile).then_some(Metric::Latency(index, quantile))
@@ -108,17 +136,19 @@ impl Threshold {
     }
 
     fn value(&self, report: &Report<'_>) -> Option<f64> {
-        let counts = &report.verdict.counts;
+        let length = |gap: Option<Window>| gap.map(|gap| (gap.end_ns - gap.begin_ns) as f64);
         Some(match self.metric {
             Metric::Latency(index, quantile) => point(report.series.histograms.all()[index], quantile)? as f64,
-            Metric::Gap => report.gaps().confirm.map(|gap| (gap.end_ns - gap.begin_ns) as f64)?,
-            Metric::ConfirmedRate => report.per_second(counts.confirmed),
-            Metric::DeliveredRate => report.per_second(counts.delivered),
-            Metric::Lost => counts.lost as f64,
-            Metric::Duplicated => counts.duplicated as f64,
-            Metric::Unexpected => counts.unexpected as f64,
-            Metric::InDoubt => counts.in_doubt as f64,
-            Metric::Shed => counts.shed as f64,
+            Metric::Mean(index) => {
+                let histogram = report.series.histograms.all()[index];
+                (!histogram.is_empty()).then(|| histogram.mean())?
+            }
+            Metric::ConfirmGap => length(report.gaps().confirm)?,
+            Metric::DeliveryGap => length(report.gaps().delivery)?,
+            Metric::ConfirmedRate => report.per_second(report.verdict.counts.confirmed),
+            Metric::DeliveredRate => report.delivered_per_second(),
+            Metric::GeneratorCpu => report.series.generator_cpu()? * 100.0,
+            Metric::Count(index) => COUNTS[index].1(report) as f64,
         })
     }
 }
@@ -159,6 +189,10 @@ mod tests {
         check("confirmed_rate<500", Some(false));
         check("confirmed_rate<=500", Some(true));
         check("lost>0", Some(false));
+        check("mean>50ms", Some(true));
+        check("response.mean>51ms", Some(false));
+        check("generator_cpu>10", None);
+        check("backlog>=0", Some(true));
         // Nothing was delivered, and there is no gap between no confirms.
         check("delivery.p99>1s", None);
         check("gap>1s", None);

@@ -2,6 +2,7 @@
 //!
 //! One task owns the whole of it; nothing is sent between tasks, and no message costs an allocation here.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, IoSlice, Write};
 
@@ -16,6 +17,11 @@ use crate::timer::Timer;
 
 /// Bytes read at once: what a fast broker sends between two turns, and no more than a cache holds.
 const INPUT_BYTES: usize = 256 * 1024;
+thread_local! {
+    /// What one read brings, for all connections of a thread: it stays in the cache, and ten thousand idle ones need one only.
+    static INPUT: RefCell<Box<[u8]>> = RefCell::new(vec![0; INPUT_BYTES].into_boxed_slice());
+}
+
 /// Reads of one turn: then the other clients of the thread have theirs.
 const READS_PER_TURN: usize = 4;
 /// Pieces that one system call takes.
@@ -37,7 +43,6 @@ pub(crate) struct Wire {
     /// Between the two, for `amqps://`.
     tls: Option<Box<ClientConnection>>,
     pub(crate) connection: Connection,
-    input: Box<[u8]>,
     output: VecDeque<Bytes>,
     queued_bytes: u64,
     written_bytes: u64,
@@ -45,9 +50,8 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new((stream, tls): (TcpStream, Option<ClientConnection>), connection: Connection) -> Self {
-        let input = vec![0; INPUT_BYTES].into_boxed_slice();
         let tls = tls.map(Box::new);
-        Self { stream, tls, connection, input, output: VecDeque::new(), queued_bytes: 0, written_bytes: 0 }
+        Self { stream, tls, connection, output: VecDeque::new(), queued_bytes: 0, written_bytes: 0 }
     }
 
     /// Reads what has arrived and gives every event to `on_event`, those of an expired timer too.
@@ -55,36 +59,40 @@ impl Wire {
         if self.connection.poll_timeout().is_some_and(|at| at <= now) {
             self.connection.handle_timeout(now);
         }
+        INPUT.with_borrow_mut(|input| self.read(now, input, on_event))
+    }
+
+    fn read(&mut self, now: Nanos, input: &mut [u8], on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), Lost> {
         for _ in 0..READS_PER_TURN {
-            let count = match self.stream.try_read(&mut self.input) {
+            let count = match self.stream.try_read(input) {
                 Ok(0) => {
-                    self.report(now, 0, on_event)?;
+                    self.report(now, &[], on_event)?;
                     return Err(Lost("the server closed the socket".to_owned()));
                 }
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error.into()),
             };
-            self.report(now, count, on_event)?;
-            if count < self.input.len() {
+            self.report(now, &input[..count], on_event)?;
+            if count < input.len() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn report(&mut self, now: Nanos, count: usize, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), Lost> {
-        let Self { tls, connection, input, .. } = self;
+    fn report(&mut self, now: Nanos, input: &[u8], on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), Lost> {
+        let Self { tls, connection, .. } = self;
         let mut report = |mut bytes: &[u8]| {
             while let Some(event) = connection.next_event(now, &mut bytes) {
                 on_event(event);
             }
         };
-        let Some(tls) = tls.as_mut().filter(|_| count > 0) else {
-            report(&input[..count]);
+        let Some(tls) = tls.as_mut().filter(|_| !input.is_empty()) else {
+            report(input);
             return Ok(());
         };
-        let mut records = &input[..count];
+        let mut records = input;
         // After the server's close_notify nothing is read.
         while !records.is_empty() && tls.read_tls(&mut records)? > 0 {
             tls.process_new_packets().map_err(|error| Lost(format!("TLS failed: {error}")))?;

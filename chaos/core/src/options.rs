@@ -1,6 +1,7 @@
 //! The command line: as typed. What it means is decided in [`crate::plan`] and `crate::run`.
 
-use crate::scenario::{Standby, StoreSetting};
+use crate::compare::CompareOptions;
+use crate::scenario::{Requirement, Standby, StoreSetting};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ pub struct Options {
 }
 
 const EXIT_CODES: &str =
-    "Exit codes: 0 pass, 1 violated, 2 unknown, 3 skipped by the environment, 254 usage, 255 internal.";
+    "Exit codes: 0 pass, 1 violated, 2 unknown, 3 everything skipped by the environment, 254 usage, 255 internal.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -35,17 +36,32 @@ pub enum Command {
     },
     /// Explain suites, scenarios and store settings.
     List,
+    /// Run the plan of an earlier run again.
+    Replay {
+        /// The folder of the earlier run, or a plan's file, such as its shrunk-plan.json.
+        path: PathBuf,
+        /// Only this trial of it.
+        #[arg(long, value_name = "N")]
+        trial: Option<usize>,
+        /// How.
+        #[command(flatten)]
+        options: ReplayOptions,
+    },
     /// Build the report of a result folder anew, from the data in it.
     Report {
         /// The folder of an earlier run.
         folder: PathBuf,
     },
+    /// Say whether a run differs from an earlier one, by how much, and how sure that is; with --gate, fail if it became worse.
+    Compare(CompareOptions),
 }
 
 /// The suite that is run where none is named.
 pub const QUICK: &str = "quick";
 /// Replays of a disturbed trial, unless said otherwise.
 pub const REPLAYS: u32 = 2;
+/// Plays of a search for the fewest faults that still fail, unless said otherwise: enough for one fault out of twenty.
+pub const SHRINK: u32 = 24;
 
 /// Options of a run.
 #[derive(Clone, Debug, Default, Args)]
@@ -92,7 +108,36 @@ pub struct RunOptions {
     /// How often a trial is played again that could not be judged because the load generator itself was late: the machine was busy.
     #[arg(long, value_name = "N", default_value_t = REPLAYS, value_parser = clap::value_parser!(u32).range(0..=10))]
     pub replays: u32,
+    /// Fail if the machine lacks one of these, instead of skipping the scenarios that need it.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NEED")]
+    pub require: Vec<Requirement>,
+    /// How often something is played to reduce a trial that violated something with several faults to the fewest that do; 0: never.
+    #[arg(long, value_name = "N", default_value_t = SHRINK, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub shrink: u32,
     /// Keep the folders of the nodes (configuration, logs, store) in the result folder.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Options of a replay: the plan has everything else.
+#[derive(Clone, Debug, Args)]
+pub struct ReplayOptions {
+    /// Folder for the results; made if absent [default: a new folder under the temporary directory].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Test this broker's program instead of the broker that is linked into this one.
+    #[arg(long, value_name = "PATH")]
+    pub broker: Option<PathBuf>,
+    /// Test the broker or the pair that this file describes; a plan that was made for one needs it.
+    #[arg(long, value_name = "FILE", conflicts_with = "broker")]
+    pub target: Option<PathBuf>,
+    /// How often a trial is played again that could not be judged because the load generator itself was late.
+    #[arg(long, value_name = "N", default_value_t = REPLAYS, value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub replays: u32,
+    /// How often something is played to reduce a trial that violated something with several faults to the fewest that do; 0: never.
+    #[arg(long, value_name = "N", default_value_t = SHRINK, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub shrink: u32,
+    /// Keep the folders of the nodes in the result folder.
     #[arg(long)]
     pub keep: bool,
 }

@@ -17,6 +17,7 @@ use crate::environment::Environment;
 use crate::error::{AtPath, Error, Result};
 use crate::plan::{LoadPlan, PairPlan};
 use crate::scenario::{Cell, StoreSetting, size};
+use crate::shrink::Shrunk;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,6 +53,13 @@ impl Verdict {
             Self::Unknown => "unknown",
             Self::Violated => "violated",
         }
+    }
+
+    /// What is concluded from several: the worst; what was skipped counts only where everything was.
+    pub fn of_all(verdicts: impl Iterator<Item = Self>) -> Self {
+        let all: Vec<Self> = verdicts.collect();
+        let judged = all.iter().filter(|verdict| **verdict != Self::Skipped).max();
+        judged.or(all.first()).copied().unwrap_or(Self::Unknown)
     }
 
     /// The exit code of a run that ends with it.
@@ -161,6 +169,9 @@ pub struct RunResult {
     /// What the size of a backlog costs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ratios: Vec<Ratio>,
+    /// What a failing plan was reduced to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<Shrunk>,
 }
 
 impl RunResult {
@@ -246,6 +257,16 @@ mod tests {
         let old = text.replace("\"successor_read_bytes\":null,", "").replace("\"left_after_ms\":null,", "");
         std::fs::write(folder.path().join(FILE), old).expect("the folder is ours");
         assert_eq!(RunResult::read(folder.path()).expect("it is understood").trials.len(), 28);
+    }
+
+    #[test]
+    fn what_was_skipped_counts_only_where_everything_was() {
+        use Verdict::{Pass, Skipped, Unknown, Violated};
+        let of = |list: &[Verdict]| Verdict::of_all(list.iter().copied());
+        assert_eq!(of(&[Skipped, Pass]), Pass);
+        assert_eq!(of(&[Skipped, Skipped]), Skipped);
+        assert_eq!(of(&[Pass, Violated, Unknown, Skipped]), Violated);
+        assert_eq!(of(&[]), Unknown);
     }
 
     #[test]

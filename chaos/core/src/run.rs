@@ -4,15 +4,17 @@ use crate::cleanup;
 use crate::clock;
 use crate::cluster::Launcher;
 use crate::error::{AtPath, Doing, Error, Result};
+use crate::machine::Machine;
 use crate::measurement::{self, Broker, MeasurementResult, MeasuringSuite};
-use crate::options::{self, Command, Options, RunOptions};
+use crate::options::{self, Command, Options, ReplayOptions, RunOptions};
 use crate::plan::{self, LoadPlan, Plan, Request};
 use crate::progress::Progress;
+use crate::replay::PLAN_FILE;
 use crate::result::{self, RunResult, TargetSeen, Verdict};
-use crate::scenario::{self, Library, StoreSetting, Suite};
+use crate::scenario::{Library, StoreSetting, Suite};
 use crate::sequence::{self, Played};
 use crate::targets::{self, Target};
-use crate::{checks, environment, report, trial};
+use crate::{checks, compare, environment, listing, report, shrink, trial};
 use clap::Parser;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -39,11 +41,13 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
     let done = match options.command {
         None => run(options::QUICK, &options.run),
         Some(Command::Run { suite, options }) => run(&suite, &options),
+        Some(Command::Replay { path, trial, options }) => replay(&path, trial, &options),
         Some(Command::List) => {
-            print!("{}", list());
+            print!("{}", listing::list(&Machine::look()));
             Ok(0)
         }
         Some(Command::Report { folder }) => rebuild(&folder),
+        Some(Command::Compare(options)) => compare::main(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("chaos: {error}");
@@ -66,45 +70,17 @@ fn rebuild(folder: &Path) -> Result<i32> {
     Ok(verdict.exit_code())
 }
 
-/// What `chaos list` prints.
-fn list() -> String {
-    let mut text = "Suites\n".to_owned();
-    for suite in scenario::suites() {
-        text += &format!("  {:<16} {}\n", suite.name, suite.explanation);
-        for entry in &suite.entries {
-            let per = if entry.backlogs.is_empty() { "store setting" } else { "store setting, backlog and standby" };
-            text += &format!("  {:<16}   {} x {} per {per}\n", "", entry.trials, entry.scenario.name);
-        }
-    }
-    for suite in MeasuringSuite::ALL {
-        text += &format!("  {:<16} {}\n  {:<16}   {} rounds\n", suite.name(), suite.explanation(), "", suite.rounds());
-    }
-    text += "\nScenarios\n";
-    for scenario in scenario::scenarios() {
-        text += &format!("  {:<16} {}\n", scenario.name, scenario.explanation);
-    }
-    text += "\nStore settings\n";
-    for (store, words) in [
-        (StoreSetting::Sync, "store=$sys.failsafe: a send is confirmed when it is on disk; no loss is allowed"),
-        (
-            StoreSetting::Async,
-            "store=$sys.nonfailsafe: a send is confirmed when it is accepted; a failover may cost the newest",
-        ),
-    ] {
-        text += &format!("  {:<16} {words}\n", store.name());
-    }
-    text
-}
-
 /// What a run was asked to do, checked.
 struct Setting {
     plan: Plan,
     out: PathBuf,
     broker: Broker,
     command: String,
+    machine: Machine,
     keep: bool,
     replays: u32,
     target: Option<Arc<Target>>,
+    shrink: u32,
 }
 
 fn run(name: &str, options: &RunOptions) -> Result<i32> {
@@ -113,12 +89,38 @@ fn run(name: &str, options: &RunOptions) -> Result<i32> {
     }
     let suite = Library::find(name)?;
     check(&suite.name, None, options)?;
-    let setting = prepare(name, suite, options)?;
-    print_plan(&setting);
-    let result = block_on(run_trials(&setting))?;
+    play(&prepare(name, suite, options)?)
+}
+
+/// Runs a plan as it was decided before; the machine's timing is another one.
+fn replay(path: &Path, trial: Option<usize>, options: &ReplayOptions) -> Result<i32> {
+    let plan = crate::replay::plan(path, trial)?;
+    let broker = broker("--broker", options.broker.as_deref())?;
+    let out = result_folder(options.out.as_deref())?;
+    let mut command = format!("cargo run --release -p chaos -- replay {}", path.display());
+    for (name, value) in [
+        ("--trial", trial.map(|number| number.to_string())),
+        ("--broker", options.broker.as_ref().map(|path| path.display().to_string())),
+        ("--target", options.target.as_ref().map(|path| path.display().to_string())),
+    ] {
+        command += &value.map_or_else(String::new, |value| format!(" {name} {value}"));
+    }
+    let ReplayOptions { keep, replays, shrink, .. } = *options;
+    let target = options.target.as_deref().map(targets::read).transpose()?.map(Arc::new);
+    let setting = Setting { plan, out, broker, command, machine: Machine::look(), keep, replays, target, shrink };
+    write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
+    play(&setting)
+}
+
+fn play(setting: &Setting) -> Result<i32> {
+    print_plan(setting);
+    let result = block_on(run_trials(setting))?;
     result.write(&setting.out)?;
     report::build(&setting.out)?;
     print!("{}", report::terminal_table(&result));
+    if let Some(shrunk) = &result.shrunk {
+        println!("\n{}", shrunk.sentence());
+    }
     println!("\nreport: {}", setting.out.join(report::HTML_FILE).display());
     Ok(result.verdict.exit_code())
 }
@@ -160,6 +162,8 @@ fn check(name: &str, measures: Option<MeasuringSuite>, options: &RunOptions) -> 
         ("--only", is_measurement && !options.only.is_empty()),
         ("--replays", is_measurement && options.replays != options::REPLAYS),
         ("--backlog", is_measurement && !options.backlog.is_empty()),
+        ("--duration", is_measurement && options.duration.is_some()),
+        ("--require", is_measurement && !options.require.is_empty()),
         ("--standby", is_measurement && !steady && options.standby.is_some()),
         ("--rate", is_measurement && !steady && options.rate.is_some()),
         ("--messages", !has_messages && options.messages.is_some()),
@@ -259,11 +263,14 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
         let scenarios = options.only.join(",");
         return Err(Error::Usage(format!("--only {scenarios}: suite {name} has no trials of that; see chaos list")));
     }
+    let machine = Machine::look();
+    machine.demand(&options.require)?;
     let broker = broker("--broker", options.broker.as_deref())?;
     let out = result_folder(options.out.as_deref())?;
     let command = command_line(name, seed, options);
-    let setting = Setting { broker, command, keep: options.keep, replays: options.replays, plan, out, target };
-    write_json(&setting.out.join("plan.json"), &setting.plan)?;
+    let (keep, replays, shrink) = (options.keep, options.replays, options.shrink);
+    let setting = Setting { broker, command, machine, keep, replays, shrink, plan, out, target };
+    write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
     Ok(setting)
 }
 
@@ -308,6 +315,12 @@ fn command_line(suite: &str, seed: u64, options: &RunOptions) -> String {
     if options.replays != options::REPLAYS {
         line += &format!(" --replays {}", options.replays);
     }
+    if let Some(duration) = options.duration {
+        line += &format!(" --duration {}ms", duration.as_millis());
+    }
+    if options.shrink != options::SHRINK {
+        line += &format!(" --shrink {}", options.shrink);
+    }
     for (name, path) in [("--broker", &options.broker), ("--against", &options.against), ("--target", &options.target)]
     {
         line += &path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", path.display()));
@@ -324,7 +337,7 @@ fn print_plan(setting: &Setting) {
         plan.load.rate_per_s,
         plan.load.size_bytes,
         plan.load.producers,
-        setting.out.join("plan.json").display()
+        setting.out.join(PLAN_FILE).display()
     );
     for trial in &plan.trials {
         let phase_ms = trial.fault_phase_us as f64 / 1000.0;
@@ -346,19 +359,26 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         plan: &setting.plan,
         launcher: &setting.broker.launcher,
         target: setting.target.as_ref(),
+        machine: &setting.machine,
         out: &setting.out,
         store_parent: &store_parent,
         keep: setting.keep,
         progress: &progress,
     };
     let Played { trials, disturbed, stores } = sequence::play(&context, setting.replays).await?;
+    let failing = shrink::worth_it(&setting.plan, &trials).filter(|_| setting.shrink > 0);
+    let shrunk = match failing {
+        Some(failing) => Some(shrink::shrink(&context, failing, setting.shrink).await?),
+        None => None,
+    };
     progress.finish();
     let verdicts = trials.iter().map(|trial| trial.verdict).chain(stores.iter().map(|store| store.verdict));
+    let verdict = Verdict::of_all(verdicts);
     let summary = result::summarize(&trials);
     let broker = setting.target.as_ref().map_or(&setting.broker.words, |target| &target.name);
     Ok(RunResult {
         schema: result::SCHEMA.to_owned(),
-        verdict: verdicts.max().unwrap_or(Verdict::Unknown),
+        verdict,
         suite: setting.plan.suite.clone(),
         seed: setting.plan.seed,
         command: setting.command.clone(),
@@ -378,6 +398,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         stores,
         trials,
         disturbed,
+        shrunk,
     })
 }
 
@@ -423,13 +444,6 @@ mod tests {
     }
 
     #[test]
-    fn the_list_explains_every_scenario() {
-        let text = list();
-        assert!(scenario::scenarios().iter().all(|one| text.contains(&one.explanation)));
-        assert!(text.contains("6 x kill-active"));
-    }
-
-    #[test]
     fn the_command_line_repeats_the_plan() {
         let options = RunOptions {
             trials: Some(3),
@@ -439,6 +453,8 @@ mod tests {
             backlog: vec![10 << 20, 1 << 30],
             standby: Some(crate::options::StandbyChoice::Hot),
             replays: 4,
+            duration: Some(std::time::Duration::from_secs(90)),
+            shrink: 7,
             ..RunOptions::default()
         };
         let line = command_line("quick", 7, &options);
@@ -447,6 +463,7 @@ mod tests {
         let Some(Command::Run { options: again, .. }) = parsed.command else { panic!("it is a run") };
         assert_eq!((again.seed, again.trials, again.rate), (Some(7), options.trials, options.rate));
         assert_eq!((again.backlog, again.standby), (options.backlog, options.standby));
+        assert_eq!(again.duration, options.duration);
         assert_eq!((again.only, again.store), (options.only, options.store));
     }
 

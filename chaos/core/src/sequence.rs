@@ -64,6 +64,12 @@ async fn run_trial(
     events: &mut EventFile,
 ) -> Result<TrialResult> {
     let begin = Instant::now();
+    if let Some(reason) = context.machine.lacks(&plan.requires) {
+        let mut trial = TrialResult::unjudged(plan);
+        trial.verdict = Verdict::Skipped;
+        trial.reasons.push(reason);
+        return Ok(trial);
+    }
     match trial::run(context, plan, stages, history).await {
         Ok((trial, said)) => {
             events.append(&trial, said)?;
@@ -115,7 +121,7 @@ impl EventFile {
             let line = |t_ns, event, proof| {
                 (
                     t_ns,
-                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "target": fault.target, "victim": fault.victim, "proof": proof }),
+                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "target": fault.target, "victim": fault.victim, "preparation": fault.preparation, "proof": proof }),
                 )
             };
             if let Some(effect) = &fault.effect {

@@ -329,3 +329,161 @@ async fn an_administrator_gets_the_reply_to_a_request() {
     let error = loadgen::admin::request(&broker.urls()[1], "admin", "", &body, LIMIT).await.expect_err("a standby");
     assert!(error.to_string().contains("standby"), "{error}");
 }
+
+#[tokio::test]
+async fn a_backlog_is_built_before_anybody_consumes_and_has_no_latency() {
+    let broker = Broker::start(Orders::default(), 0);
+    let options = Options { build_backlog: 501, limit: Limit::Count(100), ..options(&broker) };
+    let handle = start(options.clone(), None).expect("a valid request");
+    handle.connected(LIMIT).await.expect("an active server");
+    assert!(handle.filled(LIMIT).await);
+    assert_eq!(broker.shared.state().queue.len(), 501);
+    assert_eq!(handle.ledger().consumers[0].deliveries.len(), 0);
+    handle.begin(loadgen::clock::now_ns());
+    assert!(handle.sent_all(LIMIT).await && handle.drain(QUIET, LIMIT).await);
+    let finished = handle.finish().await.expect("an orderly end");
+    let verdict = judge(&finished.ledger, &Rules { acks_confirmed: true, ..Rules::default() });
+    passes(&verdict);
+    assert_eq!(verdict.counts.delivered_distinct, 601);
+    let histograms = &finished.series.histograms;
+    assert_eq!((histograms.response.len(), histograms.delivery.len()), (100, 100));
+    let offered: u64 = finished.series.intervals.iter().map(|interval| interval.offered).sum();
+    assert_eq!(offered, 100);
+}
+
+#[tokio::test]
+async fn settled_sends_arrive_and_are_not_confirmed() {
+    let broker = Broker::start(Orders::default(), 0);
+    let (finished, _) = conduct(Options { settled: true, ..options(&broker) }, nothing).await;
+    let settled = Rules { settled: true, acks_confirmed: true, ..Rules::default() };
+    let verdict = judge(&finished.ledger, &settled);
+    passes(&verdict);
+    let counts = verdict.counts;
+    assert_eq!((counts.confirmed, counts.in_doubt, counts.delivered_distinct), (0, 2_000, 2_000));
+    assert_eq!((finished.series.histograms.response.len(), finished.series.histograms.delivery.len()), (0, 2_000));
+}
+
+#[tokio::test]
+async fn settled_sends_survive_a_cut_connection_in_the_books() {
+    let broker = Broker::start(Orders { cut_at: Some(500), ..Orders::default() }, 0);
+    let (finished, _) = conduct(Options { settled: true, ..options(&broker) }, nothing).await;
+    let verdict = judge(&finished.ledger, &Rules { settled: true, acks_confirmed: true, ..Rules::default() });
+    // What was on its way is gone, and nobody promised it.
+    assert!(verdict.counts.attempted == 2_000 && verdict.counts.delivered_distinct <= 2_000, "{verdict:?}");
+    passes(&verdict);
+}
+
+#[tokio::test]
+async fn without_a_record_everything_is_counted_and_nothing_kept() {
+    let broker = Broker::start(Orders::default(), 0);
+    let options = Options { ledger: false, rate: Rate::Max, limit: Limit::Count(40_000), ..options(&broker) };
+    let (finished, _) = conduct(options, nothing).await;
+    let counters = finished.series.counters;
+    assert_eq!((counters.sent, counters.confirmed, counters.delivered), (40_000, 40_000, 40_000));
+    let kept: usize = finished.ledger.producers.iter().map(|log| log.sends.iter().count()).sum();
+    assert!(kept <= 3 * 16_384, "{kept}");
+    assert!(finished.ledger.consumers.iter().all(|log| log.deliveries.is_empty()));
+}
+
+#[tokio::test]
+async fn a_record_that_is_full_stops_the_run() {
+    let broker = Broker::start(Orders::default(), 0);
+    let options = Options { ledger_bytes_max: 48 * 500, limit: Limit::None, ..options(&broker) };
+    let handle = start(options, None).expect("a valid request");
+    handle.started(LIMIT).await.expect("an active server");
+    assert!(handle.sent_all(LIMIT).await && handle.is_ledger_full());
+    let finished = handle.finish().await.expect("an orderly end");
+    let sent: usize = finished.ledger.producers.iter().map(|log| log.sends.len()).sum();
+    assert!((100..2_000).contains(&sent), "{sent}");
+}
+
+#[tokio::test]
+async fn a_consumer_that_works_takes_one_message_after_the_other() {
+    let broker = Broker::start(Orders::default(), 0);
+    let options = Options {
+        consumer_think: Duration::from_millis(5),
+        credit: 10,
+        limit: Limit::Count(60),
+        rate: Rate::Max,
+        ..options(&broker)
+    };
+    let begin = loadgen::clock::now_ns();
+    let (finished, verdict) = conduct(options, nothing).await;
+    passes(&verdict);
+    assert!(loadgen::clock::now_ns() - begin >= 60 * 5 * MILLISECOND_NS);
+    let deliveries: Vec<_> = finished.ledger.consumers[0].deliveries.iter().copied().collect();
+    assert_eq!(deliveries.len(), 60);
+    // It never had more than its credit: the eleventh came after the first was acknowledged.
+    assert!(deliveries[10].arrival_ns >= deliveries[0].arrival_ns + 5 * MILLISECOND_NS);
+    let mut acknowledged: Vec<u64> = deliveries.iter().map(|delivery| delivery.acknowledged_ns).collect();
+    acknowledged.sort_unstable();
+    assert!(acknowledged[59] - acknowledged[0] >= 59 * 5 * MILLISECOND_NS * 9 / 10);
+}
+
+#[tokio::test]
+async fn a_user_who_thinks_sends_less() {
+    let broker = Broker::start(Orders::default(), 0);
+    let options = Options {
+        producers: 1,
+        window: 4,
+        producer_think: Duration::from_millis(20),
+        rate: Rate::Max,
+        limit: Limit::Duration(Duration::from_millis(600)),
+        ..options(&broker)
+    };
+    let (_, verdict) = conduct(options, nothing).await;
+    passes(&verdict);
+    // Four places, and each rests 20 ms: at most 200 a second.
+    assert!((20..=124).contains(&verdict.counts.confirmed), "{:?}", verdict.counts);
+}
+
+#[tokio::test]
+async fn sizes_of_a_distribution_arrive_whole() {
+    let broker = Broker::start(Orders::default(), 0);
+    let sizes = Some("16:70,1KiB:25,64KiB:5".parse().expect("sizes"));
+    let (finished, verdict) = conduct(Options { sizes, limit: Limit::Count(400), ..options(&broker) }, nothing).await;
+    passes(&verdict);
+    assert_eq!(verdict.counts.delivered_distinct, 400);
+    assert!(broker.shared.state().largest_message > 65_536);
+    // Only those of 48 bytes and more carry their time.
+    let timed = finished.series.histograms.delivery.len();
+    assert!((60..180).contains(&timed), "{timed}");
+}
+
+#[tokio::test]
+async fn a_backlog_beyond_its_bound_is_shed() {
+    let broker = Broker::start(Orders::default(), 0);
+    let options = Options {
+        backlog_max: Some(100),
+        limit: Limit::Duration(Duration::from_secs(1)),
+        rate: "2000".parse().expect("a rate"),
+        ..options(&broker)
+    };
+    let (finished, verdict) = conduct(options, async |_: &Handle| {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        broker.kill(0);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        broker.activate(1);
+    })
+    .await;
+    passes(&verdict);
+    assert!((300..=1_400).contains(&verdict.counts.shed), "{:?}", verdict.counts);
+    assert_eq!(verdict.counts.attempted + verdict.counts.shed, 2_000);
+    assert!(finished.series.counters.shed == verdict.counts.shed);
+}
+
+#[tokio::test]
+async fn a_rate_that_changes_is_kept() {
+    let broker = Broker::start(Orders::default(), 0);
+    let options = Options {
+        rate: "steps:200*500ms,2k*500ms".parse().expect("a rate"),
+        limit: Limit::Duration(Duration::from_secs(1)),
+        ..options(&broker)
+    };
+    let (finished, verdict) = conduct(options, nothing).await;
+    passes(&verdict);
+    assert_eq!(verdict.counts.confirmed, 1_100);
+    let start_ns = finished.series.start_ns;
+    let sends = finished.ledger.producers.iter().flat_map(|log| log.sends.iter());
+    assert_eq!(sends.filter(|send| send.intended_ns < start_ns + SECOND_NS / 2).count(), 100);
+}

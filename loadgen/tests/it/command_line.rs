@@ -28,6 +28,8 @@ fn run(broker: &Broker, more: &[&str]) -> Output {
         "40ms",
         "--lag-limit",
         "1m",
+        "--cpu-limit",
+        "1000",
     ];
     loadgen(&[&common, more].concat())
 }
@@ -157,6 +159,13 @@ fn mistakes_exit_with_254_and_name_the_argument() {
         (&["run", "--url", "amqp://a", "--address", "q", "--backlog", "shed"], "--rate"),
         (&["run", "--url", "amqp://a", "--address", "q", "--fail-if", "p99"], "--fail-if"),
         (&["run", "--url", "amqp://a", "--address", "q", "--count", "5", "--duration", "5s"], "--count"),
+        (&["run", "--url", "amqp://a", "--address", "q.{1..}", "--count", "5"], "{0..99}"),
+        (&["run", "--url", "amqp://a", "--address", "q.{1..3}", "--producers", "3"], "--consumers 3"),
+        (&["run", "--url", "amqp://a", "--address", "q", "--content", "/nowhere"], "/nowhere"),
+        (&["run", "--profile", "/nowhere.toml"], "/nowhere.toml"),
+        (&["run", "--url", "amqp://a", "--address", "q", "--request-reply", "--settled"], "--settled"),
+        (&["sweep", "--url", "amqp://a", "--address", "q", "--target", "p99<1ms", "--from", "5", "--to", "4"], "--to"),
+        (&["merge", "x.txt"], ".hlog"),
     ] {
         let output = loadgen(arguments);
         assert_eq!(output.status.code(), Some(254), "{arguments:?}");
@@ -169,4 +178,116 @@ fn help_reads_without_an_error() {
     let output = loadgen(&["run", "--help"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stdout).contains("Exit codes"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_common_start_is_kept_and_said() {
+    let broker = Broker::start(Orders::default(), 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("result.json");
+    let json = json.to_str().expect("UTF-8");
+    let begin_ns = loadgen::clock::now_ns();
+    let output = run(&broker, &["--count", "50", "--rate", "1k", "--start-at", "+1s", "--json", json]);
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert!(err.contains("that is CLOCK_MONOTONIC") && err.contains("within"), "{err}");
+    let result: serde_json::Value = serde_json::from_slice(&std::fs::read(json).expect("written")).expect("JSON");
+    assert!(result["start_ns"].as_u64().is_some_and(|start_ns| start_ns >= begin_ns + 900_000_000), "{result}");
+    let past = run(&broker, &["--count", "50", "--start-at", "2020-01-01T00:00:00Z"]);
+    assert!(text(&past.stderr).contains("choose a later --start-at"), "{}", text(&past.stderr));
+    assert_eq!(past.status.code(), Some(254));
+}
+
+#[test]
+fn logs_of_two_runs_are_merged_and_compared() {
+    let broker = Broker::start(Orders::default(), 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    for name in ["a", "b"] {
+        let (hlog, json) = (path(&format!("{name}.hlog")), path(&format!("{name}.json")));
+        let (csv, html) = (path(&format!("{name}.csv")), path(&format!("{name}.html")));
+        let files = ["--hlog", &hlog, "--json", &json, "--csv", &csv, "--html", &html];
+        let output = run(&broker, &[&["--duration", "3s", "--rate", "500"], &files[..]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    }
+    let lines = std::fs::read_to_string(path("a.csv")).expect("written");
+    let confirmed: u64 = lines.lines().skip(1).filter_map(|line| line.split(',').nth(5)?.parse::<u64>().ok()).sum();
+    assert_eq!(confirmed, 1_500);
+    let page = std::fs::read_to_string(path("a.html")).expect("written");
+    assert!(page.matches("<svg").count() == 3 && page.contains("verdict: pass"));
+
+    let (a, b, all) = (path("a.hlog"), path("b.hlog"), path("all.json"));
+    let merged =
+        loadgen(&["merge", &a, &b, &path("a.json"), &path("b.json"), "--json", &all, "--hlog", &path("all.hlog")]);
+    assert_eq!(merged.status.code(), Some(0), "{}", text(&merged.stderr));
+    let all: serde_json::Value = serde_json::from_slice(&std::fs::read(all).expect("written")).expect("JSON");
+    assert_eq!(
+        (&all["latency_ns"]["response"]["count"], &all["messages"]["confirmed"]),
+        (&3_000.into(), &3_000.into())
+    );
+    let again = loadgen(&["merge", &path("all.hlog")]);
+    assert!(text(&again.stdout).contains("3000"), "{}", text(&again.stdout));
+
+    // The same log twice differs by nothing, whatever the machine did meanwhile.
+    let same = loadgen(&["compare", &a, &a, "--tolerance", "30", "--gate", "response.rate"]);
+    assert_eq!(same.status.code(), Some(0), "{}", text(&same.stdout));
+    assert!(
+        text(&same.stdout).contains("response.p99") && text(&same.stdout).contains("+0.0 %"),
+        "{}",
+        text(&same.stdout)
+    );
+    let wrong = loadgen(&["compare", &path("a.json"), &a]);
+    assert_eq!(wrong.status.code(), Some(254), "{}", text(&wrong.stderr));
+}
+
+#[test]
+fn a_sweep_finds_what_the_broker_sustains() {
+    // Ten in flight and 20 ms each: 500 a second, whatever the machine does.
+    let broker = Broker::start(Orders { confirm_delay: Duration::from_millis(20), ..Orders::default() }, 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let urls = broker.url_list();
+    let (json, svg, csv) = (path("sweep.json"), path("sweep.svg"), path("sweep.csv"));
+    let output = loadgen(&[
+        "sweep",
+        "--url",
+        &urls,
+        "--address",
+        "q",
+        "--window",
+        "10",
+        "--target",
+        "p50<200ms",
+        "--from",
+        "250",
+        "--precision",
+        "60",
+        "--trial",
+        "1s",
+        "--warmup",
+        "200ms",
+        "--confirm",
+        "2",
+        "--quiet-time",
+        "50ms",
+        "--lag-limit",
+        "1m",
+        "--cpu-limit",
+        "1000",
+        "--json",
+        &json,
+        "--svg",
+        &svg,
+        "--csv",
+        &csv,
+        "--quiet",
+    ]);
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{out}{}", text(&output.stderr));
+    let result: serde_json::Value = serde_json::from_slice(&std::fs::read(json).expect("written")).expect("JSON");
+    let (rate, missed) =
+        (result["rate_per_s"].as_f64().expect("found"), result["missed_per_s"].as_f64().expect("missed"));
+    assert!((120.0..=500.0).contains(&rate) && missed > rate && missed <= 1_000.0, "{out}");
+    assert!(std::fs::read_to_string(svg).expect("written").starts_with("<svg"));
+    assert!(std::fs::read_to_string(csv).expect("written").lines().count() > 3);
 }

@@ -2,4 +2,5 @@
 
 mod clients;
 mod command_line;
+mod documents;
 mod support;

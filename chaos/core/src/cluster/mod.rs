@@ -5,6 +5,7 @@ mod events;
 mod foreign;
 mod pair;
 mod process;
+mod shared_disk;
 mod supervisor;
 
 pub use configuration::{Ports, Settings, Setup, write_configuration};
@@ -12,3 +13,4 @@ pub use events::{Event, EventLog, NodeState};
 pub use foreign::Foreign;
 pub use pair::{Launcher, NodeId, Pair};
 pub use process::{Exit, NodeProcess};
+pub use shared_disk::{SharedDisk, host};

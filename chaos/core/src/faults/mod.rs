@@ -1,6 +1,6 @@
 //! What can be done to a pair. Each fault returns evidence that it bit, taken from the operating system and not from the broker.
 //!
-//! A room owns its faults: `process` (signals, starvation), `network` (the proxies). To add a fault:
+//! A room owns its faults: `process` (signals, starvation), `network` (the proxies), `disk` (the shared disk and the hosts that use it). To add a fault:
 //!
 //! 1. A variant of the room's enum with its parameters (`Kill {}`, `Delay { amount: Amount }`), its name in `NAMES`; a new room is a
 //!    variant of [`Fault`] besides, with an arm in each of its methods.
@@ -13,6 +13,7 @@
 //!
 //! When a fault comes and goes, and who the victims are, is not decided here: see `crate::trial`.
 
+pub mod disk;
 pub mod network;
 pub mod process;
 pub mod tree;
@@ -21,6 +22,7 @@ use crate::cluster::{NodeId, Pair};
 use crate::error::Result;
 use crate::plan::PairPlan;
 use crate::scenario::Role;
+use disk::{Asked, DiskFault};
 use network::NetworkFault;
 use process::{ProcessFault, Starving};
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,8 @@ pub enum Fault {
     Process(ProcessFault),
     /// To what connects servers and clients.
     Network(NetworkFault),
+    /// To the disk that the servers share.
+    Disk(DiskFault),
 }
 
 /// What a fault may reach.
@@ -55,6 +59,8 @@ pub struct Bite {
     pub effect: Option<Effect>,
     /// Further evidence, a sentence each; without an effect, what is known instead.
     pub evidence: Vec<String>,
+    /// What it made the disk report as durable and drop, in words, if it did; set by `examine`.
+    pub lied: Option<String>,
     /// What it must remember until it is healed and examined.
     pub held: Held,
 }
@@ -67,6 +73,8 @@ pub enum Held {
     Nothing,
     /// Processes that are kept short of processor time.
     Starving(Vec<Starving>),
+    /// What the shared disk was asked to do.
+    Disk(Asked),
 }
 
 impl Bite {
@@ -93,7 +101,10 @@ impl Fault {
         if NetworkFault::NAMES.contains(&name.as_str()) {
             return NetworkFault::deserialize(table).map(Self::Network).map_err(wrong);
         }
-        let all = [ProcessFault::NAMES, NetworkFault::NAMES].concat().join(", ");
+        if DiskFault::NAMES.contains(&name.as_str()) {
+            return DiskFault::from_table(table).map(Self::Disk).map_err(wrong);
+        }
+        let all = [ProcessFault::NAMES, NetworkFault::NAMES, DiskFault::NAMES].concat().join(", ");
         Err(format!("do = `{name}`: expected one of {all}"))
     }
 
@@ -102,6 +113,7 @@ impl Fault {
         match self {
             Self::Process(fault) => fault.words(),
             Self::Network(fault) => fault.words(settings),
+            Self::Disk(fault) => fault.words(),
         }
     }
 
@@ -110,6 +122,7 @@ impl Fault {
         match self {
             Self::Process(fault) => fault.ends_process(),
             Self::Network(_) => false,
+            Self::Disk(fault) => fault.ends_process(),
         }
     }
 
@@ -123,6 +136,7 @@ impl Fault {
         match self {
             Self::Process(fault) => fault.inject(scene).await,
             Self::Network(fault) => fault.inject(scene).await,
+            Self::Disk(fault) => fault.inject(scene).await,
         }
     }
 
@@ -131,6 +145,7 @@ impl Fault {
         match self {
             Self::Process(fault) => fault.heal(scene, bite),
             Self::Network(fault) => fault.heal(scene, bite).await,
+            Self::Disk(fault) => fault.heal(scene, bite),
         }
     }
 
@@ -139,6 +154,7 @@ impl Fault {
         match self {
             Self::Process(_) => Ok(()),
             Self::Network(fault) => fault.examine(scene, bite).await,
+            Self::Disk(fault) => fault.examine(scene, bite),
         }
     }
 }

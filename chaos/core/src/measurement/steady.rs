@@ -213,6 +213,7 @@ mod tests {
             response: None,
             service: None,
             delivery: None,
+            ..Interval::default()
         };
         let intervals = [interval(0, 1), interval(100, 500), interval(200, 700), interval(300, 9)];
         assert_eq!(confirmed_per_s(&intervals, 100 * NS_PER_MS, 350 * NS_PER_MS), Some(6000.0));

@@ -16,6 +16,10 @@ pub struct LoadPlan {
     pub producers: u32,
     /// Receiving links.
     pub consumers: u32,
+    /// Further producers and consumers, on a queue of their own, that never give up a silent server: only they are still connected to a
+    /// server that wakes up after the other one has taken over. They send little.
+    #[serde(default)]
+    pub patient: u32,
     /// A server that is silent for so long counts as lost to a client, ms. A stopped server closes no socket, so this is a part of
     /// the failover time of `pause-active`.
     pub client_idle_timeout_ms: u64,
@@ -45,6 +49,7 @@ impl Default for LoadPlan {
             size_bytes: 1024,
             producers: 4,
             consumers: 1,
+            patient: 0,
             client_idle_timeout_ms: 500,
             client_connect_timeout_ms: 250,
             window: 2000,
@@ -79,6 +84,7 @@ impl LoadPlan {
         self.rate_per_s = spec.rate.unwrap_or(self.rate_per_s);
         self.producers = spec.producers.unwrap_or(self.producers);
         self.consumers = spec.consumers.unwrap_or(self.consumers);
+        self.patient = spec.patient.unwrap_or(self.patient);
         self.window = spec.window.unwrap_or(self.window);
         self.credit = spec.credit.unwrap_or(self.credit);
         self

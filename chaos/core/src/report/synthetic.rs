@@ -2,6 +2,7 @@
 
 use crate::cluster::NodeId;
 use crate::environment::Environment;
+use crate::fates::{Fate, Message};
 use crate::faults::Effect;
 use crate::plan::{Plan, Request, TrialPlan, expand};
 use crate::result::{
@@ -42,9 +43,46 @@ pub(crate) fn backlogs() -> RunResult {
     result
 }
 
+/// Several faults in each trial, one of them before the first; a trial that was skipped; an async loss whose messages are known.
+pub(crate) fn troubled() -> RunResult {
+    let mut result = run();
+    for trial in &mut result.trials {
+        let mut cut = trial.faults[0].clone();
+        cut.name = "cut <both directions>".to_owned();
+        cut.target = "link".to_owned();
+        cut.effect = Some(Effect { requested_ns: 100_000_000, effective_ns: 100_001_000, proof: "planted".to_owned() });
+        cut.healed_ns = Some(900_001_000);
+        trial.faults.push(cut);
+    }
+    let mut skipped = TrialResult { number: 29, scenario: "host-crash".to_owned(), ..result.trials[0].clone() };
+    skipped.verdict = Verdict::Skipped;
+    skipped.reasons = vec!["no /dev/fuse here".to_owned()];
+    result.trials.push(skipped);
+    result.summary = result::summarize(&result.trials);
+    result
+}
+
+/// Messages around the loss of the second trial.
+pub(crate) fn fates() -> Vec<Message> {
+    let message = |sequence: u64| {
+        let confirmed_ms = sequence as f64 - 50.0;
+        let is_lost = (30..40).contains(&sequence);
+        Message {
+            producer: (sequence % 4) as u32,
+            sequence,
+            sent_ms: confirmed_ms - 1.0,
+            confirmed_ms: Some(confirmed_ms),
+            delivered_ms: (!is_lost).then_some(confirmed_ms + 1.0),
+            fate: if is_lost { Fate::Lost } else { Fate::Delivered },
+        }
+    };
+    (0..100).map(message).collect()
+}
+
 fn played(plan: Plan) -> RunResult {
     let trials: Vec<TrialResult> = plan.trials.iter().map(trial).collect();
     RunResult {
+        shrunk: None,
         schema: result::SCHEMA.to_owned(),
         verdict: Verdict::Pass,
         suite: plan.suite.clone(),
@@ -90,6 +128,7 @@ fn trial(plan: &TrialPlan) -> TrialResult {
         effect: Some(effect),
         healed_ns: (!trial.takeover).then_some(1_500_001_000),
         evidence: vec!["planted evidence".to_owned()],
+        lied: None,
     }];
     if trial.takeover {
         trial.instants_ms = instants(plan);

@@ -1,6 +1,7 @@
 //! The part of result.json that tells of one trial.
 
 use super::Verdict;
+use crate::checks::{Finding, Windows};
 use crate::clock::NS_PER_MS;
 use crate::cluster::NodeId;
 use crate::faults::Effect;
@@ -129,6 +130,9 @@ pub struct FaultRecord {
     pub healed_ns: Option<u64>,
     /// Further evidence, a sentence each.
     pub evidence: Vec<String>,
+    /// What the fault made the disk report as durable and drop, in words: this alone explains a loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lied: Option<String>,
 }
 
 /// Whether a takeover was expected in results from before they said so.
@@ -214,6 +218,9 @@ pub struct TrialResult {
     pub verdict: Verdict,
     /// Why it is not a pass, a sentence each.
     pub reasons: Vec<String>,
+    /// What kind of finding each reason is.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// What was not judged, a sentence each.
     pub not_judged: Vec<String>,
     /// What else was seen.
@@ -267,6 +274,12 @@ pub struct Unavailable {
     pub publish_worst_client: Option<f64>,
     /// Between two deliveries.
     pub deliver: Option<f64>,
+    /// The windows of the producers, each without its usual gap.
+    #[serde(default)]
+    pub producers: Windows,
+    /// The windows of the consumers.
+    #[serde(default)]
+    pub consumers: Windows,
 }
 
 /// Processor time used, in cores.
@@ -291,6 +304,7 @@ impl TrialResult {
             seed: plan.seed,
             verdict: Verdict::Unknown,
             reasons: Vec::new(),
+            findings: Vec::new(),
             not_judged: Vec::new(),
             observations: Vec::new(),
             fault_effective: false,

@@ -16,6 +16,7 @@ pub use schedule::{After, FaultSpec, Moment, Phase, Role};
 pub use setting::{Backlog, Cell, Standby, StoreSetting, size};
 pub use suite::{Entry, Suite};
 
+use crate::checks::Finding;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -115,6 +116,8 @@ pub struct LoadSpec {
     pub producers: Option<u32>,
     /// Receiving links.
     pub consumers: Option<u32>,
+    /// Pairs of a producer and a consumer, with a queue of their own, that never give up a silent server.
+    pub patient: Option<u32>,
     /// When consumers take messages.
     pub consume: Option<Consume>,
     /// Unconfirmed messages of each producer.
@@ -168,6 +171,9 @@ pub struct Expect {
     /// The victim may leave by itself with this exit code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub may_exit_code: Option<i32>,
+    /// These must be found, and passing needs nothing else to be: a negative control. A loss must be explained by the faults' evidence.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// The log of the standby must hold these words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standby_logs: Option<String>,

@@ -35,6 +35,14 @@ impl StoreSetting {
         }
     }
 
+    /// The queue of the patient clients, in the same store.
+    pub fn patient_address(self) -> &'static str {
+        match self {
+            Self::Sync => "sync.patient",
+            Self::Async => "async.patient",
+        }
+    }
+
     /// The queue that holds the backlog, in the same store.
     pub fn backlog_address(self) -> &'static str {
         match self {

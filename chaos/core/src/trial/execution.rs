@@ -3,7 +3,8 @@
 //! Decides nothing: when a fault comes and goes is `timeline`'s, what it does is `crate::faults`'.
 
 use super::Context;
-use super::load::Load;
+use super::depth::Depths;
+use super::load::{self, Load};
 use super::meter::Meter;
 use super::timeline::{Next, Seen, Timeline};
 use crate::checks::Judgement;
@@ -14,6 +15,7 @@ use crate::faults::{Bite, Scene, process};
 use crate::plan::{Anchor, FaultPlan, LoadPlan, PairPlan, TrialPlan};
 use crate::result::{BacklogSeen, FaultRecord, ProcessorShare};
 use crate::scenario::{Consume, Role};
+use loadgen::ledger::Ledger;
 use loadgen::run::Finished;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -47,6 +49,21 @@ pub(super) struct Evidence {
     pub(super) successor_read_bytes: Option<u64>,
     /// What waited in the store.
     pub(super) backlog: Option<BacklogSeen>,
+    /// What the patient clients recorded.
+    pub(super) patient: Option<Ledger>,
+    /// What the active server said that its queues hold.
+    pub(super) depths: Depths,
+}
+
+impl Evidence {
+    /// What all clients recorded.
+    pub(super) fn all_messages(&self) -> Ledger {
+        let ledger = self.load.ledger.clone();
+        match &self.patient {
+            Some(patient) => load::both(ledger, patient.clone()),
+            None => ledger,
+        }
+    }
 }
 
 /// A fault that came, in the order of the plan; `None` until then.
@@ -68,6 +85,7 @@ pub(super) struct Execution<'a> {
     pub(super) drained: bool,
     pub(super) judgement: Judgement,
     pub(super) observations: Vec<String>,
+    pub(super) depths: Depths,
     meter: Meter,
     processor_share: ProcessorShare,
     left_after_ms: Option<f64>,
@@ -104,6 +122,7 @@ impl<'a> Execution<'a> {
             drained: false,
             judgement: Judgement::default(),
             observations: Vec::new(),
+            depths: Depths::default(),
             meter,
             processor_share: ProcessorShare::default(),
             left_after_ms: None,
@@ -121,6 +140,7 @@ impl<'a> Execution<'a> {
         self.context.progress.phase("under load");
         loop {
             let mark = self.pair.events().len();
+            self.restart_leavers()?;
             let seen = self.look();
             match timeline.poll(clock::now_ns(), &seen) {
                 Next::Inject(index) => self.inject(index, &mut timeline).await?,
@@ -220,6 +240,7 @@ impl<'a> Execution<'a> {
             effect: None,
             healed_ns: None,
             evidence: Vec::new(),
+            lied: None,
         };
         timeline.injected(index, requested_ns, effective_ns, &nodes);
         self.injected[index] = Some((record, bite, nodes));
@@ -271,19 +292,26 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Starts a victim again that was ended, or that has left by itself as it must or may.
+    /// Starts a victim again that was ended, or that has to leave by itself.
     async fn restore(&mut self, node: NodeId, was_ended: bool, healed_ns: u64) -> Result<()> {
-        let expect = &self.plan.expect;
-        if let Some(code) = expect.exit_code {
-            self.demand_exit(node, code, healed_ns).await;
-            return self.pair.start_node(node);
+        match self.plan.expect.exit_code {
+            Some(code) => self.demand_exit(node, code, healed_ns).await,
+            None if !was_ended => return Ok(()),
+            None => {}
         }
-        let exit = self.pair.exit(node);
-        if let Some(exit) = exit.filter(|exit| !was_ended && exit.code.is_some() && exit.code == expect.may_exit_code) {
-            self.observations.push(format!("{} left with {exit}, as it may, and was started again", node.name()));
-            return self.pair.start_node(node);
+        self.pair.start_node(node)
+    }
+
+    /// Starts a server again that has left by itself as it may: a supervisor would.
+    pub(super) fn restart_leavers(&mut self) -> Result<()> {
+        let Some(code) = self.plan.expect.may_exit_code else { return Ok(()) };
+        for node in NodeId::BOTH {
+            if let Some(exit) = self.pair.exit(node).filter(|exit| exit.code == Some(code)) {
+                self.observations.push(format!("{} left with {exit}, as it may, and was started again", node.name()));
+                self.pair.start_node(node)?;
+            }
         }
-        if was_ended { self.pair.start_node(node) } else { Ok(()) }
+        Ok(())
     }
 
     async fn demand_exit(&mut self, node: NodeId, code: i32, healed_ns: u64) {
@@ -322,6 +350,7 @@ impl<'a> Execution<'a> {
     pub(super) async fn finish(mut self, ends_pair: bool) -> Result<Evidence> {
         self.processor_share.harness = self.meter.harness_share();
         let faults = self.examine().await?;
+        let patient = self.load.finish_patient().await?;
         let load = self.load.finish().await?;
         let events = if ends_pair { self.pair.finish() } else { self.pair.events().snapshot() };
         Ok(Evidence {
@@ -338,6 +367,8 @@ impl<'a> Execution<'a> {
             left_after_ms: self.left_after_ms,
             successor_read_bytes: self.successor_read_bytes,
             backlog: None,
+            patient,
+            depths: self.depths,
         })
     }
 
@@ -347,7 +378,7 @@ impl<'a> Execution<'a> {
             let Some((mut record, mut bite, nodes)) = injected else { continue };
             let mut scene = Scene { pair: self.pair, settings: &self.settings, role: planned.role, nodes: &nodes };
             planned.fault.examine(&mut scene, &mut bite).await?;
-            (record.effect, record.evidence) = (bite.effect, bite.evidence);
+            (record.effect, record.evidence, record.lied) = (bite.effect, bite.evidence, bite.lied);
             records.push(record);
         }
         Ok(records)

@@ -4,11 +4,12 @@
 //! here, and a trial that needs it is skipped.
 
 use super::Context;
+use super::depth::Depths;
 use super::execution::Evidence;
 use super::load::{Load, Service};
 use super::meter::Meter;
 use super::outcome;
-use super::recovery::{Drain, Liveness};
+use super::recovery::{DRAIN_QUIET, Watch};
 use super::subject::Subject;
 use super::timeline::{Next, Seen, Timeline};
 use crate::checks::Judgement;
@@ -239,7 +240,16 @@ impl<'a> Execution<'a> {
         let victim = nodes.first().copied();
         timeline.injected(index, requested_ns, effective_ns, &nodes);
         let preparation = *preparation;
-        let record = FaultRecord { name, target, preparation, victim, effect, healed_ns: None, evidence: Vec::new() };
+        let record = FaultRecord {
+            name,
+            target,
+            preparation,
+            victim,
+            effect,
+            healed_ns: None,
+            evidence: Vec::new(),
+            lied: None,
+        };
         self.injected[index] = Some((record, nodes));
         Ok(())
     }
@@ -279,20 +289,23 @@ impl<'a> Execution<'a> {
     /// The liveness phase: messages must flow again, and the queue must run dry.
     async fn recover(&mut self) {
         self.context.progress.phase("waiting for steady flow");
-        self.liveness().await_steady().await;
+        let t0_ns = self.t0_ns();
+        let mut watch = Watch::new(&self.load_plan, t0_ns, t0_ns.max(self.healed_ns));
+        while !watch.is_over() && !watch.look(&self.load, &self.load_plan).await {}
+        self.load.senders().fault_end(clock::now_ns());
         self.context.progress.phase("draining");
         let limit = Duration::from_millis(self.load_plan.recovery_limit_ms);
         if let Err(error) = self.foreign.await_roles(limit).await {
             self.judgement.violated(format!("{} did not end with all its nodes: {error}", self.foreign.target().name));
         }
-        let Drain { stopped_ns, drained, observations } = self.liveness().drain().await;
-        (self.stopped_ns, self.drained) = (stopped_ns, drained);
-        self.observations.extend(observations);
-    }
-
-    fn liveness(&self) -> Liveness<'_> {
-        let t0_ns = self.t0_ns();
-        Liveness { load: &self.load, plan: &self.load_plan, t0_ns, from_ns: t0_ns.max(self.healed_ns) }
+        let limit = Duration::from_millis(self.load_plan.drain_limit_ms);
+        let answered = self.load.stop_sending(limit).await;
+        self.stopped_ns = clock::now_ns();
+        if !answered {
+            self.observations
+                .push(format!("some sends were still unanswered {} ms after the last one", limit.as_millis()));
+        }
+        self.drained = self.load.drain(DRAIN_QUIET, limit).await;
     }
 
     /// When the first fault that is no preparation took effect; without one, 0.
@@ -322,6 +335,8 @@ impl<'a> Execution<'a> {
             left_after_ms: None,
             successor_read_bytes: None,
             backlog: None,
+            patient: None,
+            depths: Depths::default(),
         })
     }
 }

@@ -2,8 +2,10 @@
 //! for steady flow and drains (liveness), measures, judges. Nothing here is random: the plan decides.
 //!
 //! `stage` keeps the pair, `load` drives the clients, `timeline` says when a fault comes and goes, `execution` does it, `recovery` is what
-//! comes after, `foreign` does all that with a broker that is not ours, `outcome` turns what was seen into a result, with `figures` from the ledger and `meter` from the kernel.
+//! comes after, `foreign` does all that with a broker that is not ours, `outcome` turns what was seen into a result, with `figures` from the
+//! ledger, `meter` from the kernel and `depth` from the broker.
 
+mod depth;
 mod execution;
 mod figures;
 mod foreign;
@@ -19,6 +21,7 @@ use crate::clock;
 use crate::cluster::{Event, Launcher};
 use crate::error::Result;
 use crate::history::History;
+use crate::machine::Machine;
 use crate::plan::{Plan, TrialPlan};
 use crate::progress::Progress;
 use crate::result::{BacklogSeen, TrialResult, Verdict};
@@ -41,6 +44,8 @@ pub struct Context<'a> {
     pub launcher: &'a Launcher,
     /// What is tested in place of our own pair.
     pub target: Option<&'a Arc<Target>>,
+    /// What the machine allows.
+    pub machine: &'a Machine,
     /// Result folder.
     pub out: &'a Path,
     /// Folder below which each trial makes its own.
@@ -96,7 +101,7 @@ async fn execute(context: &Context<'_>, plan: &TrialPlan, stage: &mut Stage) -> 
     let load = Load::start(context, plan, &Service::of_pair(&stage.pair, plan.store)).await?;
     let mut execution = Execution::new(context, plan, &mut stage.pair, load);
     execution.play().await?;
-    execution.await_steady().await;
+    execution.await_steady().await?;
     execution.drain().await?;
     let mut evidence = execution.finish(plan.backlog.is_none()).await?;
     // A pair that serves several trials has told of the earlier ones before.

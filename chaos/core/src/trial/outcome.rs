@@ -4,16 +4,18 @@ use super::Context;
 use super::execution::Evidence;
 use super::figures::{self, connections};
 use super::subject::Subject;
-use crate::checks::{self, Judgement};
+use crate::checks::{self, Finding, Judgement};
 use crate::clock::{NS_PER_MS, ms_between, now_ns};
 use crate::cluster::{Event, NodeId};
 use crate::error::Result;
+use crate::fates;
 use crate::history::History;
 use crate::plan::TrialPlan;
 use crate::result::TrialResult;
 use crate::scenario::Takeover;
 use crate::series::{self, Sent};
 use crate::times::{self, Measured, Reference, Steady};
+use loadgen::ledger::Ledger;
 use loadgen::verdict::{Rules, Window, judge};
 
 /// Concludes one trial and writes its files.
@@ -62,12 +64,13 @@ impl<'a> Conclusion<'a> {
         let series = &evidence.load.series;
         let mut judgement = evidence.judgement.clone();
         if first.is_none() {
-            judgement.unknown("no fault has come");
+            judgement.find(Finding::NoEffect, "no fault has come");
         }
         let without = evidence.faults.iter().filter(|fault| fault.effect.is_none());
         for fault in without.clone() {
             let why: String = fault.evidence.iter().map(|sentence| format!(": {sentence}")).collect();
-            judgement.unknown(format!("{} ({}) was not seen to take effect{why}", fault.name, fault.target));
+            let words = format!("{} ({}) was not seen to take effect{why}", fault.name, fault.target);
+            judgement.find(Finding::NoEffect, words);
         }
         let mut trial = TrialResult::unjudged(plan);
         trial.observations.clone_from(&evidence.observations);
@@ -256,9 +259,11 @@ impl<'a> Conclusion<'a> {
             one_active: true,
             faults: fault.into_iter().collect(),
             generator_lag_p99_ns: self.evidence.load.series.generator_lag_p99_ns(),
+            depths: self.evidence.depths.seen.clone(),
             ..Rules::default()
         };
-        let verdict = judge(&self.evidence.load.ledger, &rules);
+        let ledger = self.evidence.all_messages();
+        let verdict = judge(&ledger, &rules);
         self.judgement.include(&verdict);
         self.trial.messages = checks::messages(&verdict.counts);
         self.trial.losses = checks::losses(&verdict.losses);
@@ -267,17 +272,41 @@ impl<'a> Conclusion<'a> {
             self.judgement.check_total_loss(self.plan.store, &pair, &self.trial.losses);
         }
         self.trial.not_judged = verdict.not_judged;
+        self.trial.not_judged.extend(self.evidence.depths.not_judged.iter().cloned());
+        self.judge_epochs(&ledger);
+    }
+
+    fn judge_epochs(&mut self, ledger: &Ledger) {
+        // What is not ours tells of no epochs.
+        let Subject::Pair(pair) = self.subject else { return };
+        let node_of = |url: &str| NodeId::BOTH.into_iter().find(|node| pair.url(*node) == url);
+        let tenures = checks::tenures(ledger, &self.evidence.events, node_of);
+        if tenures.is_empty() {
+            self.trial.not_judged.push("epochs: no server told which it owned".to_owned());
+        }
+        for sentence in checks::overlaps(&tenures) {
+            self.judgement.find(Finding::EpochsOverlap, sentence);
+        }
     }
 
     fn write_files(&self, history: &mut History) -> Result<()> {
         let ledger = &self.evidence.load.ledger;
         let buckets = series::buckets(&self.sent, &figures::arrivals(ledger), self.t0_ns);
         series::write(&self.context.out.join(format!("{}.csv", self.plan.file_stem())), &buckets)?;
-        history.append(self.plan, ledger, self.t0_ns)
+        let all = self.evidence.all_messages();
+        let around_loss = fates::around_loss(&all, self.t0_ns);
+        if !around_loss.is_empty() {
+            fates::write(&self.context.out.join(format!("{}-fates.csv", self.plan.file_stem())), &around_loss)?;
+        }
+        history.append(self.plan, &all, ledger, self.t0_ns)
     }
 
-    fn finish(self, started_ns: u64) -> TrialResult {
-        let Judgement { verdict, reasons } = self.judgement;
-        TrialResult { verdict, reasons, duration_ms: (now_ns() - started_ns) / NS_PER_MS, ..self.trial }
+    fn finish(mut self, started_ns: u64) -> TrialResult {
+        let attributed = self.judgement.attribute(&self.evidence.faults);
+        self.trial.observations.extend(attributed);
+        let demanded = self.judgement.settle(&self.plan.expect.findings, &self.evidence.faults);
+        self.trial.observations.extend(demanded);
+        let Judgement { verdict, reasons, findings } = self.judgement;
+        TrialResult { verdict, reasons, findings, duration_ms: (now_ns() - started_ns) / NS_PER_MS, ..self.trial }
     }
 }
