@@ -6,6 +6,7 @@
 //! folders and namespaces survive that last case; the next run that makes namespaces removes those.
 
 use crate::error::{AtPath, Result};
+use crate::faults::tree::{self, Mark};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -17,13 +18,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 struct Registry {
     processes: BTreeSet<i32>,
     namespaces: BTreeSet<String>,
+    marks: BTreeSet<Mark>,
     folders: BTreeSet<PathBuf>,
 }
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { processes: BTreeSet::new(), namespaces: BTreeSet::new(), folders: BTreeSet::new() });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
+    processes: BTreeSet::new(),
+    namespaces: BTreeSet::new(),
+    marks: BTreeSet::new(),
+    folders: BTreeSet::new(),
+});
 
-/// The registry is three sets, valid after any panic.
+/// The registry is four sets, valid after any panic.
 fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -48,14 +54,29 @@ pub(crate) fn remove_namespace(name: &str) -> bool {
     registry().namespaces.remove(name)
 }
 
+/// Notes a node that consists of whatever carries this mark.
+pub(crate) fn add_mark(mark: &Mark) {
+    registry().marks.insert(mark.clone());
+}
+
+/// Forgets such a node, once nothing is left of it.
+pub(crate) fn remove_mark(mark: &Mark) {
+    registry().marks.remove(mark);
+}
+
 /// Kills every child and removes every namespace and every temporary folder that is still listed.
 pub fn sweep() {
-    let Registry { processes, namespaces, folders } = std::mem::take(&mut *registry());
+    let Registry { processes, namespaces, marks, folders } = std::mem::take(&mut *registry());
     for pid in processes {
         // An error means that it has ended already, which is what is wanted.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
     namespaces.iter().for_each(|name| crate::cluster::namespaces::remove(name));
+    for mark in marks {
+        if let Err(error) = tree::kill(&mark, &[]) {
+            eprintln!("chaos: a node may still run, with {}={}: {error}", tree::MARK_NAME, mark.value());
+        }
+    }
     for folder in folders {
         shareddisk::client::unmount_below(&folder);
         if let Err(error) = std::fs::remove_dir_all(&folder) {

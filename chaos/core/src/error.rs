@@ -34,6 +34,54 @@ pub enum Error {
         /// What this version writes.
         expected: &'static str,
     },
+    /// A target file makes no sense.
+    #[error("{path}:{line}: {reason}")]
+    Target {
+        /// The file.
+        path: PathBuf,
+        /// The line on which it is best mended, from 1.
+        line: usize,
+        /// The key, what is wrong with it, and the remedy.
+        reason: String,
+    },
+    /// A command of a target file failed.
+    #[error("{command}: {status}; it printed: {output}")]
+    Command {
+        /// The command's words.
+        command: String,
+        /// How it ended.
+        status: String,
+        /// Its standard output and standard error.
+        output: String,
+    },
+    /// A foreign node cannot be found among the processes of this machine.
+    #[error(
+        "node {node} has no process here with {mark} in its environment; add pids to its [[node]], or on another machine kill, pause and resume"
+    )]
+    NoProcess {
+        /// Which node.
+        node: &'static str,
+        /// Name of the mark.
+        mark: &'static str,
+    },
+    /// A trial that makes no sense for a target.
+    #[error("it makes no sense for {target}: {reason}")]
+    Unsuited {
+        /// Name of the target.
+        target: String,
+        /// Why.
+        reason: String,
+    },
+    /// A program that a target needs is not there.
+    #[error("{target} cannot be tested here: {program} is missing; {remedy}")]
+    Missing {
+        /// Name of the target.
+        target: String,
+        /// The program.
+        program: String,
+        /// How to get it.
+        remedy: String,
+    },
     /// A node's process could not be started.
     #[error("cannot start {program}: {source}")]
     Spawn {
@@ -171,7 +219,10 @@ impl Error {
     pub fn is_environment(&self) -> bool {
         match self {
             Self::NodeEnded { last_words, .. } => last_words.contains("io_uring"),
-            Self::NoRoom { .. } | Self::Disk(shareddisk::Error::Unavailable(_)) => true,
+            Self::NoRoom { .. }
+            | Self::Missing { .. }
+            | Self::Unsuited { .. }
+            | Self::Disk(shareddisk::Error::Unavailable(_)) => true,
             _ => false,
         }
     }
@@ -184,6 +235,8 @@ impl Error {
             error if error.is_environment() => Some(Verdict::Skipped),
             Self::NodeEnded { .. }
             | Self::Roles { .. }
+            | Self::Command { .. }
+            | Self::NoProcess { .. }
             | Self::Load(_)
             | Self::Fill { .. }
             | Self::Administration(_) => Some(Verdict::Unknown),

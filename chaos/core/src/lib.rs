@@ -35,6 +35,7 @@ mod sequence;
 pub mod series;
 pub mod shrink;
 pub mod statistics;
+pub mod targets;
 pub mod times;
 pub mod trial;
 

@@ -32,7 +32,7 @@ pub enum Command {
         suite: String,
         /// How.
         #[command(flatten)]
-        options: RunOptions,
+        options: Box<RunOptions>,
     },
     /// Explain suites, scenarios and store settings.
     List,
@@ -90,6 +90,9 @@ pub struct RunOptions {
     /// Messages that wait in the queue of `startup` and `memory` [default: 2000000 and 5000000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub messages: Option<u64>,
+    /// Test the broker or the pair that this file describes instead of our own pair (docs/TARGETS.md).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["broker", "backlog", "standby"])]
+    pub target: Option<PathBuf>,
     /// Test this broker's program instead of the broker that is linked into this one.
     #[arg(long, value_name = "PATH")]
     pub broker: Option<PathBuf>,
@@ -125,6 +128,9 @@ pub struct ReplayOptions {
     /// Test this broker's program instead of the broker that is linked into this one.
     #[arg(long, value_name = "PATH")]
     pub broker: Option<PathBuf>,
+    /// Test the broker or the pair that this file describes; a plan that was made for one needs it.
+    #[arg(long, value_name = "FILE", conflicts_with = "broker")]
+    pub target: Option<PathBuf>,
     /// How often a trial is played again that could not be judged because the load generator itself was late.
     #[arg(long, value_name = "N", default_value_t = REPLAYS, value_parser = clap::value_parser!(u32).range(0..=10))]
     pub replays: u32,

@@ -3,9 +3,11 @@
 //! `trial` tells of one trial, `summary` of what trials have in common; here is the run, its verdict and its stores.
 
 mod summary;
+mod target;
 mod trial;
 
 pub use summary::{Ratio, SummaryRow, ratios, summarize};
+pub use target::{NOT_OBSERVABLE, TargetSeen};
 pub use trial::{
     BacklogSeen, FaultRecord, Instants, Loss, Messages, Observed, Percentiles, ProcessorShare, ResponseTimes,
     StoreRecovered, Times, TrialResult, Unavailable,
@@ -142,6 +144,9 @@ pub struct RunResult {
     pub duration_s: f64,
     /// Where it ran.
     pub environment: Environment,
+    /// The broker or pair that was tested in place of our own pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetSeen>,
     /// The load.
     pub load: LoadPlan,
     /// The pair's settings.

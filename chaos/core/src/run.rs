@@ -10,14 +10,16 @@ use crate::options::{self, Command, Options, ReplayOptions, RunOptions};
 use crate::plan::{self, LoadPlan, Plan, Request};
 use crate::progress::Progress;
 use crate::replay::PLAN_FILE;
-use crate::result::{self, RunResult, Verdict};
+use crate::result::{self, RunResult, TargetSeen, Verdict};
 use crate::scenario::{Library, StoreSetting, Suite};
 use crate::sequence::{self, Played};
+use crate::targets::{self, Target};
 use crate::{checks, compare, environment, listing, report, shrink, trial};
 use clap::Parser;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The command line makes no sense.
@@ -50,7 +52,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
     done.unwrap_or_else(|error| {
         eprintln!("chaos: {error}");
         match error {
-            Error::Usage(_) | Error::Description { .. } => EXIT_CODE_USAGE,
+            Error::Usage(_) | Error::Description { .. } | Error::Target { .. } => EXIT_CODE_USAGE,
             error => error.verdict().map_or(EXIT_CODE_INTERNAL, Verdict::exit_code),
         }
     })
@@ -77,6 +79,7 @@ struct Setting {
     machine: Machine,
     keep: bool,
     replays: u32,
+    target: Option<Arc<Target>>,
     shrink: u32,
 }
 
@@ -98,11 +101,13 @@ fn replay(path: &Path, trial: Option<usize>, options: &ReplayOptions) -> Result<
     for (name, value) in [
         ("--trial", trial.map(|number| number.to_string())),
         ("--broker", options.broker.as_ref().map(|path| path.display().to_string())),
+        ("--target", options.target.as_ref().map(|path| path.display().to_string())),
     ] {
         command += &value.map_or_else(String::new, |value| format!(" {name} {value}"));
     }
     let ReplayOptions { keep, replays, shrink, .. } = *options;
-    let setting = Setting { plan, out, broker, command, machine: Machine::look(), keep, replays, shrink };
+    let target = options.target.as_deref().map(targets::read).transpose()?.map(Arc::new);
+    let setting = Setting { plan, out, broker, command, machine: Machine::look(), keep, replays, target, shrink };
     write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
     play(&setting)
 }
@@ -163,6 +168,7 @@ fn check(name: &str, measures: Option<MeasuringSuite>, options: &RunOptions) -> 
         ("--rate", is_measurement && !steady && options.rate.is_some()),
         ("--messages", !has_messages && options.messages.is_some()),
         ("--against", !steady && options.against.is_some()),
+        ("--target", is_measurement && options.target.is_some()),
     ];
     if let Some((option, _)) = misplaced.iter().find(|(_, is_misplaced)| *is_misplaced) {
         return Err(Error::Usage(format!("{option} means nothing to suite {name}; see chaos list")));
@@ -238,6 +244,10 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     let seed = seed(options);
     let mut load = LoadPlan::default().with(&suite.load);
     load.rate_per_s = options.rate.unwrap_or(load.rate_per_s);
+    let target = options.target.as_deref().map(targets::read).transpose()?.map(Arc::new);
+    if let Some(target) = &target {
+        load = target.load(load);
+    }
     let plan = plan::expand(&Request {
         suite,
         seed,
@@ -259,7 +269,7 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     let out = result_folder(options.out.as_deref())?;
     let command = command_line(name, seed, options);
     let (keep, replays, shrink) = (options.keep, options.replays, options.shrink);
-    let setting = Setting { broker, command, machine, keep, replays, shrink, plan, out };
+    let setting = Setting { broker, command, machine, keep, replays, shrink, plan, out, target };
     write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
     Ok(setting)
 }
@@ -311,7 +321,8 @@ fn command_line(suite: &str, seed: u64, options: &RunOptions) -> String {
     if options.shrink != options::SHRINK {
         line += &format!(" --shrink {}", options.shrink);
     }
-    for (name, path) in [("--broker", &options.broker), ("--against", &options.against)] {
+    for (name, path) in [("--broker", &options.broker), ("--against", &options.against), ("--target", &options.target)]
+    {
         line += &path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", path.display()));
     }
     line
@@ -347,6 +358,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     let context = trial::Context {
         plan: &setting.plan,
         launcher: &setting.broker.launcher,
+        target: setting.target.as_ref(),
         machine: &setting.machine,
         out: &setting.out,
         store_parent: &store_parent,
@@ -363,6 +375,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     let verdicts = trials.iter().map(|trial| trial.verdict).chain(stores.iter().map(|store| store.verdict));
     let verdict = Verdict::of_all(verdicts);
     let summary = result::summarize(&trials);
+    let broker = setting.target.as_ref().map_or(&setting.broker.words, |target| &target.name);
     Ok(RunResult {
         schema: result::SCHEMA.to_owned(),
         verdict,
@@ -371,10 +384,14 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         command: setting.command.clone(),
         started,
         duration_s: begin.elapsed().as_secs_f64(),
-        environment: environment::look(&setting.broker.words, &store_parent),
+        environment: environment::look(broker, &store_parent),
+        target: setting.target.as_deref().map(TargetSeen::of),
         load: setting.plan.load.clone(),
         pair: setting.plan.pair.clone(),
-        async_bound: checks::async_bound_in_words(&setting.plan.pair),
+        async_bound: match setting.target.as_deref() {
+            Some(target) => TargetSeen::of(target).in_words(),
+            None => checks::async_bound_in_words(&setting.plan.pair),
+        },
         async_loss_seen: trials.iter().any(|trial| trial.store == StoreSetting::Async && trial.messages.lost > 0),
         ratios: result::ratios(&summary),
         summary,

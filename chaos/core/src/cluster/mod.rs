@@ -2,14 +2,17 @@
 
 mod configuration;
 mod events;
+mod foreign;
 pub mod links;
 pub mod namespaces;
 mod pair;
 mod process;
 mod shared_disk;
+mod supervisor;
 
 pub use configuration::{Addresses, Settings, Setup, write_configuration};
 pub use events::{Event, EventLog, NodeState};
+pub use foreign::Foreign;
 pub use pair::{Launcher, NodeId, Pair};
 pub use process::{Exit, NodeProcess};
 pub use shared_disk::{SharedDisk, host};

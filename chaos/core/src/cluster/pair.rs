@@ -46,7 +46,7 @@ impl NodeId {
         }
     }
 
-    pub(super) fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         match self {
             Self::A => 0,
             Self::B => 1,
@@ -65,6 +65,13 @@ impl Launcher {
     /// `harness` is this program; `broker` is another broker's program, to be used instead of the one linked in.
     pub fn new(harness: PathBuf, broker: Option<PathBuf>) -> Self {
         Self { harness, broker }
+    }
+
+    /// Another program with its arguments, which then dies with the harness, too.
+    pub(super) fn program(&self, words: &[String]) -> Command {
+        let mut command = Command::new(&self.harness);
+        command.arg(node::NODE_PROGRAM_ARGUMENT).args(words);
+        command
     }
 
     fn command(&self, configuration: &Path, namespace: Option<&str>) -> Command {

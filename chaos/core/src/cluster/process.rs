@@ -51,18 +51,29 @@ impl NodeProcess {
     /// Call it on the main thread: the kernel kills a node when the *thread* that started it ends.
     pub fn start(mut command: Command, node: NodeId, start: u32, log: &EventLog, errors: &Path) -> Result<Self> {
         let error_file = File::create(errors).at(errors)?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(error_file);
-        let spawned = command.spawn();
-        let mut child = spawned.map_err(|source| Error::Spawn { program: command.get_program().into(), source })?;
+        command.stdout(Stdio::piped()).stderr(error_file);
+        let mut process = Self::spawn(command, errors)?;
+        let output = BufReader::new(process.child.stdout.take().expect("standard output was asked for as a pipe"));
+        let log = log.clone();
+        process.threads.push(std::thread::spawn(move || log.follow(node, start, output)));
+        Ok(process)
+    }
+
+    /// Starts `command`, which says nothing that is understood here: all of its output goes to the file `output`. On the main thread, too.
+    pub fn start_logged(mut command: Command, output: &Path) -> Result<Self> {
+        let file = File::create(output).at(output)?;
+        let copy = file.try_clone().at(output)?;
+        command.stdout(copy).stderr(file);
+        Self::spawn(command, output)
+    }
+
+    fn spawn(mut command: Command, errors: &Path) -> Result<Self> {
+        let spawned = command.stdin(Stdio::null()).spawn();
+        let child = spawned.map_err(|source| Error::Spawn { program: command.get_program().into(), source })?;
         let pid = Pid::from_raw(child.id() as i32);
         cleanup::add_process(pid);
-        let output = BufReader::new(child.stdout.take().expect("standard output was asked for as a pipe"));
         let (sender, exit) = watch::channel(None);
-        let log = log.clone();
-        let threads = vec![
-            std::thread::spawn(move || log.follow(node, start, output)),
-            std::thread::spawn(move || await_exit(pid, &sender)),
-        ];
+        let threads = vec![std::thread::spawn(move || await_exit(pid, &sender))];
         Ok(Self { child, pid, errors: errors.to_owned(), exit, threads })
     }
 

@@ -17,6 +17,7 @@
 pub mod disk;
 pub mod network;
 pub mod process;
+pub mod tree;
 
 use crate::cluster::{NodeId, Pair};
 use crate::error::Result;

@@ -95,6 +95,7 @@ fn played(plan: Plan) -> RunResult {
             processors: 2,
             ..Environment::default()
         },
+        target: None,
         async_bound: checks::async_bound_in_words(&plan.pair),
         load: plan.load,
         pair: plan.pair,

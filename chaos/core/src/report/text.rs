@@ -50,7 +50,9 @@ pub(super) fn interval(spread: &Spread) -> String {
 
 /// Whether the difference between the store settings could have shown and did not.
 pub(super) fn not_exercised(result: &RunResult) -> bool {
-    !result.async_loss_seen && result.trials.iter().any(|trial| trial.store == StoreSetting::Async)
+    result.target.is_none()
+        && !result.async_loss_seen
+        && result.trials.iter().any(|trial| trial.store == StoreSetting::Async)
 }
 
 /// The verdict table, one row for each scenario and store setting.

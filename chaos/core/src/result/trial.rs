@@ -245,6 +245,9 @@ pub struct TrialResult {
     /// What it read from the disk between the fault and its takeover, by the kernel's count, bytes.
     #[serde(default)]
     pub successor_read_bytes: Option<u64>,
+    /// From the start of the process that serves after the fault, where it was started after it, to the first delivery by it, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_to_first_delivery_ms: Option<f64>,
     /// How long after SIGCONT a stopped active server left by itself, milliseconds.
     #[serde(default)]
     pub left_after_ms: Option<f64>,
@@ -313,6 +316,7 @@ impl TrialResult {
             censored_ms: None,
             store_recovered: None,
             successor_read_bytes: None,
+            start_to_first_delivery_ms: None,
             left_after_ms: None,
             losses: Vec::new(),
             response_ms: ResponseTimes::default(),

@@ -18,6 +18,8 @@ pub struct Reference {
     pub successor: NodeId,
     /// Its URL, as the load generator writes it in its records.
     pub successor_url: String,
+    /// Whether it goes on with the connections that it had before the fault.
+    pub keeps_connections: bool,
 }
 
 /// What was found.
@@ -134,7 +136,11 @@ fn first_delivery(reference: &Reference, ledger: &Ledger) -> Option<u64> {
 }
 
 fn is_successor(reference: &Reference, connection: &Connection) -> bool {
-    connection.server == reference.successor_url && connection.opened_ns > reference.effect.requested_ns
+    connection.server == reference.successor_url && (reference.keeps_connections || is_new(reference, connection))
+}
+
+fn is_new(reference: &Reference, connection: &Connection) -> bool {
+    connection.opened_ns > reference.effect.requested_ns
 }
 
 fn client_connections(ledger: &Ledger) -> impl Iterator<Item = &[Connection]> + Clone {
@@ -143,7 +149,7 @@ fn client_connections(ledger: &Ledger) -> impl Iterator<Item = &[Connection]> + 
 }
 
 fn first_back(reference: &Reference, connections: &[Connection]) -> Option<u64> {
-    connections.iter().find(|one| is_successor(reference, one)).map(|one| one.opened_ns)
+    connections.iter().find(|one| is_successor(reference, one) && is_new(reference, one)).map(|one| one.opened_ns)
 }
 
 /// The durations between the moments.

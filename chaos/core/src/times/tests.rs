@@ -11,7 +11,7 @@ fn ms(after: i64) -> u64 {
 
 fn reference() -> Reference {
     let effect = Effect { requested_ns: T0 - 50_000, effective_ns: T0, proof: "planted".to_owned() };
-    Reference { effect, successor: NodeId::B, successor_url: "amqp://127.0.0.1:2".to_owned() }
+    Reference { effect, successor: NodeId::B, successor_url: "amqp://127.0.0.1:2".to_owned(), keeps_connections: false }
 }
 
 fn event(node: NodeId, name: &str, after_ms: i64) -> Event {
@@ -147,4 +147,16 @@ fn steady_flow_begins_when_the_backlog_is_worked_off() {
 fn a_flow_that_stays_slow_or_thin_is_never_steady() {
     assert_eq!(steady_ms(&flow(|at| Some(if at < 0 { 2 } else { 40 }))), None);
     assert_eq!(steady_ms(&flow(|at| (at < 0 || at % 10 != 0).then_some(2))), None);
+}
+
+#[test]
+fn a_lone_node_that_ran_on_ends_the_outage_on_the_connections_that_it_had() {
+    let sends = [send(0, 0, 0, -10, Some(-9)), send(1, 0, 0, 3, Some(70))];
+    let lone = Reference { successor_url: "amqp://127.0.0.1:1".to_owned(), keeps_connections: true, ..reference() };
+    let found = measure(&lone, &[], &ledger(&sends)).instants_ms;
+    assert_eq!((found.tf, found.td1), (Some(70.0), Some(2.0)));
+    // Nobody had to come back.
+    assert_eq!((found.tc, found.ta100), (None, None));
+    let restarted = Reference { keeps_connections: false, ..lone };
+    assert_eq!(measure(&restarted, &[], &ledger(&sends)).instants_ms.tf, None);
 }

@@ -3,25 +3,58 @@
 
 use super::Context;
 use crate::backlog::urls;
-use crate::cluster::Pair;
+use crate::cluster::{Foreign, Pair};
 use crate::error::Result;
 use crate::plan::{LoadPlan, TrialPlan};
-use crate::scenario::Consume;
+use crate::scenario::{Consume, StoreSetting};
+use crate::targets::{Acknowledgements, TargetQueue};
 use loadgen::ledger::{ConsumerLog, Delivery, Ledger};
-use loadgen::options::{Ack, Backlog, Limit, Options, Resend};
+use loadgen::options::{Ack, Backlog, Limit, Options, Resend, Url};
 use loadgen::run::{Finished, Handle, Snapshot};
 use loadgen::schedule::Rate;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// Clients connect within this time, or the trial cannot be carried out.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whom clients talk to, and what they must mind.
+#[derive(Clone, Debug)]
+pub(super) struct Service {
+    urls: Vec<Url>,
+    address: String,
+    ack: Ack,
+    /// The broker cannot answer a drain: the queue counts as empty when nothing arrived for so long.
+    empty_after: Option<Duration>,
+}
+
+impl Service {
+    /// Our own pair.
+    pub(super) fn of_pair(pair: &Pair, store: StoreSetting) -> Self {
+        Self { urls: urls(pair), address: store.address().to_owned(), ack: Ack::Confirmed, empty_after: None }
+    }
+
+    /// Another broker, with the queue that it has for the store setting.
+    pub(super) fn of_target(foreign: &Foreign, queue: &TargetQueue) -> Self {
+        let ack = match foreign.target().clients.acknowledgements {
+            Acknowledgements::Confirmed => Ack::Confirmed,
+            Acknowledgements::Unconfirmed => Ack::Accept,
+        };
+        let urls = foreign.members().iter().map(|&node| foreign.url(node)).collect();
+        Self { urls, address: queue.address.clone(), ack, empty_after: queue.empty_after }
+    }
+}
+
+/// How often it is looked whether anything arrived.
+const SILENCE_POLL: Duration = Duration::from_millis(20);
 
 /// A load under way.
 #[derive(Debug)]
 pub(super) struct Load {
     senders: Handle,
     consumer: Consumer,
+    empty_after: Option<Duration>,
     patient: Option<Handle>,
 }
 
@@ -36,9 +69,9 @@ enum Consumer {
 
 impl Load {
     /// Starts the clients and waits until all of them are connected and the schedule has begun.
-    pub(super) async fn start(context: &Context<'_>, plan: &TrialPlan, pair: &Pair) -> Result<Self> {
+    pub(super) async fn start(context: &Context<'_>, plan: &TrialPlan, service: &Service) -> Result<Self> {
         let hlog = context.out.join(format!("{}.hlog", plan.file_stem()));
-        let mut options = options(context.plan.load_of(plan), plan, pair);
+        let mut options = options(context.plan.load_of(plan), plan, service);
         let mut consumer = Consumer::Joined;
         if plan.consume == Consume::LeaveBeforeFault {
             let mut apart = Options { producers: 0, ..options.clone() };
@@ -50,11 +83,11 @@ impl Load {
         }
         let senders = loadgen::run::start(options, Some(&hlog))?;
         senders.started(CONNECT_LIMIT).await?;
-        let patient = match patient_options(context.plan.load_of(plan), plan, pair) {
+        let patient = match patient_options(context.plan.load_of(plan), plan, service) {
             Some(options) => Some(started(options).await?),
             None => None,
         };
-        Ok(Self { senders, consumer, patient })
+        Ok(Self { senders, consumer, empty_after: service.empty_after, patient })
     }
 
     /// The run of the producers.
@@ -112,7 +145,10 @@ impl Load {
     /// Waits until the queues are empty; true if they are.
     pub(super) async fn drain(&self, quiet: Duration, limit: Duration) -> bool {
         let Some(receivers) = self.receivers() else { return false };
-        let drained = receivers.drain(quiet, limit).await;
+        let drained = match self.empty_after {
+            None => receivers.drain(quiet, limit).await,
+            Some(empty_after) => falls_silent(receivers, empty_after, limit).await,
+        };
         match &self.patient {
             Some(patient) => patient.drain(quiet, limit).await && drained,
             None => drained,
@@ -136,6 +172,23 @@ impl Load {
         }
         Ok(finished)
     }
+}
+
+/// Waits until nothing has arrived for `quiet` while the consumer was connected; true if that was before `limit`.
+async fn falls_silent(handle: &Handle, quiet: Duration, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit + quiet;
+    let (mut delivered, mut since) = (handle.snapshot().delivered, Instant::now());
+    while since.elapsed() < quiet {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(SILENCE_POLL).await;
+        let seen = handle.snapshot();
+        if seen.delivered != delivered || seen.consumers_connected == 0 {
+            (delivered, since) = (seen.delivered, Instant::now());
+        }
+    }
+    true
 }
 
 /// One record of two runs; the second one's clients get numbers behind the first one's.
@@ -181,10 +234,10 @@ fn join(runs: Vec<Ledger>) -> Vec<ConsumerLog> {
 }
 
 /// All random choices of the generator come from the trial's seed.
-fn options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
+fn options(load: &LoadPlan, plan: &TrialPlan, service: &Service) -> Options {
     Options {
-        urls: urls(pair),
-        addresses: vec![plan.store.address().to_owned()],
+        urls: service.urls.clone(),
+        addresses: vec![service.address.clone()],
         rate: Rate::Constant { messages: load.rate_per_s, seconds: 1 },
         payload_bytes: load.size_bytes,
         producers: load.producers,
@@ -192,7 +245,7 @@ fn options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
         limit: Limit::None,
         window: load.window,
         credit: load.credit,
-        ack: Ack::Confirmed,
+        ack: service.ack,
         backlog: Backlog::CatchUp,
         resend: Resend::Unconfirmed,
         seed: plan.seed,
@@ -206,14 +259,14 @@ fn options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
 /// A patient client's share of the load, messages a second.
 const PATIENT_RATE_PER_S: u64 = 200;
 
-fn patient_options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Option<Options> {
+fn patient_options(load: &LoadPlan, plan: &TrialPlan, service: &Service) -> Option<Options> {
     (load.patient > 0).then(|| Options {
         addresses: vec![plan.store.patient_address().to_owned()],
         rate: Rate::Constant { messages: PATIENT_RATE_PER_S * u64::from(load.patient), seconds: 1 },
         producers: load.patient,
         consumers: load.patient,
         idle_timeout: Duration::ZERO,
-        ..options(load, plan, pair)
+        ..options(load, plan, service)
     })
 }
 

@@ -2,16 +2,19 @@
 //! for steady flow and drains (liveness), measures, judges. Nothing here is random: the plan decides.
 //!
 //! `stage` keeps the pair, `load` drives the clients, `timeline` says when a fault comes and goes, `execution` does it, `recovery` is what
-//! comes after, `outcome` turns what was seen into a result, with `figures` from the ledger, `meter` from the kernel and `depth` from the broker.
+//! comes after, `foreign` does all that with a broker that is not ours, `outcome` turns what was seen into a result, with `figures` from the
+//! ledger, `meter` from the kernel and `depth` from the broker.
 
 mod depth;
 mod execution;
 mod figures;
+mod foreign;
 mod load;
 mod meter;
 mod outcome;
 mod recovery;
 mod stage;
+mod subject;
 mod timeline;
 
 use crate::clock;
@@ -22,12 +25,15 @@ use crate::machine::Machine;
 use crate::plan::{Plan, TrialPlan};
 use crate::progress::Progress;
 use crate::result::{BacklogSeen, TrialResult, Verdict};
+use crate::targets::Target;
 use execution::{Evidence, Execution};
-use load::Load;
+use load::{Load, Service};
 use stage::Stage;
 pub use stage::Stages;
 pub(crate) use stage::TAILING_UNKNOWN;
 use std::path::Path;
+use std::sync::Arc;
+use subject::Subject;
 
 /// What all trials of a run share.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub struct Context<'a> {
     pub plan: &'a Plan,
     /// How nodes are started.
     pub launcher: &'a Launcher,
+    /// What is tested in place of our own pair.
+    pub target: Option<&'a Arc<Target>>,
     /// What the machine allows.
     pub machine: &'a Machine,
     /// Result folder.
@@ -55,6 +63,9 @@ pub async fn run(
     stages: &mut Stages,
     history: &mut History,
 ) -> Result<(TrialResult, Vec<Event>)> {
+    if let Some(target) = context.target {
+        return foreign::play(context, target, plan, history).await;
+    }
     let outcome = play(context, plan, stages, history).await;
     if let Err(error) = &outcome {
         stages.lose(plan, error);
@@ -71,9 +82,8 @@ async fn play(
     let started_ns = clock::now_ns();
     let mut stage = stages.enter(context, plan).await?;
     let outcome = match execute(context, plan, &mut stage).await {
-        Ok(evidence) => {
-            outcome::conclude(context, plan, &evidence, &stage.pair, history, started_ns).map(|trial| (trial, evidence))
-        }
+        Ok(evidence) => outcome::conclude(context, plan, &evidence, Subject::Pair(&stage.pair), history, started_ns)
+            .map(|trial| (trial, evidence)),
         Err(error) => Err(error),
     };
     if !matches!(&outcome, Ok((trial, _)) if trial.verdict == Verdict::Pass) {
@@ -88,7 +98,7 @@ async fn execute(context: &Context<'_>, plan: &TrialPlan, stage: &mut Stage) -> 
     let started_ns = clock::now_ns();
     let (messages, store_bytes) = stage.size()?;
     let observations = std::mem::take(&mut stage.observations);
-    let load = Load::start(context, plan, &stage.pair).await?;
+    let load = Load::start(context, plan, &Service::of_pair(&stage.pair, plan.store)).await?;
     let mut execution = Execution::new(context, plan, &mut stage.pair, load);
     execution.play().await?;
     execution.await_steady().await?;

@@ -3,9 +3,10 @@
 use super::Context;
 use super::execution::Evidence;
 use super::figures::{self, connections};
+use super::subject::Subject;
 use crate::checks::{self, Finding, Judgement};
 use crate::clock::{NS_PER_MS, ms_between, now_ns};
-use crate::cluster::{Event, NodeId, Pair};
+use crate::cluster::{Event, NodeId};
 use crate::error::Result;
 use crate::fates;
 use crate::history::History;
@@ -22,11 +23,11 @@ pub(super) fn conclude(
     context: &Context<'_>,
     plan: &TrialPlan,
     evidence: &Evidence,
-    pair: &Pair,
+    subject: Subject<'_>,
     history: &mut History,
     started_ns: u64,
 ) -> Result<TrialResult> {
-    let mut conclusion = Conclusion::new(context, plan, evidence, pair);
+    let mut conclusion = Conclusion::new(context, plan, evidence, subject);
     conclusion.look_for_takeover();
     conclusion.measure();
     conclusion.judge_messages();
@@ -34,18 +35,18 @@ pub(super) fn conclude(
     Ok(conclusion.finish(started_ns))
 }
 
-/// The first node that becomes active after the fault; without one, the node that was not active when it came.
-fn successor(evidence: &Evidence, requested_ns: u64) -> NodeId {
+/// The first node that becomes active after the fault; without one, the node that ought to.
+fn successor(evidence: &Evidence, subject: Subject<'_>, requested_ns: u64) -> NodeId {
     let after = evidence.events.iter().filter(|event| event.t_ns >= requested_ns);
     let active = after.filter(|event| event.entered().is_some_and(|state| state.is_active()));
-    active.min_by_key(|event| event.t_ns).map_or(evidence.active.peer(), |event| event.node)
+    active.min_by_key(|event| event.t_ns).map_or_else(|| subject.successor(evidence.active), |event| event.node)
 }
 
 /// A result while it is being put together.
 struct Conclusion<'a> {
     context: &'a Context<'a>,
     evidence: &'a Evidence,
-    pair: &'a Pair,
+    subject: Subject<'a>,
     plan: &'a TrialPlan,
     /// The node that is active after the fault, or ought to be.
     successor: NodeId,
@@ -57,7 +58,7 @@ struct Conclusion<'a> {
 }
 
 impl<'a> Conclusion<'a> {
-    fn new(context: &'a Context<'a>, plan: &'a TrialPlan, evidence: &'a Evidence, pair: &'a Pair) -> Self {
+    fn new(context: &'a Context<'a>, plan: &'a TrialPlan, evidence: &'a Evidence, subject: Subject<'a>) -> Self {
         let first = evidence.faults.iter().find(|fault| !fault.preparation);
         let effect = first.and_then(|fault| fault.effect.as_ref());
         let series = &evidence.load.series;
@@ -83,9 +84,9 @@ impl<'a> Conclusion<'a> {
         Self {
             context,
             evidence,
-            pair,
+            subject,
             plan,
-            successor: successor(evidence, effect.map_or(u64::MAX, |effect| effect.requested_ns)),
+            successor: successor(evidence, subject, effect.map_or(u64::MAX, |effect| effect.requested_ns)),
             sent: figures::sent(&evidence.load.ledger),
             t0_ns: effect.map_or(series.start_ns, |effect| effect.effective_ns),
             judgement,
@@ -95,7 +96,7 @@ impl<'a> Conclusion<'a> {
 
     /// A takeover is what the other node says, or what clients find there.
     fn look_for_takeover(&mut self) {
-        let (t0_ns, url) = (self.t0_ns, self.pair.url(self.successor));
+        let (t0_ns, url) = (self.t0_ns, self.subject.server(self.successor));
         let says_so = self.evidence.events.iter().any(|event| {
             event.node == self.successor
                 && event.t_ns >= t0_ns
@@ -103,9 +104,10 @@ impl<'a> Conclusion<'a> {
         });
         let ledger = &self.evidence.load.ledger;
         let is_other = self.successor != self.evidence.active;
-        let mut served = connections(ledger).filter(|one| is_other && one.server == url);
+        let is_new = is_other || self.subject.is_lone();
+        let mut served = connections(ledger).filter(|one| is_new && one.server == url);
         self.trial.takeover = (says_so && is_other) || served.clone().any(|one| one.opened_ns >= t0_ns);
-        if served.any(|one| one.opened_ns < t0_ns) {
+        if is_other && served.any(|one| one.opened_ns < t0_ns) {
             let name = self.successor.name();
             self.judgement.unknown(format!("a client was served by {name} while it said that it was standby"));
         }
@@ -116,8 +118,10 @@ impl<'a> Conclusion<'a> {
         if self.is_measured()
             && let Some(effect) = self.trial.fault().and_then(|fault| fault.effect.clone())
         {
-            let successor_url = self.pair.url(self.successor);
-            let reference = Reference { effect, successor: self.successor, successor_url };
+            let successor_url = self.subject.server(self.successor);
+            // A lone node that was stopped goes on with the connections that it had.
+            let keeps_connections = self.subject.is_lone() && !self.trial.takeover;
+            let reference = Reference { effect, successor: self.successor, successor_url, keeps_connections };
             measured = times::measure(&reference, &self.evidence.events, &self.evidence.load.ledger);
         }
         let steady_ns = self.steady_ns(measured.instants_ms.tf.unwrap_or(0.0));
@@ -133,9 +137,16 @@ impl<'a> Conclusion<'a> {
         self.judge_progress();
         measured.instants_ms.ts = steady_ns.map(|t_ns| ms_between(self.t0_ns, t_ns));
         self.trial.times_ms = times::durations(&measured.instants_ms);
+        self.trial.start_to_first_delivery_ms = self.start_to_first_delivery_ms(measured.instants_ms.td1);
         self.trial.instants_ms = measured.instants_ms;
         self.trial.store_recovered = measured.store_recovered;
         self.figures(steady_ns);
+    }
+
+    /// From the start of the successor's process, where that came after the fault.
+    fn start_to_first_delivery_ms(&self, td1_ms: Option<f64>) -> Option<f64> {
+        let started_ns = self.subject.started_ns(self.successor).filter(|&started_ns| started_ns > self.t0_ns)?;
+        td1_ms.map(|td1_ms| td1_ms - ms_between(self.t0_ns, started_ns))
     }
 
     /// Whether there is a failover to be measured: one was expected, or one was seen where it is allowed.
@@ -217,7 +228,8 @@ impl<'a> Conclusion<'a> {
             return;
         }
         let standby = self.evidence.active.peer();
-        let (name, log) = (standby.name(), self.pair.read_logs(standby));
+        let name = standby.name();
+        let Some(log) = self.subject.logs(standby) else { return };
         let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
         if let Some(words) = &expect.standby_logs {
             match lines(words) {
@@ -251,14 +263,13 @@ impl<'a> Conclusion<'a> {
     }
 
     fn judge_messages(&mut self) {
-        let pair = &self.context.plan.pair_of(self.plan);
         // The proof of a fault comes a moment after its effect: connections may break within that moment.
         let effect = self.trial.fault().and_then(|fault| fault.effect.as_ref());
         let fault = effect.map(|effect| Window { begin_ns: effect.requested_ns, end_ns: u64::MAX });
         let rules = Rules {
-            store: checks::promise(self.plan.store, pair),
+            store: self.subject.promise(self.context, self.plan),
             drained: self.evidence.drained,
-            acks_confirmed: true,
+            acks_confirmed: self.subject.confirms_acknowledgements(),
             one_active: true,
             faults: fault.into_iter().collect(),
             generator_lag_p99_ns: self.evidence.load.series.generator_lag_p99_ns(),
@@ -270,14 +281,19 @@ impl<'a> Conclusion<'a> {
         self.judgement.include(&verdict);
         self.trial.messages = checks::messages(&verdict.counts);
         self.trial.losses = checks::losses(&verdict.losses);
-        self.judgement.check_total_loss(self.plan.store, pair, &self.trial.losses);
+        if let Subject::Pair(_) = self.subject {
+            let pair = self.context.plan.pair_of(self.plan);
+            self.judgement.check_total_loss(self.plan.store, &pair, &self.trial.losses);
+        }
         self.trial.not_judged = verdict.not_judged;
         self.trial.not_judged.extend(self.evidence.depths.not_judged.iter().cloned());
         self.judge_epochs(&ledger);
     }
 
     fn judge_epochs(&mut self, ledger: &Ledger) {
-        let node_of = |url: &str| NodeId::BOTH.into_iter().find(|node| self.pair.url(*node) == url);
+        // What is not ours tells of no epochs.
+        let Subject::Pair(pair) = self.subject else { return };
+        let node_of = |url: &str| NodeId::BOTH.into_iter().find(|node| pair.url(*node) == url);
         let tenures = checks::tenures(ledger, &self.evidence.events, node_of);
         if tenures.is_empty() {
             self.trial.not_judged.push("epochs: no server told which it owned".to_owned());

@@ -2,6 +2,7 @@
 
 use super::execution::Execution;
 use super::figures;
+use super::load::Load;
 use crate::clock::{self, NS_PER_MS};
 use crate::error::Result;
 use crate::plan::LoadPlan;
@@ -19,52 +20,74 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How often the flow is looked at.
 const FLOW_POLL: Duration = Duration::from_millis(50);
 /// Nothing arrives for so long when the queue is empty.
-const DRAIN_QUIET: Duration = Duration::from_millis(150);
+pub(super) const DRAIN_QUIET: Duration = Duration::from_millis(150);
 
-impl Execution<'_> {
-    /// Waits until messages flow, and then until the record shows steady flow: it knows latencies, not only counts.
-    pub(super) async fn await_steady(&mut self) -> Result<()> {
-        self.context.progress.phase("waiting for steady flow");
-        let load = self.load_plan.clone();
+/// Looks whether messages flow, and then whether the record shows steady flow: it knows latencies, not only counts.
+pub(super) struct Watch {
+    needed: Duration,
+    deadline: Instant,
+    next_look: Option<Instant>,
+    is_flowing: bool,
+    t0_ns: u64,
+    from_ns: u64,
+}
+
+impl Watch {
+    /// `t0_ns` is when the first fault took effect; the last one must have gone at `from_ns`.
+    pub(super) fn new(load: &LoadPlan, t0_ns: u64, from_ns: u64) -> Self {
         let needed = Duration::from_millis(load.steady_ms) + STEADY_MARGIN;
-        let mut deadline = Instant::now() + Duration::from_millis(load.recovery_limit_ms);
-        let gone = Duration::from_nanos(clock::now_ns().saturating_sub(self.from_ns()));
-        let mut next_look = Some(Instant::now() + needed.saturating_sub(gone));
-        let mut is_flowing = false;
-        while Instant::now() < deadline && !self.is_steady {
-            self.restart_leavers()?;
-            let flows = flows(&self.load.snapshot(), &load);
-            if flows && !is_flowing {
-                self.load.senders().fault_end(clock::now_ns());
-                next_look = next_look.or_else(|| Some(Instant::now() + needed));
-                deadline = deadline.min(Instant::now() + needed + Duration::from_millis(load.latency_limit_ms));
-            } else if !flows && is_flowing {
-                self.load.senders().fault_begin("not steady yet", clock::now_ns());
-                next_look = None;
-            } else if flows && next_look.is_some_and(|at| at <= Instant::now()) {
-                self.is_steady = self.is_steady_by_record();
-                next_look = Some(Instant::now() + LOOK_AGAIN);
-            }
-            is_flowing = flows;
-            sleep(FLOW_POLL).await;
-        }
-        self.load.senders().fault_end(clock::now_ns());
-        Ok(())
+        let gone = Duration::from_nanos(clock::now_ns().saturating_sub(from_ns));
+        let next_look = Some(Instant::now() + needed.saturating_sub(gone));
+        let deadline = Instant::now() + Duration::from_millis(load.recovery_limit_ms);
+        Self { needed, deadline, next_look, is_flowing: false, t0_ns, from_ns }
     }
 
-    /// The last fault must have gone, and the first one must have come.
-    fn from_ns(&self) -> u64 {
-        self.t0_ns().max(self.healed_ns)
+    /// Whether it has been waited long enough.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    /// Looks once, after a pause; true when the flow is steady.
+    pub(super) async fn look(&mut self, load: &Load, plan: &LoadPlan) -> bool {
+        let flows = flows(&load.snapshot(), plan);
+        let mut is_steady = false;
+        if flows && !self.is_flowing {
+            load.senders().fault_end(clock::now_ns());
+            self.next_look = self.next_look.or_else(|| Some(Instant::now() + self.needed));
+            let latest = Instant::now() + self.needed + Duration::from_millis(plan.latency_limit_ms);
+            self.deadline = self.deadline.min(latest);
+        } else if !flows && self.is_flowing {
+            load.senders().fault_begin("not steady yet", clock::now_ns());
+            self.next_look = None;
+        } else if flows && self.next_look.is_some_and(|at| at <= Instant::now()) {
+            is_steady = self.is_steady_by_record(load, plan);
+            self.next_look = Some(Instant::now() + LOOK_AGAIN);
+        }
+        self.is_flowing = flows;
+        sleep(FLOW_POLL).await;
+        is_steady
     }
 
     /// Whether the record shows steady flow since all faults have gone.
-    fn is_steady_by_record(&self) -> bool {
-        let t0_ns = self.t0_ns();
-        let sent = figures::sent(&self.load.sent_so_far());
+    fn is_steady_by_record(&self, load: &Load, plan: &LoadPlan) -> bool {
+        let sent = figures::sent(&load.sent_so_far());
         let now_ns = clock::now_ns();
-        Steady::from_baseline(&sent, t0_ns, self.load_plan.steady_ms * NS_PER_MS)
-            .find(&sent, self.from_ns(), now_ns)
-            .is_some()
+        Steady::from_baseline(&sent, self.t0_ns, plan.steady_ms * NS_PER_MS).find(&sent, self.from_ns, now_ns).is_some()
+    }
+}
+
+impl Execution<'_> {
+    /// Waits for steady flow; meanwhile who leaves is started again.
+    pub(super) async fn await_steady(&mut self) -> Result<()> {
+        self.context.progress.phase("waiting for steady flow");
+        let t0_ns = self.t0_ns();
+        let mut watch = Watch::new(&self.load_plan, t0_ns, t0_ns.max(self.healed_ns));
+        while !watch.is_over() && !self.is_steady {
+            self.restart_leavers()?;
+            self.is_steady = watch.look(&self.load, &self.load_plan).await;
+        }
+        self.load.senders().fault_end(clock::now_ns());
+        Ok(())
     }
 
     /// Stops sending and lets the consumer empty the queue.

@@ -5,6 +5,7 @@
 mod signal;
 mod starve;
 
+pub(super) use signal::{EFFECT_LIMIT, TaskStat, task_stats};
 pub use signal::{kill, peak_memory_bytes, processor_time_s, read_bytes, resume, stop, stop_main, terminate};
 pub use starve::Starving;
 

@@ -16,21 +16,21 @@ use std::time::Duration;
 const PF_EXITING: u64 = 0x4;
 
 /// A signal that is pending takes effect at the next return to user mode; a thread in an uninterruptible disk wait may need longer.
-const EFFECT_LIMIT: Duration = Duration::from_secs(5);
+pub(in crate::faults) const EFFECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What /proc says of one thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct TaskStat {
+pub(in crate::faults) struct TaskStat {
     state: char,
     flags: u64,
 }
 
 impl TaskStat {
-    fn is_exiting(self) -> bool {
+    pub(in crate::faults) fn is_exiting(self) -> bool {
         self.flags & PF_EXITING != 0 || matches!(self.state, 'Z' | 'X')
     }
 
-    fn is_stopped(self) -> bool {
+    pub(in crate::faults) fn is_stopped(self) -> bool {
         self.state == 'T'
     }
 }
@@ -117,7 +117,7 @@ fn apply(pid: Pid, signal: Signal, bitten: fn(TaskStat) -> bool, words: &str) ->
 }
 
 /// One entry for each thread; none when the process is gone. The caller has not reaped the process, so its id is its own.
-fn task_stats(pid: Pid) -> Result<Vec<TaskStat>> {
+pub(in crate::faults) fn task_stats(pid: Pid) -> Result<Vec<TaskStat>> {
     let folder = PathBuf::from(format!("/proc/{pid}/task"));
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
