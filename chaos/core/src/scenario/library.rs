@@ -17,6 +17,7 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "kill-backlog",
     "pause-active",
     "delay-heartbeats",
+    "delay-heartbeats-below",
     "slow-sync",
     "kill-standby",
     "kill-both",
@@ -26,6 +27,19 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "restart-active",
     "rolling-restart",
     "starve-active",
+    "partition",
+    "partition-one-way",
+    "partition-other-way",
+    "client-partition",
+    "jitter",
+    "slow-link",
+    "reset-clients",
+    "refused-clients",
+    "half-open-clients",
+    "stalled-clients",
+    "host-cut",
+    "host-partition",
+    "kill-cut-off-host",
     "host-crash",
     "torn-writes",
     "slow-disk",
@@ -38,7 +52,8 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "lying-fsync",
     "soak",
 );
-const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "ci", "full", "soak", "backlog", "pause", "canary");
+const SUITES: &[(&str, &str)] =
+    &shipped!("suites": "quick", "ci", "full", "soak", "disk", "backlog", "pause", "canary");
 
 /// Trials of a scenario that is run by itself.
 const TRIALS_ALONE: usize = 2;
