@@ -107,8 +107,13 @@ impl Fault {
         if DiskFault::NAMES.contains(&name.as_str()) {
             return DiskFault::from_table(table).map(Self::Disk).map_err(wrong);
         }
-        let all = [ProcessFault::NAMES, NetworkFault::NAMES, DiskFault::NAMES].concat().join(", ");
+        let all = Self::names().join(", ");
         Err(format!("do = `{name}`: expected one of {all}"))
+    }
+
+    /// The names of all faults, as scenarios write them.
+    pub fn names() -> Vec<&'static str> {
+        [ProcessFault::NAMES, NetworkFault::NAMES, DiskFault::NAMES].concat()
     }
 
     /// What it is called in reports, with its amounts.

@@ -145,6 +145,41 @@ mod tests {
         assert_eq!(suites().iter().map(|one| one.name.clone()).collect::<Vec<_>>(), names(SUITES));
     }
 
+    /// Every key of the table and of those in it.
+    fn keys(table: &toml::Table) -> Vec<String> {
+        let mut found = Vec::new();
+        for (key, value) in table {
+            found.push(key.clone());
+            let inner = match value {
+                // Parameters of the broker have a page of their own.
+                toml::Value::Table(_) if key == "settings" || key == "matrix" => continue,
+                toml::Value::Table(table) => vec![table],
+                toml::Value::Array(list) => list.iter().filter_map(toml::Value::as_table).collect(),
+                _ => continue,
+            };
+            found.extend(inner.into_iter().flat_map(keys));
+        }
+        found
+    }
+
+    #[test]
+    fn every_key_of_a_shipped_file_and_every_fault_is_described() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/SCENARIOS.md");
+        let page = std::fs::read_to_string(page).expect("it is in the repository");
+        let described = |word: &str| {
+            page.contains(&format!("`{word}`"))
+                || page.contains(&format!("`[{word}]`"))
+                || page.contains(&format!("`[[{word}]]`"))
+        };
+        for (name, text) in SCENARIOS.iter().chain(SUITES) {
+            let table: toml::Table = toml::from_str(text).expect("another test reads it");
+            let missing: Vec<String> = keys(&table).into_iter().filter(|key| !described(key)).collect();
+            assert!(missing.is_empty(), "{name}: {missing:?}");
+        }
+        let missing: Vec<&str> = crate::faults::Fault::names().into_iter().filter(|name| !described(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
     #[test]
     fn every_file_in_the_folders_is_shipped() {
         for (folder, list) in [("scenarios", SCENARIOS), ("suites", SUITES)] {
