@@ -17,7 +17,7 @@ const SCENARIOS: &[(&str, &str)] = &shipped!("scenarios":
     "host-crash", "torn-writes", "slow-disk", "disk-hang", "fsync-error", "disk-full", "read-only", "lock-lost",
     "zombie-write-back", "lying-fsync",
 );
-const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "backlog", "pause", "canary", "disk");
+const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "backlog", "pause", "canary", "disk", "control");
 
 /// Trials of a scenario that is run by itself.
 const TRIALS_ALONE: usize = 2;
