@@ -201,8 +201,14 @@ impl Disk {
         };
         match request {
             Request::AddFault { fault } => value(self.gate.add_fault(fault).map_err(|error| error.to_string())?),
-            Request::RemoveFault { id } => value(self.gate.remove_faults(Some(id))),
-            Request::RemoveFaults => value(self.gate.remove_faults(None)),
+            Request::RemoveFault { id } => {
+                self.gate.remove_faults(Some(id));
+                Ok(Value::Null)
+            }
+            Request::RemoveFaults => {
+                self.gate.remove_faults(None);
+                Ok(Value::Null)
+            }
             Request::Freeze { host } => value(self.gate.freeze(self.host(&host)?).map_err(wrong_state)?),
             Request::Thaw { host } => value(self.gate.thaw(self.host(&host)?).map_err(wrong_state)?),
             Request::Crash { host, unsynced, writes } => {
@@ -216,12 +222,19 @@ impl Disk {
                 self.unmount(usize::from(host.0));
                 value(self.mount_host(usize::from(host.0)).map_err(|error| error.to_string())?)
             }
-            Request::ExpireLease { host } => value(self.gate.expire_lease(self.host(&host)?)),
+            Request::ExpireLease { host } => {
+                self.gate.expire_lease(self.host(&host)?);
+                Ok(Value::Null)
+            }
             Request::RenewLease { host } => {
                 let host = self.host(&host)?;
-                value(self.gate.with_model(|model| model.renew_lease(host)))
+                self.gate.with_model(|model| model.renew_lease(host));
+                Ok(Value::Null)
             }
-            Request::OnLoss { on_loss } => value(self.gate.with_model(|model| model.set_on_loss(on_loss))),
+            Request::OnLoss { on_loss } => {
+                self.gate.with_model(|model| model.set_on_loss(on_loss));
+                Ok(Value::Null)
+            }
             Request::Report => value(self.gate.report()),
             Request::WriteLog { path } => value(self.gate.write_log(&path).map_err(|error| error.to_string())?),
             Request::Export { path } => {
