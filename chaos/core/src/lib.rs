@@ -19,6 +19,8 @@ pub mod fates;
 pub mod faults;
 pub mod history;
 pub mod latency;
+mod listing;
+pub mod machine;
 pub mod measurement;
 pub mod node;
 pub mod options;

@@ -1,7 +1,7 @@
 //! The command line: as typed. What it means is decided in [`crate::plan`] and `crate::run`.
 
 use crate::compare::CompareOptions;
-use crate::scenario::{Standby, StoreSetting};
+use crate::scenario::{Requirement, Standby, StoreSetting};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub struct Options {
 }
 
 const EXIT_CODES: &str =
-    "Exit codes: 0 pass, 1 violated, 2 unknown, 3 skipped by the environment, 254 usage, 255 internal.";
+    "Exit codes: 0 pass, 1 violated, 2 unknown, 3 everything skipped by the environment, 254 usage, 255 internal.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -108,6 +108,9 @@ pub struct RunOptions {
     /// How often something is played to reduce a trial that violated something with several faults to the fewest that do; 0: never.
     #[arg(long, value_name = "N", default_value_t = SHRINK, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub shrink: u32,
+    /// Fail if the machine lacks one of these, instead of skipping the scenarios that need it.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NEED")]
+    pub require: Vec<Requirement>,
     /// Keep the folders of the nodes (configuration, logs, store) in the result folder.
     #[arg(long)]
     pub keep: bool,

@@ -53,6 +53,13 @@ impl Verdict {
         }
     }
 
+    /// What is concluded from several: the worst; what was skipped counts only where everything was.
+    pub fn of_all(verdicts: impl Iterator<Item = Self>) -> Self {
+        let all: Vec<Self> = verdicts.collect();
+        let judged = all.iter().filter(|verdict| **verdict != Self::Skipped).max();
+        judged.or(all.first()).copied().unwrap_or(Self::Unknown)
+    }
+
     /// The exit code of a run that ends with it.
     pub fn exit_code(self) -> i32 {
         match self {
@@ -245,6 +252,16 @@ mod tests {
         let old = text.replace("\"successor_read_bytes\":null,", "").replace("\"left_after_ms\":null,", "");
         std::fs::write(folder.path().join(FILE), old).expect("the folder is ours");
         assert_eq!(RunResult::read(folder.path()).expect("it is understood").trials.len(), 28);
+    }
+
+    #[test]
+    fn what_was_skipped_counts_only_where_everything_was() {
+        use Verdict::{Pass, Skipped, Unknown, Violated};
+        let of = |list: &[Verdict]| Verdict::of_all(list.iter().copied());
+        assert_eq!(of(&[Skipped, Pass]), Pass);
+        assert_eq!(of(&[Skipped, Skipped]), Skipped);
+        assert_eq!(of(&[Pass, Violated, Unknown, Skipped]), Violated);
+        assert_eq!(of(&[]), Unknown);
     }
 
     #[test]

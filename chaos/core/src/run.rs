@@ -4,15 +4,16 @@ use crate::cleanup;
 use crate::clock;
 use crate::cluster::Launcher;
 use crate::error::{AtPath, Doing, Error, Result};
+use crate::machine::Machine;
 use crate::measurement::{self, Broker, MeasurementResult, MeasuringSuite};
 use crate::options::{self, Command, Options, ReplayOptions, RunOptions};
 use crate::plan::{self, LoadPlan, Plan, Request};
 use crate::progress::Progress;
 use crate::replay::PLAN_FILE;
 use crate::result::{self, RunResult, Verdict};
-use crate::scenario::{self, Library, StoreSetting, Suite};
+use crate::scenario::{Library, StoreSetting, Suite};
 use crate::sequence::{self, Played};
-use crate::{checks, compare, environment, report, shrink, trial};
+use crate::{checks, compare, environment, listing, report, shrink, trial};
 use clap::Parser;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -40,7 +41,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
         Some(Command::Run { suite, options }) => run(&suite, &options),
         Some(Command::Replay { path, trial, options }) => replay(&path, trial, &options),
         Some(Command::List) => {
-            print!("{}", list());
+            print!("{}", listing::list(&Machine::look()));
             Ok(0)
         }
         Some(Command::Report { folder }) => rebuild(&folder),
@@ -67,42 +68,13 @@ fn rebuild(folder: &Path) -> Result<i32> {
     Ok(verdict.exit_code())
 }
 
-/// What `chaos list` prints.
-fn list() -> String {
-    let mut text = "Suites\n".to_owned();
-    for suite in scenario::suites() {
-        text += &format!("  {:<16} {}\n", suite.name, suite.explanation);
-        for entry in &suite.entries {
-            let per = if entry.backlogs.is_empty() { "store setting" } else { "store setting, backlog and standby" };
-            text += &format!("  {:<16}   {} x {} per {per}\n", "", entry.trials, entry.scenario.name);
-        }
-    }
-    for suite in MeasuringSuite::ALL {
-        text += &format!("  {:<16} {}\n  {:<16}   {} rounds\n", suite.name(), suite.explanation(), "", suite.rounds());
-    }
-    text += "\nScenarios\n";
-    for scenario in scenario::scenarios() {
-        text += &format!("  {:<16} {}\n", scenario.name, scenario.explanation);
-    }
-    text += "\nStore settings\n";
-    for (store, words) in [
-        (StoreSetting::Sync, "store=$sys.failsafe: a send is confirmed when it is on disk; no loss is allowed"),
-        (
-            StoreSetting::Async,
-            "store=$sys.nonfailsafe: a send is confirmed when it is accepted; a failover may cost the newest",
-        ),
-    ] {
-        text += &format!("  {:<16} {words}\n", store.name());
-    }
-    text
-}
-
 /// What a run was asked to do, checked.
 struct Setting {
     plan: Plan,
     out: PathBuf,
     broker: Broker,
     command: String,
+    machine: Machine,
     keep: bool,
     replays: u32,
     shrink: u32,
@@ -130,7 +102,8 @@ fn replay(path: &Path, trial: Option<usize>, options: &ReplayOptions) -> Result<
         command += &value.map_or_else(String::new, |value| format!(" {name} {value}"));
     }
     let ReplayOptions { keep, replays, shrink, .. } = *options;
-    let setting = Setting { plan, out, broker, command, keep, replays, shrink };
+    let machine = Machine::look();
+    let setting = Setting { plan, out, broker, command, machine, keep, replays, shrink };
     write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
     play(&setting)
 }
@@ -185,6 +158,8 @@ fn check(name: &str, measures: Option<MeasuringSuite>, options: &RunOptions) -> 
         ("--only", is_measurement && !options.only.is_empty()),
         ("--replays", is_measurement && options.replays != options::REPLAYS),
         ("--backlog", is_measurement && !options.backlog.is_empty()),
+        ("--duration", is_measurement && options.duration.is_some()),
+        ("--require", is_measurement && !options.require.is_empty()),
         ("--standby", is_measurement && !steady && options.standby.is_some()),
         ("--rate", is_measurement && !steady && options.rate.is_some()),
         ("--messages", !has_messages && options.messages.is_some()),
@@ -279,11 +254,13 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
         let scenarios = options.only.join(",");
         return Err(Error::Usage(format!("--only {scenarios}: suite {name} has no trials of that; see chaos list")));
     }
+    let machine = Machine::look();
+    machine.demand(&options.require)?;
     let broker = broker("--broker", options.broker.as_deref())?;
     let out = result_folder(options.out.as_deref())?;
     let command = command_line(name, seed, options);
-    let setting =
-        Setting { broker, command, keep: options.keep, replays: options.replays, shrink: options.shrink, plan, out };
+    let RunOptions { keep, replays, shrink, .. } = *options;
+    let setting = Setting { broker, command, machine, keep, replays, shrink, plan, out };
     write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
     Ok(setting)
 }
@@ -332,6 +309,9 @@ fn command_line(suite: &str, seed: u64, options: &RunOptions) -> String {
     if options.shrink != options::SHRINK {
         line += &format!(" --shrink {}", options.shrink);
     }
+    if let Some(duration) = options.duration {
+        line += &format!(" --duration {}ms", duration.as_millis());
+    }
     for (name, path) in [("--broker", &options.broker), ("--against", &options.against)] {
         line += &path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", path.display()));
     }
@@ -368,6 +348,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     let context = trial::Context {
         plan: &setting.plan,
         launcher: &setting.broker.launcher,
+        machine: &setting.machine,
         out: &setting.out,
         store_parent: &store_parent,
         keep: setting.keep,
@@ -381,10 +362,11 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     };
     progress.finish();
     let verdicts = trials.iter().map(|trial| trial.verdict).chain(stores.iter().map(|store| store.verdict));
+    let verdict = Verdict::of_all(verdicts);
     let summary = result::summarize(&trials);
     Ok(RunResult {
         schema: result::SCHEMA.to_owned(),
-        verdict: verdicts.max().unwrap_or(Verdict::Unknown),
+        verdict,
         suite: setting.plan.suite.clone(),
         seed: setting.plan.seed,
         command: setting.command.clone(),
@@ -446,13 +428,6 @@ mod tests {
     }
 
     #[test]
-    fn the_list_explains_every_scenario() {
-        let text = list();
-        assert!(scenario::scenarios().iter().all(|one| text.contains(&one.explanation)));
-        assert!(text.contains("6 x kill-active"));
-    }
-
-    #[test]
     fn the_command_line_repeats_the_plan() {
         let options = RunOptions {
             trials: Some(3),
@@ -463,6 +438,7 @@ mod tests {
             standby: Some(crate::options::StandbyChoice::Hot),
             replays: 4,
             shrink: 7,
+            duration: Some(std::time::Duration::from_secs(90)),
             ..RunOptions::default()
         };
         let line = command_line("quick", 7, &options);
@@ -471,6 +447,7 @@ mod tests {
         let Some(Command::Run { options: again, .. }) = parsed.command else { panic!("it is a run") };
         assert_eq!((again.seed, again.trials, again.rate), (Some(7), options.trials, options.rate));
         assert_eq!((again.backlog, again.standby), (options.backlog, options.standby));
+        assert_eq!(again.duration, options.duration);
         assert_eq!((again.only, again.store), (options.only, options.store));
     }
 

@@ -64,6 +64,12 @@ async fn run_trial(
     events: &mut EventFile,
 ) -> Result<TrialResult> {
     let begin = Instant::now();
+    if let Some(reason) = context.machine.lacks(&plan.requires) {
+        let mut trial = TrialResult::unjudged(plan);
+        trial.verdict = Verdict::Skipped;
+        trial.reasons.push(reason);
+        return Ok(trial);
+    }
     match trial::run(context, plan, stages, history).await {
         Ok((trial, said)) => {
             events.append(&trial, said)?;

@@ -12,9 +12,23 @@ macro_rules! shipped {
     };
 }
 
-const SCENARIOS: &[(&str, &str)] =
-    &shipped!("scenarios": "kill-active", "kill-backlog", "pause-active", "delay-heartbeats", "slow-sync");
-const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "backlog", "pause", "canary");
+const SCENARIOS: &[(&str, &str)] = &shipped!(
+    "scenarios": "kill-active",
+    "kill-backlog",
+    "pause-active",
+    "delay-heartbeats",
+    "slow-sync",
+    "kill-standby",
+    "kill-both",
+    "kill-in-recovery",
+    "kill-twice",
+    "stop-clean",
+    "restart-active",
+    "rolling-restart",
+    "starve-active",
+    "soak",
+);
+const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "ci", "full", "soak", "backlog", "pause", "canary");
 
 /// Trials of a scenario that is run by itself.
 const TRIALS_ALONE: usize = 2;

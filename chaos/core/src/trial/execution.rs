@@ -140,6 +140,7 @@ impl<'a> Execution<'a> {
         self.context.progress.phase("under load");
         loop {
             let mark = self.pair.events().len();
+            self.restart_leavers()?;
             let seen = self.look();
             match timeline.poll(clock::now_ns(), &seen) {
                 Next::Inject(index) => self.inject(index, &mut timeline).await?,
@@ -291,19 +292,26 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Starts a victim again that was ended, or that has left by itself as it must or may.
+    /// Starts a victim again that was ended, or that has to leave by itself.
     async fn restore(&mut self, node: NodeId, was_ended: bool, healed_ns: u64) -> Result<()> {
-        let expect = &self.plan.expect;
-        if let Some(code) = expect.exit_code {
-            self.demand_exit(node, code, healed_ns).await;
-            return self.pair.start_node(node);
+        match self.plan.expect.exit_code {
+            Some(code) => self.demand_exit(node, code, healed_ns).await,
+            None if !was_ended => return Ok(()),
+            None => {}
         }
-        let exit = self.pair.exit(node);
-        if let Some(exit) = exit.filter(|exit| !was_ended && exit.code.is_some() && exit.code == expect.may_exit_code) {
-            self.observations.push(format!("{} left with {exit}, as it may, and was started again", node.name()));
-            return self.pair.start_node(node);
+        self.pair.start_node(node)
+    }
+
+    /// Starts a server again that has left by itself as it may: a supervisor would.
+    pub(super) fn restart_leavers(&mut self) -> Result<()> {
+        let Some(code) = self.plan.expect.may_exit_code else { return Ok(()) };
+        for node in NodeId::BOTH {
+            if let Some(exit) = self.pair.exit(node).filter(|exit| exit.code == Some(code)) {
+                self.observations.push(format!("{} left with {exit}, as it may, and was started again", node.name()));
+                self.pair.start_node(node)?;
+            }
         }
-        if was_ended { self.pair.start_node(node) } else { Ok(()) }
+        Ok(())
     }
 
     async fn demand_exit(&mut self, node: NodeId, code: i32, healed_ns: u64) {

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::cluster::{Event, Launcher};
 use crate::error::Result;
 use crate::history::History;
+use crate::machine::Machine;
 use crate::plan::{Plan, TrialPlan};
 use crate::progress::Progress;
 use crate::result::{BacklogSeen, TrialResult, Verdict};
@@ -35,6 +36,8 @@ pub struct Context<'a> {
     pub plan: &'a Plan,
     /// How nodes are started.
     pub launcher: &'a Launcher,
+    /// What the machine allows.
+    pub machine: &'a Machine,
     /// Result folder.
     pub out: &'a Path,
     /// Folder below which each trial makes its own.
@@ -88,7 +91,7 @@ async fn execute(context: &Context<'_>, plan: &TrialPlan, stage: &mut Stage) -> 
     let load = Load::start(context, plan, &stage.pair).await?;
     let mut execution = Execution::new(context, plan, &mut stage.pair, load);
     execution.play().await?;
-    execution.await_steady().await;
+    execution.await_steady().await?;
     execution.drain().await?;
     let mut evidence = execution.finish(plan.backlog.is_none()).await?;
     // A pair that serves several trials has told of the earlier ones before.

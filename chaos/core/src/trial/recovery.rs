@@ -23,7 +23,7 @@ const DRAIN_QUIET: Duration = Duration::from_millis(150);
 
 impl Execution<'_> {
     /// Waits until messages flow, and then until the record shows steady flow: it knows latencies, not only counts.
-    pub(super) async fn await_steady(&mut self) {
+    pub(super) async fn await_steady(&mut self) -> Result<()> {
         self.context.progress.phase("waiting for steady flow");
         let load = self.load_plan.clone();
         let needed = Duration::from_millis(load.steady_ms) + STEADY_MARGIN;
@@ -32,6 +32,7 @@ impl Execution<'_> {
         let mut next_look = Some(Instant::now() + needed.saturating_sub(gone));
         let mut is_flowing = false;
         while Instant::now() < deadline && !self.is_steady {
+            self.restart_leavers()?;
             let flows = flows(&self.load.snapshot(), &load);
             if flows && !is_flowing {
                 self.load.senders().fault_end(clock::now_ns());
@@ -48,6 +49,7 @@ impl Execution<'_> {
             sleep(FLOW_POLL).await;
         }
         self.load.senders().fault_end(clock::now_ns());
+        Ok(())
     }
 
     /// The last fault must have gone, and the first one must have come.
