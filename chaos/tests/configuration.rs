@@ -9,7 +9,9 @@ fn the_broker_takes_the_configuration_without_a_remark() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plan = PairPlan::default();
     let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
-    let paths = write_configuration(folder.path(), &plan, &ports, &Setup::default()).expect("the folder is ours");
+    let stores = [folder.path().join("store"), folder.path().join("store")];
+    let written = write_configuration(folder.path(), &stores, &plan, &ports, &Setup::default());
+    let paths = written.expect("the folder is ours");
     for (node, path) in NodeId::BOTH.into_iter().zip(&paths) {
         let (meant, remarks) = config::load(path, &[], true).expect("no errors");
         assert!(remarks.is_empty(), "{remarks:?}");

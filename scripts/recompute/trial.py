@@ -23,8 +23,6 @@ DURATIONS = {
     "detection": ("zero", "td"), "claim": ("td", "tl"), "store_recovery": ("tl", "tr"), "reattach": ("ta", "tf"),
     "failover": ("zero", "tf"), "rto": ("zero", "ts"), "first_delivery": ("zero", "td1"), "clients_back": ("zero", "ta100"),
 }
-# Any of these is a violation, whatever the store promises.
-NEVER = ["unexpected", "redelivered_unflagged", "out_of_order", "confirmed_by_two"]
 
 
 def name_of(claimed):
@@ -50,7 +48,7 @@ def check_without_history(found, claimed):
 
 def check(found, claimed, ledger, events, plan):
     is_known(found, claimed)
-    check_messages(found, claimed, ledger, load_of(claimed, plan))
+    check_messages(found, claimed, ledger, plan)
     check_times(found, claimed, ledger.measured(), events, plan)
 
 
@@ -69,24 +67,42 @@ def is_allowed(claimed, plan):
     return planned(claimed, plan).get("takeover") == "allowed"
 
 
-def check_messages(found, claimed, ledger, load):
+def check_messages(found, claimed, ledger, plan):
     name = name_of(claimed)
-    drained = not any("not drained" in reason for reason in claimed["reasons"])
+    drained = "not-drained" not in claimed["findings"]
     known, unexpected = messages.fates(ledger)
     counted = messages.counts(ledger, known, unexpected, drained)
     for key, value in claimed["messages"].items():
         found.equal(f"{name}: messages.{key}", value, counted.get(key, "not known to this script"))
-    lost = messages.losses(ledger, known, load["size_bytes"]) if drained else []
+    lost = messages.losses(ledger, known, load_of(claimed, plan)["size_bytes"]) if drained else []
     found.equal(f"{name}: losses, how many", len(claimed["losses"]), len(lost))
     for index, (one, computed) in enumerate(zip(claimed["losses"], lost)):
         for key, value in one.items():
             within = 1 if key == "span_us" else 0
             found.near(f"{name}: losses[{index}].{key}", value, computed.get(key), within)
-    broken = sum(counted[key] for key in NEVER)
-    if claimed["store"] == "sync":
-        broken += counted["lost"] + counted["resurrected"]
-    else:
-        broken += sum(not one["is_suffix"] for one in lost)
+    check_findings(found, claimed, counted, lost, planned(claimed, plan).get("expect", {}).get("findings", []))
+
+
+def check_findings(found, claimed, counted, lost, demanded):
+    """A finding that the messages show is named, and one that is named is shown by them. What a negative control demands is named
+    only where it is absent."""
+    name, is_sync = name_of(claimed), claimed["store"] == "sync"
+    shown = {
+        "lost": is_sync and counted["lost"] > 0,
+        "loss-hole": not is_sync and any(not one["is_suffix"] for one in lost),
+        "unflagged-redelivery": counted["redelivered_unflagged"] > 0,
+        "resurrected": is_sync and counted["resurrected"] > 0,
+        "out-of-order": counted["out_of_order"] > 0,
+        "two-actives": counted["confirmed_by_two"] > 0,
+    }
+    for finding, is_shown in shown.items():
+        if finding in demanded:
+            found.equal(f"{name}: {finding}, which is demanded, or a violation", is_shown or claimed["verdict"] == "violated", True)
+        else:
+            found.equal(f"{name}: finding {finding}", finding in claimed["findings"], is_shown)
+    unexpected = {"alien", "corrupt", "never-attempted", "ghost"} & set(claimed["findings"])
+    found.equal(f"{name}: findings of unexpected deliveries", bool(unexpected), counted["unexpected"] > 0)
+    broken = counted["unexpected"] > 0 or any(is_shown for finding, is_shown in shown.items() if finding not in demanded)
     if broken:
         found.equal(f"{name}: verdict, since promises were broken", claimed["verdict"], "violated")
 

@@ -28,7 +28,18 @@ const PACKAGES: [Package; 13] = [
         test_members: &["loadgen"],
     },
     Package { name: "loadgen", manifest: "loadgen/Cargo.toml", members: &["amqp"], test_members: &[] },
-    Package { name: "chaos-core", manifest: "chaos/core/Cargo.toml", members: &["loadgen"], test_members: &[] },
+    Package {
+        name: "chaos-core",
+        manifest: "chaos/core/Cargo.toml",
+        members: &["loadgen", "shareddisk"],
+        test_members: &[],
+    },
+    Package {
+        name: "shareddisk",
+        manifest: "chaos/shareddisk/Cargo.toml",
+        members: &[],
+        test_members: &["disk", "reactor"],
+    },
     Package { name: "chaos", manifest: "chaos/Cargo.toml", members: &["chaos-core", "broker"], test_members: &[] },
     Package {
         name: "broker-canary",

@@ -105,12 +105,12 @@ pub struct RunOptions {
     /// How often a trial is played again that could not be judged because the load generator itself was late: the machine was busy.
     #[arg(long, value_name = "N", default_value_t = REPLAYS, value_parser = clap::value_parser!(u32).range(0..=10))]
     pub replays: u32,
-    /// How often something is played to reduce a trial that violated something with several faults to the fewest that do; 0: never.
-    #[arg(long, value_name = "N", default_value_t = SHRINK, value_parser = clap::value_parser!(u32).range(0..=1000))]
-    pub shrink: u32,
     /// Fail if the machine lacks one of these, instead of skipping the scenarios that need it.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NEED")]
     pub require: Vec<Requirement>,
+    /// How often something is played to reduce a trial that violated something with several faults to the fewest that do; 0: never.
+    #[arg(long, value_name = "N", default_value_t = SHRINK, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub shrink: u32,
     /// Keep the folders of the nodes (configuration, logs, store) in the result folder.
     #[arg(long)]
     pub keep: bool,

@@ -102,8 +102,7 @@ fn replay(path: &Path, trial: Option<usize>, options: &ReplayOptions) -> Result<
         command += &value.map_or_else(String::new, |value| format!(" {name} {value}"));
     }
     let ReplayOptions { keep, replays, shrink, .. } = *options;
-    let machine = Machine::look();
-    let setting = Setting { plan, out, broker, command, machine, keep, replays, shrink };
+    let setting = Setting { plan, out, broker, command, machine: Machine::look(), keep, replays, shrink };
     write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
     play(&setting)
 }
@@ -259,7 +258,7 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     let broker = broker("--broker", options.broker.as_deref())?;
     let out = result_folder(options.out.as_deref())?;
     let command = command_line(name, seed, options);
-    let RunOptions { keep, replays, shrink, .. } = *options;
+    let (keep, replays, shrink) = (options.keep, options.replays, options.shrink);
     let setting = Setting { broker, command, machine, keep, replays, shrink, plan, out };
     write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
     Ok(setting)
@@ -306,11 +305,11 @@ fn command_line(suite: &str, seed: u64, options: &RunOptions) -> String {
     if options.replays != options::REPLAYS {
         line += &format!(" --replays {}", options.replays);
     }
-    if options.shrink != options::SHRINK {
-        line += &format!(" --shrink {}", options.shrink);
-    }
     if let Some(duration) = options.duration {
         line += &format!(" --duration {}ms", duration.as_millis());
+    }
+    if options.shrink != options::SHRINK {
+        line += &format!(" --shrink {}", options.shrink);
     }
     for (name, path) in [("--broker", &options.broker), ("--against", &options.against)] {
         line += &path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", path.display()));
@@ -437,8 +436,8 @@ mod tests {
             backlog: vec![10 << 20, 1 << 30],
             standby: Some(crate::options::StandbyChoice::Hot),
             replays: 4,
-            shrink: 7,
             duration: Some(std::time::Duration::from_secs(90)),
+            shrink: 7,
             ..RunOptions::default()
         };
         let line = command_line("quick", 7, &options);

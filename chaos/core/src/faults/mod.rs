@@ -1,6 +1,6 @@
 //! What can be done to a pair. Each fault returns evidence that it bit, taken from the operating system and not from the broker.
 //!
-//! A room owns its faults: `process` (signals, starvation), `network` (the proxies). To add a fault:
+//! A room owns its faults: `process` (signals, starvation), `network` (the proxies), `disk` (the shared disk and the hosts that use it). To add a fault:
 //!
 //! 1. A variant of the room's enum with its parameters (`Kill {}`, `Delay { amount: Amount }`), its name in `NAMES`; a new room is a
 //!    variant of [`Fault`] besides, with an arm in each of its methods.
@@ -13,6 +13,7 @@
 //!
 //! When a fault comes and goes, and who the victims are, is not decided here: see `crate::trial`.
 
+pub mod disk;
 pub mod network;
 pub mod process;
 
@@ -20,6 +21,7 @@ use crate::cluster::{NodeId, Pair};
 use crate::error::Result;
 use crate::plan::PairPlan;
 use crate::scenario::Role;
+use disk::{Asked, DiskFault};
 use network::NetworkFault;
 use process::{ProcessFault, Starving};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,8 @@ pub enum Fault {
     Process(ProcessFault),
     /// To what connects servers and clients.
     Network(NetworkFault),
+    /// To the disk that the servers share.
+    Disk(DiskFault),
 }
 
 /// What a fault may reach.
@@ -68,6 +72,8 @@ pub enum Held {
     Nothing,
     /// Processes that are kept short of processor time.
     Starving(Vec<Starving>),
+    /// What the shared disk was asked to do.
+    Disk(Asked),
 }
 
 impl Bite {
@@ -94,7 +100,10 @@ impl Fault {
         if NetworkFault::NAMES.contains(&name.as_str()) {
             return NetworkFault::deserialize(table).map(Self::Network).map_err(wrong);
         }
-        let all = [ProcessFault::NAMES, NetworkFault::NAMES].concat().join(", ");
+        if DiskFault::NAMES.contains(&name.as_str()) {
+            return DiskFault::from_table(table).map(Self::Disk).map_err(wrong);
+        }
+        let all = [ProcessFault::NAMES, NetworkFault::NAMES, DiskFault::NAMES].concat().join(", ");
         Err(format!("do = `{name}`: expected one of {all}"))
     }
 
@@ -103,6 +112,7 @@ impl Fault {
         match self {
             Self::Process(fault) => fault.words(),
             Self::Network(fault) => fault.words(settings),
+            Self::Disk(fault) => fault.words(),
         }
     }
 
@@ -111,6 +121,7 @@ impl Fault {
         match self {
             Self::Process(fault) => fault.ends_process(),
             Self::Network(_) => false,
+            Self::Disk(fault) => fault.ends_process(),
         }
     }
 
@@ -124,6 +135,7 @@ impl Fault {
         match self {
             Self::Process(fault) => fault.inject(scene).await,
             Self::Network(fault) => fault.inject(scene).await,
+            Self::Disk(fault) => fault.inject(scene).await,
         }
     }
 
@@ -132,6 +144,7 @@ impl Fault {
         match self {
             Self::Process(fault) => fault.heal(scene, bite),
             Self::Network(fault) => fault.heal(scene, bite).await,
+            Self::Disk(fault) => fault.heal(scene, bite),
         }
     }
 
@@ -140,6 +153,7 @@ impl Fault {
         match self {
             Self::Process(_) => Ok(()),
             Self::Network(fault) => fault.examine(scene, bite).await,
+            Self::Disk(fault) => fault.examine(scene, bite),
         }
     }
 }

@@ -127,7 +127,12 @@ const RULES: [Rule; 10] = [
 ];
 
 impl Rule {
+    /// How often a trial broke it. A negative control shows what it must and passes: nothing is broken.
     fn broken(&self, trial: &TrialResult) -> u64 {
+        if trial.verdict == Verdict::Pass { 0 } else { self.seen(trial) }
+    }
+
+    fn seen(&self, trial: &TrialResult) -> u64 {
         let is_found = trial.findings.iter().any(|finding| self.findings.contains(&finding.name()));
         (self.count)(trial).max(u64::from(is_found))
     }
@@ -171,9 +176,11 @@ fn judge(rule: &Rule, result: &RunResult) -> Property {
         _ => Some(Verdict::Pass),
     };
     let confirmed: u64 = played.iter().map(|trial| trial.messages.confirmed).sum();
+    let demanded: u64 = played.iter().map(|trial| rule.seen(trial) - rule.broken(trial)).sum();
+    let demanded = if demanded > 0 { format!("; {} where they had to be", count(demanded)) } else { String::new() };
     let not_judged = if unknown > 0 { format!(", {unknown} trials not judged") } else { String::new() };
     let evidence = format!(
-        "{} {} in {} trials, {} confirmed messages{not_judged}",
+        "{} {} in {} trials, {} confirmed messages{not_judged}{demanded}",
         count(broken),
         rule.counted,
         played.len(),
@@ -236,6 +243,15 @@ mod tests {
     #[test]
     fn a_loss_within_the_bound_passes() {
         assert_eq!(word(&synthetic::run(), "Async store"), "PASS");
+    }
+
+    #[test]
+    fn a_negative_control_that_shows_what_it_must_breaks_nothing() {
+        let mut result = synthetic::run();
+        result.trials[0].messages.lost = 1234;
+        let found = properties(&result);
+        assert_eq!(found[0].word(), "PASS");
+        assert!(found[0].evidence.ends_with("; 1,234 where they had to be"), "{}", found[0].evidence);
     }
 
     #[test]

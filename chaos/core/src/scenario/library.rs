@@ -26,6 +26,16 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "restart-active",
     "rolling-restart",
     "starve-active",
+    "host-crash",
+    "torn-writes",
+    "slow-disk",
+    "disk-hang",
+    "fsync-error",
+    "disk-full",
+    "read-only",
+    "lock-lost",
+    "zombie-write-back",
+    "lying-fsync",
     "soak",
 );
 const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "ci", "full", "soak", "backlog", "pause", "canary");

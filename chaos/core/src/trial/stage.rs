@@ -127,7 +127,7 @@ impl Stage {
     /// Messages that wait, and bytes of the store's files.
     pub(super) fn size(&self) -> Result<(u64, u64)> {
         let messages = self.filled.as_ref().map_or(0, |filled| filled.record.messages);
-        Ok((messages, folder_bytes(&self.pair.folder().join("store"))?))
+        Ok((messages, folder_bytes(&self.pair.store())?))
     }
 
     /// Gives the standby the setting of the trial, and both servers time to read what they follow or still have to load.
@@ -189,7 +189,7 @@ impl Filled {
         demand_room(pair.folder(), size_bytes)?;
         let (ledger, seconds) = queue(context, pair, store).fill(record.messages).await?;
         record.fill_s = seconds;
-        record.store_bytes = folder_bytes(&pair.folder().join("store"))?;
+        record.store_bytes = folder_bytes(&pair.store())?;
         Ok(Self { ledger, record })
     }
 

@@ -5,7 +5,7 @@
 mod signal;
 mod starve;
 
-pub use signal::{kill, peak_memory_bytes, processor_time_s, read_bytes, resume, stop, terminate};
+pub use signal::{kill, peak_memory_bytes, processor_time_s, read_bytes, resume, stop, stop_main, terminate};
 pub use starve::Starving;
 
 use super::{Bite, Effect, Held, Scene};

@@ -45,6 +45,25 @@ pub fn stop(pid: Pid) -> Result<Option<Effect>> {
     apply(pid, Signal::SIGSTOP, |stat| stat.is_stopped() || stat.is_exiting(), "every thread in state T")
 }
 
+/// Stops the process and waits until its main thread has stopped: others may wait for a disk that does not answer.
+pub fn stop_main(pid: Pid) -> Result<Option<Effect>> {
+    let requested_ns = clock::now_ns();
+    signal::kill(pid, Signal::SIGSTOP).doing("send a signal to a node")?;
+    let path = PathBuf::from(format!("/proc/{pid}/task/{pid}/stat"));
+    loop {
+        let text = std::fs::read_to_string(&path).at(&path)?;
+        let effective_ns = clock::now_ns();
+        if parse_stat(&text).is_some_and(TaskStat::is_stopped) {
+            let proof = format!("SIGSTOP to {pid}: its main thread in state T");
+            return Ok(Some(Effect { requested_ns, effective_ns, proof }));
+        }
+        if effective_ns - requested_ns > EFFECT_LIMIT.as_nanos() as u64 {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}
+
 /// Lets a stopped process run on and waits until no thread is stopped.
 pub fn resume(pid: Pid) -> Result<Option<Effect>> {
     apply(pid, Signal::SIGCONT, |stat| !stat.is_stopped(), "no thread in state T")
