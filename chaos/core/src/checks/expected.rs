@@ -2,14 +2,16 @@
 
 use super::{Finding, Judgement};
 use crate::result::FaultRecord;
+use crate::scenario::StoreSetting;
 use loadgen::verdict::Finding as Message;
 
-/// What makes a loss of messages.
-const LOSSES: [Finding; 5] = [
+/// What a disk that drops what it called durable leads to: lost messages, and lost acknowledgements, whose messages come back.
+const OF_A_LYING_DISK: [Finding; 6] = [
     Finding::Messages(Message::Lost),
     Finding::Messages(Message::LossHole),
     Finding::Messages(Message::LossBeyondBound),
     Finding::Messages(Message::LossWithoutFault),
+    Finding::Messages(Message::Resurrected),
     Finding::TotalLossBeyondBound,
 ];
 
@@ -19,34 +21,38 @@ fn explanation(faults: &[FaultRecord]) -> Option<String> {
     (!words.is_empty()).then(|| words.join("; "))
 }
 
+fn is_loss(finding: &Finding) -> bool {
+    OF_A_LYING_DISK.contains(finding)
+}
+
 impl Judgement {
     /// Says to what a loss is attributed, if the faults explain it; gives the sentence.
     pub fn attribute(&self, faults: &[FaultRecord]) -> Option<String> {
-        let has_loss = self.findings.iter().any(|finding| LOSSES.contains(finding));
-        let words = explanation(faults).filter(|_| has_loss)?;
+        let words = explanation(faults).filter(|_| self.findings.iter().any(is_loss))?;
         Some(format!("the loss is attributed to the disk, not to the broker: {words}"))
     }
 
-    /// Takes back the findings that the scenario demands, and gives them as observations; each that is absent is a finding of its own,
-    /// and so is a loss that no fault explains.
-    pub fn settle(&mut self, demanded: &[Finding], faults: &[FaultRecord]) -> Vec<String> {
+    /// Takes back the findings that the scenario demands, and gives them as observations; each that is absent is a finding of its own.
+    ///
+    /// A loss is taken back only if the faults explain it, and then whatever kind of loss it is. An async store may lose its newest
+    /// anyway, so that none can be demanded of it.
+    pub fn settle(&mut self, demanded: &[Finding], store: StoreSetting, faults: &[FaultRecord]) -> Vec<String> {
         if demanded.is_empty() {
             return Vec::new();
         }
         let found = std::mem::take(self);
+        let excuses_loss = demanded.iter().any(is_loss) && explanation(faults).is_some();
         let mut observations = Vec::new();
-        for (finding, reason) in found.findings.iter().zip(&found.reasons) {
-            if demanded.contains(finding) {
-                observations.push(format!("found, as it must be ({finding}): {reason}"));
-            } else {
-                self.find(*finding, reason.clone());
+        for (finding, reason) in found.findings.iter().zip(found.reasons) {
+            let is_demanded = if is_loss(finding) { excuses_loss } else { demanded.contains(finding) };
+            match is_demanded {
+                true => observations.push(format!("found, as it must be ({finding}): {reason}")),
+                false => self.find(*finding, reason),
             }
         }
-        for finding in demanded {
-            if !found.findings.contains(finding) {
+        for finding in demanded.iter().filter(|finding| !found.findings.contains(finding)) {
+            if !(is_loss(finding) && store == StoreSetting::Async) {
                 self.violated(format!("{finding} had to be found, and was not"));
-            } else if LOSSES.contains(finding) && explanation(faults).is_none() {
-                self.violated(format!("{finding} was found, and no evidence of the faults explains it"));
             }
         }
         observations
@@ -88,27 +94,43 @@ mod tests {
         assert_eq!(judged(&[LOST]).attribute(&faults[..1]), None);
     }
 
+    /// What is left after a scenario has demanded a loss.
+    fn settled(findings: &[Finding], store: StoreSetting, lied: Option<&str>) -> (Vec<Finding>, usize) {
+        let mut judgement = judged(findings);
+        let observations = judgement.settle(&[LOST], store, &[fault(lied)]);
+        (judgement.findings, observations.len())
+    }
+
     #[test]
     fn a_negative_control_passes_if_it_is_found_and_explained() {
-        let lied = [fault(Some("7 syncs were reported and dropped"))];
-        let mut judgement = judged(&[LOST]);
-        let observations = judgement.settle(&[LOST], &lied);
-        assert_eq!((judgement.verdict, observations.len()), (Verdict::Pass, 1));
+        let (sync, lied) = (StoreSetting::Sync, Some("7 syncs were reported and dropped"));
+        assert_eq!(settled(&[LOST], sync, lied), (vec![], 1));
+        // Acknowledgements were lost, too.
+        assert_eq!(settled(&[LOST, Finding::Messages(Message::Resurrected)], sync, lied), (vec![], 2));
         // Not found.
-        let mut judgement = judged(&[]);
-        judgement.settle(&[LOST], &lied);
-        assert_eq!((judgement.verdict, judgement.findings), (Verdict::Violated, vec![Finding::Expectation]));
+        assert_eq!(settled(&[], sync, lied), (vec![Finding::Expectation], 0));
         // Found, and nothing explains it.
-        let mut judgement = judged(&[LOST]);
-        judgement.settle(&[LOST], &[fault(None)]);
-        assert_eq!(judgement.findings, [Finding::Expectation]);
+        assert_eq!(settled(&[LOST], sync, None), (vec![LOST], 0));
         // Something else besides stays what it is.
-        let mut judgement = judged(&[LOST, Finding::EpochsOverlap]);
-        judgement.settle(&[LOST], &lied);
-        assert_eq!((judgement.verdict, judgement.findings), (Verdict::Violated, vec![Finding::EpochsOverlap]));
+        assert_eq!(settled(&[LOST, Finding::EpochsOverlap], sync, lied), (vec![Finding::EpochsOverlap], 1));
         // Without a demand, nothing changes.
         let mut judgement = judged(&[LOST]);
-        assert!(judgement.settle(&[], &lied).is_empty());
+        assert!(judgement.settle(&[], sync, &[fault(lied)]).is_empty());
         assert_eq!(judgement, judged(&[LOST]));
+    }
+
+    #[test]
+    fn of_an_async_store_no_loss_is_demanded_and_one_beyond_its_bound_is_explained() {
+        let (store, lied) = (StoreSetting::Async, Some("7 syncs were reported and dropped"));
+        assert_eq!(settled(&[], store, lied), (vec![], 0));
+        assert_eq!(settled(&[Finding::TotalLossBeyondBound], store, lied), (vec![], 1));
+        assert_eq!(settled(&[Finding::TotalLossBeyondBound], store, None), (vec![Finding::TotalLossBeyondBound], 0));
+    }
+
+    #[test]
+    fn the_verdict_follows_what_is_left() {
+        let mut judgement = judged(&[LOST, Finding::Unjudged]);
+        judgement.settle(&[LOST], StoreSetting::Sync, &[fault(Some("7 syncs"))]);
+        assert_eq!(judgement.verdict, Verdict::Unknown);
     }
 }

@@ -122,7 +122,7 @@ impl<P: Reducible> Shrink<P> {
     }
 
     /// What to play next; `None` when it is over. Stays the same until [`Self::told`].
-    pub fn next(&mut self) -> Option<Candidate<P>> {
+    pub fn poll(&mut self) -> Option<Candidate<P>> {
         if self.plays >= self.plays_max {
             self.enter(Phase::Done);
         }
@@ -237,8 +237,8 @@ mod tests {
 
     fn run(plays_max: u32, mut fails: impl FnMut(&Toy) -> bool) -> Shrink<Toy> {
         let mut shrink = Shrink::new(toy(), plays_max);
-        while let Some(candidate) = shrink.next() {
-            assert_eq!(shrink.next().as_ref(), Some(&candidate), "it stays until the answer");
+        while let Some(candidate) = shrink.poll() {
+            assert_eq!(shrink.poll().as_ref(), Some(&candidate), "it stays until the answer");
             let answer = fails(&candidate.plan);
             shrink.told(answer);
         }
@@ -283,7 +283,7 @@ mod tests {
         assert!(shrink.best().faults.len() < 6 && shrink.best().faults.contains(&'d'));
         let mut stopped = Shrink::new(toy(), 100);
         stopped.stop();
-        assert_eq!(stopped.next(), None);
+        assert_eq!(stopped.poll(), None);
     }
 
     #[test]

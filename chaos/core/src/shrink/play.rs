@@ -83,7 +83,7 @@ pub(crate) async fn shrink(
     ));
     let begin = Instant::now();
     let mut search = Shrink::new(failing, plays_max);
-    while let Some(candidate) = search.next() {
+    while let Some(candidate) = search.poll() {
         if begin.elapsed() >= TIME_MAX {
             search.stop();
             break;

@@ -318,7 +318,7 @@ impl<'a> Conclusion<'a> {
     fn finish(mut self, started_ns: u64) -> TrialResult {
         let attributed = self.judgement.attribute(&self.evidence.faults);
         self.trial.observations.extend(attributed);
-        let demanded = self.judgement.settle(&self.plan.expect.findings, &self.evidence.faults);
+        let demanded = self.judgement.settle(&self.plan.expect.findings, self.plan.store, &self.evidence.faults);
         self.trial.observations.extend(demanded);
         let Judgement { verdict, reasons, findings } = self.judgement;
         TrialResult { verdict, reasons, findings, duration_ms: (now_ns() - started_ns) / NS_PER_MS, ..self.trial }
