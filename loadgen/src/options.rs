@@ -142,6 +142,24 @@ pub fn expand_addresses(pattern: &str) -> Result<Vec<String>, PatternError> {
     Ok(names.collect())
 }
 
+/// When a consumer renews its credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Renew {
+    /// When half of it is used: the broker never waits for it.
+    Half,
+    /// When all of it is used: for brokers that forget what is on its way, and send more than they may (RabbitMQ 3).
+    Empty,
+}
+
+/// How it is found out that a queue is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DrainBy {
+    /// The broker is asked to use up the credit or give it back, and does so without a message.
+    Request,
+    /// Nothing comes for a while: for brokers that cannot be asked (RabbitMQ 3). What is missing then is not proven lost.
+    Silence,
+}
+
 /// What happens to messages that became due while the target could not take them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backlog {
@@ -183,7 +201,7 @@ macro_rules! display_as_value {
         }
     )*};
 }
-display_as_value!(Ack, Backlog, Consume, Resend, Spread);
+display_as_value!(Ack, Backlog, Consume, DrainBy, Renew, Resend, Spread);
 
 /// A whole run, as meant. Start from `Options::default()` and change what differs.
 #[derive(Debug, Clone)]
@@ -222,6 +240,10 @@ pub struct Options {
     pub window: u32,
     /// Messages that each consumer lets the broker send ahead.
     pub credit: u32,
+    /// When consumers renew it.
+    pub renew: Renew,
+    /// How it is found out that a queue is empty.
+    pub drain_by: DrainBy,
     /// How consumers acknowledge.
     pub ack: Ack,
     /// Sends are settled at once: nothing is confirmed.
@@ -290,6 +312,8 @@ impl Default for Options {
             build_backlog: 0,
             window: 1000,
             credit: 1000,
+            renew: Renew::Half,
+            drain_by: DrainBy::Request,
             ack: Ack::Accept,
             settled: false,
             producer_think: Duration::ZERO,

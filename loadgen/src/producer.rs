@@ -172,7 +172,7 @@ impl Producer {
             } else if let Some(replies) = &mut self.replies {
                 replies.forget(send.sequence);
             }
-            measure(&mut readings, send);
+            measure(&mut readings, send, send.sequence >= self.fill);
         }
         while self.pending.front().and_then(|index| log.sends.get(*index)).is_some_and(is_answered) {
             self.pending.pop_front();
@@ -424,9 +424,11 @@ fn is_answered(send: &Send) -> bool {
     send.outcome != Outcome::Pending
 }
 
-fn measure(readings: &mut Readings, send: &Send) {
+/// Counts an outcome; what has no latency by intention gives none.
+fn measure(readings: &mut Readings, send: &Send, timed: bool) {
     let histograms = &mut readings.histograms;
     match send.outcome {
+        Outcome::Ok if !timed => readings.counters.confirmed += 1,
         Outcome::Ok => {
             readings.counters.confirmed += 1;
             Readings::record(&mut histograms.response, send.intended_ns, send.outcome_ns);
