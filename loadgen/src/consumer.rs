@@ -217,7 +217,9 @@ impl Consumer {
             connection.grant(link, credit, false);
             self.credit_left = credit;
         }
-        if command.probe > self.probe_answered && self.probe.is_none() {
+        // With messages at work there is less credit, or none: an answer to that would say nothing of the queue.
+        let at_rest = self.working.is_empty() && answers == 0;
+        if command.probe > self.probe_answered && self.probe.is_none() && at_rest {
             self.probe = Some((command.probe, false));
             connection.grant(link, credit, true);
             self.credit_left = credit;

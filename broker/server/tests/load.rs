@@ -25,7 +25,8 @@ fn every_request_is_answered_once_on_a_dynamic_queue() {
     let setup = Setup::new(1, QUEUES, "");
     let mut server = setup.start(0);
     server.wait_active();
-    let workload = ["--address", "sync.ask", "--request-reply", "--producers", "3", "--consumers", "2", "--count", "600"];
+    let workload =
+        ["--address", "sync.ask", "--request-reply", "--producers", "3", "--consumers", "2", "--count", "600"];
     let (code, result) = load(&server, &[&workload[..], &["--window", "20", "--ack", "confirmed"]].concat());
     assert_eq!(code, 0, "{result}");
     assert_eq!((&result["replies"], &result["messages"]["confirmed"]), (&600.into(), &600.into()));
@@ -34,7 +35,8 @@ fn every_request_is_answered_once_on_a_dynamic_queue() {
     // A request goes to its queue, to a consumer, and comes back: it cannot be faster than getting there.
     assert!(round_trip["min_ns"].as_u64() > result["latency_ns"]["delivery"]["min_ns"].as_u64(), "{round_trip}");
     // Compact payloads have no time of their own, and consumers that think answer later.
-    let slow = ["--address", "sync.ask", "--request-reply", "--size", "16", "--count", "20", "--consumer-think", "10ms"];
+    let slow =
+        ["--address", "sync.ask", "--request-reply", "--size", "16", "--count", "20", "--consumer-think", "10ms"];
     let (code, result) = load(&server, &slow);
     assert_eq!((code, &result["replies"]), (0, &20.into()), "{result}");
     assert!(result["latency_ns"]["round_trip"]["min_ns"].as_u64() >= Some(10_000_000), "{result}");
