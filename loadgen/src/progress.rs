@@ -177,10 +177,10 @@ mod tests {
         let lines = view.lines().join("\n");
         for part in [
             "sending",
-            "confirmed      1000",
+            "confirmed     1000",
             "p99   1.50 ms",
             "backlog 7",
-            "2/3 producers",
+            "2/3+0/0",
             "5 lost",
             "generator 42 %",
         ] {
