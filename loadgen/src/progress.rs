@@ -175,15 +175,9 @@ mod tests {
             Snapshot { backlog: 7, producers: 3, producers_connected: 2, disconnected: 5, ..Snapshot::default() };
         let view = View { seconds: 1.0, what: "sending", state, last: vec![interval.clone(), interval] };
         let lines = view.lines().join("\n");
-        for part in [
-            "sending",
-            "confirmed     1000",
-            "p99   1.50 ms",
-            "backlog 7",
-            "2/3+0/0",
-            "5 lost",
-            "generator 42 %",
-        ] {
+        for part in
+            ["sending", "confirmed     1000", "p99   1.50 ms", "backlog 7", "2/3+0/0", "5 lost", "generator 42 %"]
+        {
             assert!(lines.contains(part), "no `{part}` in {lines}");
         }
         assert!(view.line().contains("backlog       7"), "{}", view.line());
