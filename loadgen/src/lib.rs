@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod admin;
 mod agenda;
 pub mod bootstrap;
