@@ -1,6 +1,6 @@
 //! The chaos harness: `chaos` alone starts a broker pair, breaks it under load and reports what the failover cost.
 //!
-//! This binary is also the nodes of that pair: it starts itself again with a hidden first argument. It owns nothing else; what the
+//! This binary is also the nodes of that pair, and the disk that they share: it starts itself again with a hidden first argument. It owns nothing else; what the
 //! harness does is in `chaos-core`, which never links a broker.
 
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ fn main() {
     let code = match first {
         Some(chaos_core::node::NODE_ARGUMENT) => chaos_core::node::run(arguments[2..].to_vec(), run_broker),
         Some(chaos_core::node::NODE_PROGRAM_ARGUMENT) => chaos_core::node::become_program(arguments[2..].to_vec()),
+        Some(chaos_core::node::DISK_ARGUMENT) => chaos_core::node::run_disk(&arguments[2..]),
         _ => chaos_core::main(arguments),
     };
     std::process::exit(code);

@@ -6,7 +6,7 @@ use crate::clock::Nanos;
 use crate::options::{Ack, DrainBy, Options};
 use crate::run::Finished;
 use crate::series::Series;
-use crate::verdict::{AsyncBound, Counts, Rules, Ruling, StorePromise, Verdict, judge};
+use crate::verdict::{AsyncBound, Counts, Finding, Rules, Ruling, StorePromise, Verdict, judge};
 
 /// Below this a run is too short for its CPU time to say anything.
 const SECONDS_MIN: f64 = 1.0;
@@ -65,6 +65,7 @@ impl Measure {
             faults: finished.series.fault_windows(),
             generator_lag_p99_ns: finished.series.generator_lag_p99_ns(),
             generator_lag_limit_ns: self.lag_limit.as_nanos() as Nanos,
+            depths: Vec::new(),
         }
     }
 
@@ -72,8 +73,8 @@ impl Measure {
         let limit_ns = self.lag_limit.as_nanos() as Nanos;
         if let Some(lag_ns) = series.generator_lag_p99_ns().filter(|lag_ns| *lag_ns > limit_ns) {
             let (lag_ms, limit_ms) = (lag_ns / 1_000_000, limit_ns / 1_000_000);
-            verdict
-                .unknown(format!("the generator was itself late: schedule lag p99 {lag_ms} ms, allowed {limit_ms} ms"));
+            let words = format!("the generator was itself late: schedule lag p99 {lag_ms} ms, allowed {limit_ms} ms");
+            verdict.add(Finding::GeneratorLate, words);
         }
     }
 
@@ -114,16 +115,18 @@ fn unrecorded(options: &Options, finished: &Finished) -> Verdict {
         counts,
         loss_judged: false,
         losses: Vec::new(),
+        overlaps: Vec::new(),
+        findings: Vec::new(),
         reasons: Vec::new(),
         not_judged: vec!["loss, duplicates and order: no message was written down (--no-ledger)".to_owned()],
     };
     if corrupt > 0 {
-        verdict.violated(format!("{corrupt} deliveries were damaged"));
+        verdict.add(Finding::Corrupt, format!("{corrupt} deliveries were damaged"));
     }
     if options.producers > 0 && counts.attempted == 0 {
-        verdict.unknown("nothing was sent".to_owned());
+        verdict.add(Finding::NothingSent, "nothing was sent".to_owned());
     } else if options.producers > 0 && !options.settled && counts.confirmed == 0 {
-        verdict.unknown("nothing was confirmed".to_owned());
+        verdict.add(Finding::NothingConfirmed, "nothing was confirmed".to_owned());
     }
     verdict
 }

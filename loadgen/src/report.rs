@@ -38,6 +38,7 @@ impl Report<'_> {
         json!({
             "schema": SCHEMA,
             "verdict": verdict.verdict.to_string(),
+            "findings": verdict.findings.iter().map(|finding| finding.name()).collect::<Vec<_>>(),
             "reasons": verdict.reasons,
             "not_judged": verdict.not_judged,
             "run": format!("{:016x}", ledger.run),

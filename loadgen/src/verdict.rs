@@ -10,17 +10,25 @@
 //!
 //! Unknown is a verdict of its own: what was not drained cannot be called lost, and a generator that was itself late proves nothing.
 
+mod actives;
+mod depth;
 mod fates;
+mod finding;
 mod loss;
 mod order;
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
 use crate::ledger::Ledger;
+pub use actives::Overlap;
+pub use depth::DepthSeen;
 use fates::Fates;
+pub use finding::Finding;
 pub use loss::LinkLoss;
 
 /// Pass, violated or unknown; the worst property decides.
@@ -114,6 +122,8 @@ pub struct Rules {
     pub generator_lag_p99_ns: Option<u64>,
     /// The lag above which the generator proves nothing.
     pub generator_lag_limit_ns: u64,
+    /// What the broker said that its queues hold, after sending had stopped.
+    pub depths: Vec<DepthSeen>,
 }
 
 impl Default for Rules {
@@ -128,6 +138,7 @@ impl Default for Rules {
             faults: Vec::new(),
             generator_lag_p99_ns: None,
             generator_lag_limit_ns: 50_000_000,
+            depths: Vec::new(),
         }
     }
 }
@@ -179,7 +190,7 @@ pub struct Counts {
     pub resurrected: u64,
     /// First deliveries that arrived behind a later message of their producer.
     pub out_of_order: u64,
-    /// Confirmations by a server after another one had confirmed (two actives at once).
+    /// Connections on which a server confirmed while another one did (two actives at once).
     pub confirmed_by_two: u64,
 }
 
@@ -194,6 +205,10 @@ pub struct Verdict {
     pub loss_judged: bool,
     /// What lost something, link by link.
     pub losses: Vec<LinkLoss>,
+    /// Where two servers confirmed in overlapping time.
+    pub overlaps: Vec<Overlap>,
+    /// What was found, a kind for each of `reasons`.
+    pub findings: Vec<Finding>,
     /// Why it is not a pass, one sentence each; empty for a pass.
     pub reasons: Vec<String>,
     /// What was not judged and why, one sentence each; this alone does not make it unknown.
@@ -201,15 +216,20 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Adds a property that does not hold.
+    /// Adds a demand of the caller that does not hold.
     pub fn violated(&mut self, reason: String) {
-        self.verdict = Ruling::Violated;
-        self.reasons.push(reason);
+        self.add(Finding::Demand, reason);
     }
 
-    /// Adds something essential that could not be judged.
+    /// Adds something essential that the caller could not judge.
     pub fn unknown(&mut self, reason: String) {
-        self.verdict = self.verdict.max(Ruling::Unknown);
+        self.add(Finding::Unjudged, reason);
+    }
+
+    /// Adds a finding, and says in a sentence what was seen.
+    pub fn add(&mut self, finding: Finding, reason: String) {
+        self.verdict = self.verdict.max(finding.ruling());
+        self.findings.push(finding);
         self.reasons.push(reason);
     }
 }
@@ -223,6 +243,8 @@ pub fn judge(ledger: &Ledger, rules: &Rules) -> Verdict {
         counts: fates.counts(rules.consumed && rules.drained),
         loss_judged: rules.consumed && rules.drained,
         losses: Vec::new(),
+        overlaps: Vec::new(),
+        findings: Vec::new(),
         reasons: Vec::new(),
         not_judged: Vec::new(),
     };
@@ -230,6 +252,7 @@ pub fn judge(ledger: &Ledger, rules: &Rules) -> Verdict {
     judge_loss(&mut verdict, ledger, &fates, rules);
     judge_order(&mut verdict, ledger, &fates);
     judge_single_active(&mut verdict, ledger, rules);
+    judge_depths(&mut verdict, ledger, rules);
     judge_validity(&mut verdict, ledger, rules);
     verdict
 }
@@ -238,19 +261,31 @@ fn judge_deliveries(verdict: &mut Verdict, ledger: &Ledger, rules: &Rules) {
     let counts = verdict.counts;
     if ledger.producers.is_empty() && counts.corrupt == 0 {
         verdict.not_judged.push("where messages come from: nobody in this run sent any".to_owned());
-    } else if counts.unexpected > 0 {
-        verdict.violated(format!(
-            "{} unexpected deliveries: {} of other runs or programs, {} damaged, {} never attempted, {} of refused sends",
-            counts.unexpected, counts.alien, counts.corrupt, counts.never_attempted, counts.ghosts
-        ));
+    } else {
+        for (finding, count, words) in [
+            (Finding::Alien, counts.alien, "of other runs or programs"),
+            (Finding::Corrupt, counts.corrupt, "with a damaged payload"),
+            (Finding::NeverAttempted, counts.never_attempted, "of messages that were never sent"),
+            (Finding::Ghost, counts.ghosts, "of sends that were refused"),
+        ] {
+            if count > 0 {
+                verdict.add(finding, format!("{count} unexpected deliveries {words}"));
+            }
+        }
     }
     if counts.redelivered_unflagged > 0 {
-        verdict.violated(format!("{} redeliveries were not marked as such", counts.redelivered_unflagged));
+        let words = format!("{} redeliveries were not marked as such", counts.redelivered_unflagged);
+        verdict.add(Finding::UnflaggedRedelivery, words);
     }
+    judge_resurrections(verdict, rules);
+}
+
+fn judge_resurrections(verdict: &mut Verdict, rules: &Rules) {
+    let counts = verdict.counts;
     if counts.resurrected > 0 {
         let sentence = format!("{} messages came back after their acknowledgement was confirmed", counts.resurrected);
         match rules.store {
-            StorePromise::Sync => verdict.violated(sentence),
+            StorePromise::Sync => verdict.add(Finding::Resurrected, sentence),
             StorePromise::Async(_) => {
                 verdict.not_judged.push(format!("{sentence}; an async store may forget the newest"))
             }
@@ -279,11 +314,11 @@ fn judge_loss(verdict: &mut Verdict, ledger: &Ledger, fates: &Fates, rules: &Rul
     verdict.losses = loss::by_link(ledger, fates, rules);
     let lost = verdict.counts.lost;
     match rules.store {
-        StorePromise::Sync if lost > 0 => verdict.violated(format!("{lost} confirmed messages were lost")),
+        StorePromise::Sync if lost > 0 => verdict.add(Finding::Lost, format!("{lost} confirmed messages were lost")),
         StorePromise::Sync => {}
         StorePromise::Async(bound) => {
-            for reason in loss::violations(&verdict.losses, &bound) {
-                verdict.violated(reason);
+            for (finding, reason) in loss::violations(&verdict.losses, &bound) {
+                verdict.add(finding, reason);
             }
         }
     }
@@ -293,13 +328,14 @@ fn judge_order(verdict: &mut Verdict, ledger: &Ledger, fates: &Fates) {
     let order = order::judge(ledger, fates);
     verdict.counts.out_of_order = order.out_of_order;
     if order.out_of_order > 0 {
-        verdict.violated(format!("{} messages arrived behind later ones of the same producer", order.out_of_order));
+        let words = format!("{} messages arrived behind later ones of the same producer", order.out_of_order);
+        verdict.add(Finding::OutOfOrder, words);
     }
-    if order.queues_skipped > 0 {
-        let skipped = order.queues_skipped;
-        verdict
-            .not_judged
-            .push(format!("order: {skipped} queues had several consumers, whose arrivals have no one order"));
+    if order.queues_shared > 0 {
+        let shared = order.queues_shared;
+        verdict.not_judged.push(format!(
+            "order between consumers: {shared} queues had several, whose arrivals have no one order; judged was each connection of each of them"
+        ));
     }
 }
 
@@ -307,28 +343,46 @@ fn judge_single_active(verdict: &mut Verdict, ledger: &Ledger, rules: &Rules) {
     if !rules.one_active {
         return;
     }
-    let count = order::confirmed_by_two(ledger);
-    verdict.counts.confirmed_by_two = count;
-    if count > 0 {
-        verdict.violated(format!("{count} sends were confirmed by a server after another one had already confirmed"));
+    verdict.overlaps = actives::overlaps(ledger);
+    verdict.counts.confirmed_by_two = verdict.overlaps.len() as u64;
+    if let Some(longest) = verdict.overlaps.iter().max_by_key(|overlap| overlap.overlap_ns()).cloned() {
+        let connections = verdict.overlaps.len();
+        verdict.add(
+            Finding::TwoActives,
+            format!(
+                "two actives: on {connections} connections a server confirmed sends that were made after another one had already confirmed; {longest}"
+            ),
+        );
+    }
+}
+
+fn judge_depths(verdict: &mut Verdict, ledger: &Ledger, rules: &Rules) {
+    if !rules.drained {
+        return;
+    }
+    for seen in &rules.depths {
+        if let Some((finding, words)) = depth::judge(ledger, seen, &verdict.counts) {
+            verdict.add(finding, words);
+        }
     }
 }
 
 fn judge_validity(verdict: &mut Verdict, ledger: &Ledger, rules: &Rules) {
     if rules.consumed && !rules.drained {
-        verdict.unknown("the queues were not drained, so loss could not be judged".to_owned());
+        verdict.add(Finding::NotDrained, "the queues were not drained, so loss could not be judged".to_owned());
     }
     if verdict.counts.attempted > 0 && verdict.counts.confirmed == 0 && !rules.settled {
-        verdict.unknown("nothing was confirmed, so there was nothing to lose".to_owned());
+        verdict.add(Finding::NothingConfirmed, "nothing was confirmed, so there was nothing to lose".to_owned());
     }
     if verdict.counts.attempted == 0 && !ledger.producers.is_empty() {
-        verdict.unknown("nothing was sent".to_owned());
+        verdict.add(Finding::NothingSent, "nothing was sent".to_owned());
     }
     if let Some(lag_ns) = rules.generator_lag_p99_ns.filter(|lag_ns| *lag_ns > rules.generator_lag_limit_ns) {
-        verdict.unknown(format!(
+        let words = format!(
             "the generator was itself late: schedule lag p99 {} ms, allowed {} ms",
             lag_ns / 1_000_000,
             rules.generator_lag_limit_ns / 1_000_000
-        ));
+        );
+        verdict.add(Finding::GeneratorLate, words);
     }
 }

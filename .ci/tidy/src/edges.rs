@@ -14,7 +14,7 @@ struct Package {
     test_members: &'static [&'static str],
 }
 
-const PACKAGES: [Package; 12] = [
+const PACKAGES: [Package; 13] = [
     Package { name: "amqp", manifest: "broker/amqp/Cargo.toml", members: &[], test_members: &[] },
     Package { name: "amqp-fuzz", manifest: "broker/amqp/fuzz/Cargo.toml", members: &["amqp"], test_members: &[] },
     Package { name: "disk", manifest: "broker/disk/Cargo.toml", members: &[], test_members: &[] },
@@ -28,8 +28,25 @@ const PACKAGES: [Package; 12] = [
         test_members: &["loadgen"],
     },
     Package { name: "loadgen", manifest: "loadgen/Cargo.toml", members: &["amqp"], test_members: &[] },
-    Package { name: "chaos-core", manifest: "chaos/core/Cargo.toml", members: &["loadgen"], test_members: &[] },
+    Package {
+        name: "chaos-core",
+        manifest: "chaos/core/Cargo.toml",
+        members: &["loadgen", "shareddisk"],
+        test_members: &[],
+    },
+    Package {
+        name: "shareddisk",
+        manifest: "chaos/shareddisk/Cargo.toml",
+        members: &[],
+        test_members: &["disk", "reactor"],
+    },
     Package { name: "chaos", manifest: "chaos/Cargo.toml", members: &["chaos-core", "broker"], test_members: &[] },
+    Package {
+        name: "broker-canary",
+        manifest: "chaos/canary/Cargo.toml",
+        members: &["amqp", "broker", "chaos-core", "disk", "reactor"],
+        test_members: &[],
+    },
     Package {
         name: "benches",
         manifest: "benches/Cargo.toml",

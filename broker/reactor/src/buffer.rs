@@ -37,8 +37,10 @@ impl RecvBuffer {
     pub(crate) fn pooled(buffer: PooledBuffer) -> Self {
         RecvBuffer(Inner::Pooled(buffer))
     }
+}
 
-    pub(crate) fn owned(bytes: Bytes) -> Self {
+impl From<Bytes> for RecvBuffer {
+    fn from(bytes: Bytes) -> Self {
         RecvBuffer(Inner::Owned(bytes))
     }
 }

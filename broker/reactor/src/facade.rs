@@ -1,15 +1,16 @@
 //! The one type that users hold.
 //!
-//! Owns nothing but the choice of the backend; each call goes straight to it.
+//! Owns nothing but the choice of the backend, and what a backend is; each call goes straight to it.
 
 use crate::event::{Event, ListenerId, SocketId};
-use crate::sim::SimHost;
 use crate::uring::{Config, SetupError, Uring};
 use crate::waker::Waker;
 use crate::workers::Workers;
 use bytes::Bytes;
 use disk::{DiskRequest, Nanos};
+use std::any::Any;
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 
@@ -19,53 +20,60 @@ use std::net::SocketAddr;
 /// Not `Send`: the kernel's ring belongs to the thread that made it.
 #[derive(Debug)]
 pub struct Reactor {
-    pub(crate) backend: Backend,
+    pub(crate) backend: Box<dyn Backend>,
 }
 
-#[derive(Debug)]
-pub(crate) enum Backend {
-    Uring(Box<Uring>),
-    Sim(SimHost),
-}
-
-macro_rules! dispatch {
-    ($self:ident, $backend:ident => $call:expr) => {
-        match &mut $self.backend {
-            Backend::Uring($backend) => $call,
-            Backend::Sim($backend) => $call,
-        }
-    };
+/// What stands behind a [`Reactor`], whose methods of the same names say what each of these does.
+#[allow(missing_docs, reason = "each method is described where users find it: at `Reactor`")]
+pub trait Backend: Debug + Any {
+    fn now(&self) -> Nanos;
+    fn listen(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)>;
+    fn close_listener(&mut self, listener: ListenerId);
+    fn connect(&mut self, address: SocketAddr) -> SocketId;
+    fn send(&mut self, socket: SocketId, chunks: Vec<Bytes>);
+    fn close(&mut self, socket: SocketId);
+    fn finish(&mut self, socket: SocketId);
+    fn pause_receive(&mut self, socket: SocketId);
+    fn resume_receive(&mut self, socket: SocketId);
+    fn submit_disk(&mut self, request: DiskRequest);
+    fn set_sync_delay(&mut self, delay: Nanos);
+    fn set_timer(&mut self, at: Nanos, token: u64);
+    fn watch_signals(&mut self) -> io::Result<()>;
+    fn waker(&mut self) -> io::Result<Waker>;
+    fn wait(&mut self, events: &mut VecDeque<Event>) -> io::Result<()>;
 }
 
 impl Reactor {
     /// A reactor on the kernel's io_uring, for the calling thread. The error names what the kernel or the container
     /// refuses and what to do about it.
     pub fn uring(config: Config) -> Result<Reactor, SetupError> {
-        Ok(Reactor { backend: Backend::Uring(Box::new(Uring::new(config)?)) })
+        Ok(Reactor::over(Uring::new(config)?))
+    }
+
+    /// A reactor on `backend`: the kernel's, the double, or a layer that holds another reactor and sees what goes through it.
+    pub fn over(backend: impl Backend) -> Reactor {
+        Reactor { backend: Box::new(backend) }
     }
 
     /// The present: nanoseconds of CLOCK_MONOTONIC, or simulated.
     pub fn now(&self) -> Nanos {
-        match &self.backend {
-            Backend::Uring(uring) => uring.now(),
-            Backend::Sim(host) => host.now(),
-        }
+        self.backend.now()
     }
 
     /// Listens on `address` and accepts until `close_listener`. Returns the address with its real port.
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
-        dispatch!(self, backend => backend.listen(address))
+        self.backend.listen(address)
     }
 
     /// Ends listening. Connections that were accepted before live on; no further event names the listener.
     pub fn close_listener(&mut self, listener: ListenerId) {
-        dispatch!(self, backend => backend.close_listener(listener))
+        self.backend.close_listener(listener)
     }
 
     /// Begins a connection: [`Event::Connected`], or [`Event::Closed`] with the error. It never times out by itself
     /// before the kernel gives up (minutes); a user that is less patient sets a timer and closes.
     pub fn connect(&mut self, address: SocketAddr) -> SocketId {
-        dispatch!(self, backend => backend.connect(address))
+        self.backend.connect(address)
     }
 
     /// Sends all chunks in order; [`Event::Sent`] when the kernel has all of them. A socket that has failed, or that the
@@ -74,29 +82,29 @@ impl Reactor {
     /// # Panics
     /// When a send is in flight on this socket, before `Connected`, or after `finish`.
     pub fn send(&mut self, socket: SocketId, chunks: Vec<Bytes>) {
-        dispatch!(self, backend => backend.send(socket, chunks))
+        self.backend.send(socket, chunks)
     }
 
     /// Closes at once: what is not in the kernel yet is dropped, and no further event names the socket.
     pub fn close(&mut self, socket: SocketId) {
-        dispatch!(self, backend => backend.close(socket))
+        self.backend.close(socket)
     }
 
     /// Ends our side after the send in flight, so that the peer reads all of it and then end of file. Receiving
     /// goes on; the user still calls `close`.
     pub fn finish(&mut self, socket: SocketId) {
-        dispatch!(self, backend => backend.finish(socket))
+        self.backend.finish(socket)
     }
 
     /// Stops receiving, so that the peer is slowed down by its window. What the kernel had handed over already may still
     /// arrive, and neither the peer's end of file nor a reset is seen until `resume_receive`.
     pub fn pause_receive(&mut self, socket: SocketId) {
-        dispatch!(self, backend => backend.pause_receive(socket))
+        self.backend.pause_receive(socket)
     }
 
     /// Receives again.
     pub fn resume_receive(&mut self, socket: SocketId) {
-        dispatch!(self, backend => backend.resume_receive(socket))
+        self.backend.resume_receive(socket)
     }
 
     /// Begins disk work; [`Event::Disk`] when it is complete. Requests may complete in any order.
@@ -105,30 +113,30 @@ impl Reactor {
     /// to written data that does not begin at one in memory (see [`crate::buffer::aligned`]), and to a number that is not
     /// open, or open already.
     pub fn submit_disk(&mut self, request: DiskRequest) {
-        dispatch!(self, backend => backend.submit_disk(request))
+        self.backend.submit_disk(request)
     }
 
     /// From now on each durable write, `Sync` and `SyncDir` is reported this much later than the disk completed it, so that
     /// group commit can be tuned for slower disks than this one.
     pub fn set_sync_delay(&mut self, delay: Nanos) {
-        dispatch!(self, backend => backend.set_sync_delay(delay))
+        self.backend.set_sync_delay(delay)
     }
 
     /// Sets the one-shot timer of `token`: [`Event::Timer`] at `at` or soon after. A token has one timer: when it is set
     /// again before it fires, the earlier deadline wins.
     pub fn set_timer(&mut self, at: Nanos, token: u64) {
-        dispatch!(self, backend => backend.set_timer(at, token))
+        self.backend.set_timer(at, token)
     }
 
     /// Reports SIGTERM, SIGINT and SIGHUP as [`Event::Signal`] from now on instead of dying of them. To be called
     /// before the process starts other threads, since each thread inherits which signals are blocked.
     pub fn watch_signals(&mut self) -> io::Result<()> {
-        dispatch!(self, backend => backend.watch_signals())
+        self.backend.watch_signals()
     }
 
     /// The way by which other threads make this reactor report [`Event::Woken`].
     pub fn waker(&mut self) -> io::Result<Waker> {
-        dispatch!(self, backend => backend.waker())
+        self.backend.waker()
     }
 
     /// Starts `threads` threads for work that takes long; at most `waiting_max` pieces of it wait. [`Event::Woken`] says that
@@ -140,6 +148,6 @@ impl Reactor {
     /// Hands the queued work over and appends to `events` what is complete; blocks until there is at least one
     /// event. A simulated reactor never blocks: it appends what is due, perhaps nothing (see [`crate::sim::World::step`]).
     pub fn wait(&mut self, events: &mut VecDeque<Event>) -> io::Result<()> {
-        dispatch!(self, backend => backend.wait(events))
+        self.backend.wait(events)
     }
 }

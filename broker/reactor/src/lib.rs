@@ -1,6 +1,6 @@
 //! The input and output of a shard: sockets, files, timers, signals and the clock, in one wait.
 //!
-//! [`Reactor`] is one concrete type over two backends: the kernel's io_uring (`Reactor::uring`) and a deterministic
+//! [`Reactor`] is one concrete type over a [`Backend`]: the kernel's io_uring (`Reactor::uring`) or a deterministic
 //! double ([`sim::World`]) that simulates time, network, disk and the death of processes from a seed. Users cannot
 //! tell which one they hold; `tests/conformance.rs` runs one body of tests on both.
 //!
@@ -36,7 +36,7 @@ pub use buffer::RecvBuffer;
 pub use descriptors::raise_descriptor_limit;
 pub use disk::{BLOCK_SIZE, Nanos};
 pub use event::{Event, ListenerId, SocketId};
-pub use facade::Reactor;
+pub use facade::{Backend, Reactor};
 pub use keeper::{Keeper, keep_memory};
 pub use uring::{Config, SetupError};
 pub use waker::Waker;

@@ -65,5 +65,5 @@ pub use broker::Broker;
 pub use clock::WallClock;
 pub use log::Log;
 pub use reread::Source;
-pub use start::{Start, StoreOptions, assemble, run};
+pub use start::{Start, StoreOptions, assemble, run, run_on};
 pub use tool::administer;

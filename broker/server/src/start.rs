@@ -21,7 +21,7 @@ use crate::tls;
 use crate::unshared::Unshared;
 use anyhow::{Context, anyhow, bail};
 use engine::{Engine, StoreId, Stores};
-use reactor::{ListenerId, Reactor};
+use reactor::{ListenerId, Reactor, SetupError};
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -36,6 +36,11 @@ const PORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The broker as a program: `arguments` begin with the program's name. Returns the exit code of the process.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
+    run_on(arguments, || Reactor::uring(reactor::Config::default()))
+}
+
+/// The same on a reactor that the caller makes, on the thread that shall hold it.
+pub fn run_on(arguments: impl Iterator<Item = OsString>, reactor: impl FnOnce() -> Result<Reactor, SetupError>) -> i32 {
     let options = match Options::read(arguments) {
         Ok(options) => options,
         Err(error) => {
@@ -73,7 +78,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
         println!("{}: {notes} accepted, not acted upon; {warnings} warnings, no errors", options.config.display());
         return 0;
     }
-    match serve(configuration, &options) {
+    match serve(reactor, configuration, &options) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("broker: {error:#}");
@@ -93,8 +98,12 @@ fn print_remarks(remarks: &[Diagnostic]) {
     }
 }
 
-fn serve(configuration: Configuration, options: &Options) -> anyhow::Result<i32> {
-    let mut reactor = Reactor::uring(reactor::Config::default())?;
+fn serve(
+    reactor: impl FnOnce() -> Result<Reactor, SetupError>,
+    configuration: Configuration,
+    options: &Options,
+) -> anyhow::Result<i32> {
+    let mut reactor = reactor()?;
     let keeper = reactor::keep_memory();
     reactor.watch_signals().context("signals cannot be watched")?;
     let mut log = Log::start(configuration.logfile.as_deref()).with_context(|| {

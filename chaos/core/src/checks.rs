@@ -1,5 +1,14 @@
 //! The judgement of a trial: the load generator's verdict on the messages, plus what each scenario expects of the pair.
 
+mod epochs;
+mod expected;
+mod finding;
+mod unavailability;
+
+pub use epochs::{Tenure, overlaps, tenures};
+pub use finding::Finding;
+pub use unavailability::{Windows, windows};
+
 use crate::clock::NS_PER_MS;
 use crate::plan::PairPlan;
 use crate::result::{Loss, Messages, Verdict};
@@ -47,28 +56,33 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Why it is not a pass, a sentence each.
     pub reasons: Vec<String>,
+    /// What kind of finding each of them is.
+    pub findings: Vec<Finding>,
 }
 
 impl Judgement {
     /// A promise was broken.
     pub fn violated(&mut self, reason: impl Into<String>) {
-        self.add(Verdict::Violated, reason);
+        self.find(Finding::Expectation, reason);
     }
 
     /// Something essential could not be judged.
     pub fn unknown(&mut self, reason: impl Into<String>) {
-        self.add(Verdict::Unknown, reason);
+        self.find(Finding::Unjudged, reason);
     }
 
-    fn add(&mut self, verdict: Verdict, reason: impl Into<String>) {
-        self.verdict = self.verdict.max(verdict);
+    /// Adds a finding with its reason.
+    pub fn find(&mut self, finding: Finding, reason: impl Into<String>) {
+        self.verdict = self.verdict.max(finding.verdict());
+        self.findings.push(finding);
         self.reasons.push(reason.into());
     }
 
     /// Takes over the load generator's verdict.
     pub fn include(&mut self, messages: &loadgen::verdict::Verdict) {
-        self.verdict = self.verdict.max(verdict(messages));
-        self.reasons.extend(messages.reasons.iter().cloned());
+        for (finding, reason) in messages.findings.iter().zip(&messages.reasons) {
+            self.find(Finding::Messages(*finding), reason.clone());
+        }
     }
 
     /// The bound of the whole store: each producer alone may be within it and their sum beyond.
@@ -76,16 +90,19 @@ impl Judgement {
         let lost: u64 = losses.iter().map(|loss| loss.bytes).sum();
         if store == StoreSetting::Async && lost > pair.async_unflushed_bytes_max {
             let max = pair.async_unflushed_bytes_max;
-            self.violated(format!(
-                "all producers together lost {lost} bytes, more than the {max} of async_unflushed_max"
-            ));
+            let words = format!("all producers together lost {lost} bytes, more than the {max} of async_unflushed_max");
+            self.find(Finding::TotalLossBeyondBound, words);
         }
     }
 }
 
 /// The load generator's ruling in the words of this harness.
 pub fn verdict(messages: &loadgen::verdict::Verdict) -> Verdict {
-    match messages.verdict {
+    of_ruling(messages.verdict)
+}
+
+fn of_ruling(ruling: Ruling) -> Verdict {
+    match ruling {
         Ruling::Pass => Verdict::Pass,
         Ruling::Unknown => Verdict::Unknown,
         Ruling::Violated => Verdict::Violated,

@@ -42,6 +42,9 @@ pub enum Error {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// The disk that the pair shares could not be mounted, or does not answer.
+    #[error(transparent)]
+    Disk(#[from] shareddisk::Error),
     /// A node ended although nothing was done to it.
     #[error("node {node} ended by itself with {status}; its last words: {last_words}")]
     NodeEnded {
@@ -126,6 +129,16 @@ pub enum Error {
         /// The decoder's words.
         reason: String,
     },
+    /// A scenario or suite file does not say what it should.
+    #[error("{path}:{line}: {reason}; docs/SCENARIOS.md describes every key")]
+    Description {
+        /// The file, or the name of a shipped one.
+        path: String,
+        /// Line of the key, or of the table that holds it.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
     /// The request makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -139,7 +152,7 @@ impl Error {
     pub fn is_environment(&self) -> bool {
         match self {
             Self::NodeEnded { last_words, .. } => last_words.contains("io_uring"),
-            Self::NoRoom { .. } => true,
+            Self::NoRoom { .. } | Self::Disk(shareddisk::Error::Unavailable(_)) => true,
             _ => false,
         }
     }

@@ -30,25 +30,31 @@ impl History {
         Ok(Self { path, file })
     }
 
-    /// Appends one trial. Times are microseconds after `zero_ns`.
-    pub fn append(&mut self, plan: &TrialPlan, ledger: &Ledger, zero_ns: u64) -> Result<()> {
-        let text = lines(plan, ledger, zero_ns);
+    /// Appends one trial: all of its clients, of which the first ones, those of `measured`, gave the times. Times are microseconds after
+    /// `zero_ns`.
+    pub fn append(&mut self, plan: &TrialPlan, ledger: &Ledger, measured: &Ledger, zero_ns: u64) -> Result<()> {
+        let text = lines(plan, ledger, measured, zero_ns);
         // Into memory first: the compressor panics when its target fails, and a full disk is no reason to.
         let frame = compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
         self.file.write_all(&frame).at(&self.path)
     }
 }
 
-fn lines(plan: &TrialPlan, ledger: &Ledger, zero_ns: u64) -> String {
+fn lines(plan: &TrialPlan, ledger: &Ledger, measured: &Ledger, zero_ns: u64) -> String {
     let mut text = serde_json::json!({
         "trial": plan.number, "scenario": plan.scenario, "store": plan.store, "zero_ns": zero_ns,
-        "s": ["kind", "producer", "sequence", "attempt", "connection", "intended_us", "invoke_us", "answer_us", "outcome"],
+        "producers": ledger.producers.iter().map(|log| &log.address).collect::<Vec<_>>(),
+        "consumers": ledger.consumers.iter().map(|log| &log.address).collect::<Vec<_>>(),
+        "measured": { "producers": measured.producers.len(), "consumers": measured.consumers.len() },
+        "s": ["kind", "producer", "sequence", "attempt", "connection", "intended_us", "invoke_us", "answer_us", "outcome", "confirm"],
         "d": ["kind", "consumer", "producer", "sequence", "attempt", "connection", "arrival_us", "acknowledged_us", "redelivered"],
         "c": ["kind", "client", "number", "connection", "server", "opened_us", "closed_us", "reason"],
+        "x": ["kind", "consumer", "alien", "corrupt"],
     })
     .to_string();
     text.push('\n');
-    let us = |t_ns: u64| (t_ns as i64 - zero_ns as i64) / 1000;
+    // Rounded down, so that what lies before the fault stays before it.
+    let us = |t_ns: u64| (t_ns as i64 - zero_ns as i64).div_euclid(1000);
     let optional_us = |t_ns: u64| if t_ns == 0 { "null".to_owned() } else { us(t_ns).to_string() };
     let mut connections = |client: &str, number: u32, list: &[loadgen::ledger::Connection]| {
         for (index, one) in list.iter().enumerate() {
@@ -62,6 +68,10 @@ fn lines(plan: &TrialPlan, ledger: &Ledger, zero_ns: u64) -> String {
     }
     for log in &ledger.consumers {
         connections("consumer", log.consumer, &log.connections);
+    }
+    for log in &ledger.consumers {
+        let (consumer, alien, corrupt) = (log.consumer, log.alien, log.corrupt);
+        writeln!(text, "[\"x\",{consumer},{alien},{corrupt}]").expect("writing to a string cannot fail");
     }
     for log in &ledger.producers {
         sends(&mut text, log, us, optional_us);
@@ -90,9 +100,10 @@ fn sends(text: &mut String, log: &ProducerLog, us: impl Fn(u64) -> i64, optional
         };
         let (producer, sequence, attempt, connection) = (log.producer, one.sequence, one.attempt, one.connection);
         let (intended, invoke, answer) = (us(one.intended_ns), us(one.invoke_ns), optional_us(one.outcome_ns));
+        let confirm = if one.outcome == Outcome::Ok { one.confirm_index.to_string() } else { "null".to_owned() };
         writeln!(
             text,
-            "[\"s\",{producer},{sequence},{attempt},{connection},{intended},{invoke},{answer},\"{outcome}\"]"
+            "[\"s\",{producer},{sequence},{attempt},{connection},{intended},{invoke},{answer},\"{outcome}\",{confirm}]"
         )
         .expect("writing to a string cannot fail");
     }
@@ -101,8 +112,7 @@ fn sends(text: &mut String, log: &ProducerLog, us: impl Fn(u64) -> i64, optional
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{LoadPlan, Request, expand};
-    use crate::scenario::Suite;
+    use crate::plan::{Request, expand};
     use loadgen::ledger::{Connection, ConsumerLog, Delivery, Send};
     use std::io::Read;
 
@@ -116,7 +126,7 @@ mod tests {
         let send = |sequence, outcome, outcome_ns| Send {
             sequence,
             intended_ns: 2_000_000,
-            invoke_ns: 2_100_000,
+            invoke_ns: 2_100_000 - sequence,
             outcome_ns,
             confirm_index: 0,
             connection: 0,
@@ -148,20 +158,11 @@ mod tests {
     #[test]
     fn two_trials_are_two_frames_that_any_reader_joins() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let request = Request {
-            suite: Suite::Quick,
-            seed: 1,
-            trials: Some(1),
-            only: vec![],
-            stores: vec![],
-            backlogs: vec![],
-            standbys: vec![],
-            load: LoadPlan::default(),
-        };
+        let request = Request { trials: Some(1), ..Request::of("quick", 1) };
         let plan = expand(&request);
         let mut history = History::create(folder.path()).expect("the folder is ours");
         for trial in &plan.trials[..2] {
-            history.append(trial, &planted(), 2_500_000).expect("the folder is ours");
+            history.append(trial, &planted(), &planted(), 2_500_000).expect("the folder is ours");
         }
         let mut file = File::open(folder.path().join(FILE)).expect("it was written");
         let mut text = String::new();
@@ -171,14 +172,15 @@ mod tests {
         }
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        assert_eq!(lines.len(), 2 * 6);
+        assert_eq!(lines.len(), 2 * 7);
         assert_eq!(lines[0]["trial"], 1);
-        assert_eq!(lines[6]["store"], "async");
-        assert_eq!(lines[3], serde_json::json!(["s", 0, 0, 0, 0, -500, -400, 500, "ok"]));
-        assert_eq!(lines[4], serde_json::json!(["s", 0, 1, 0, 0, -500, -400, null, "info"]));
-        assert_eq!(lines[5], serde_json::json!(["d", 0, 0, 0, 0, 0, 1000, null, true]));
-        assert_eq!(lines[3].as_array().map(Vec::len), lines[0]["s"].as_array().map(Vec::len));
-        assert_eq!(lines[5].as_array().map(Vec::len), lines[0]["d"].as_array().map(Vec::len));
-        assert_eq!(lines[1].as_array().map(Vec::len), lines[0]["c"].as_array().map(Vec::len));
+        assert_eq!(lines[7]["store"], "async");
+        assert_eq!(lines[3], serde_json::json!(["x", 0, 0, 0]));
+        assert_eq!(lines[4], serde_json::json!(["s", 0, 0, 0, 0, -500, -400, 500, "ok", 0]));
+        assert_eq!(lines[5], serde_json::json!(["s", 0, 1, 0, 0, -500, -401, null, "info", null]));
+        assert_eq!(lines[6], serde_json::json!(["d", 0, 0, 0, 0, 0, 1000, null, true]));
+        for (line, kind) in [(1, "c"), (3, "x"), (4, "s"), (6, "d")] {
+            assert_eq!(lines[line].as_array().map(Vec::len), lines[0][kind].as_array().map(Vec::len), "{kind}");
+        }
     }
 }

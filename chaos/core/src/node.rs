@@ -8,6 +8,8 @@ use std::os::unix::process::CommandExt;
 
 /// First argument of a child that shall run the broker linked into this binary; the broker's arguments follow.
 pub const NODE_ARGUMENT: &str = "node";
+/// First argument of a child that shall be a shared disk; its options follow.
+pub const DISK_ARGUMENT: &str = "shared-disk";
 /// First argument of a child that shall become another program; the program and its arguments follow.
 pub const NODE_PROGRAM_ARGUMENT: &str = "node-program";
 
@@ -26,6 +28,11 @@ pub fn run(arguments: Vec<OsString>, broker: impl FnOnce(Vec<OsString>) -> i32) 
         return 1;
     }
     broker(arguments)
+}
+
+/// Runs a shared disk. It ends with the harness, and unmounts first. Returns the exit code.
+pub fn run_disk(arguments: &[OsString]) -> i32 {
+    shareddisk::daemon::run(arguments)
 }
 
 /// Becomes the program that the first argument names; returns an exit code only if that fails.

@@ -1,47 +1,84 @@
-//! What a person sees while a run goes on: a live line on a terminal, one plain line for each trial elsewhere.
+//! What a person sees while a run goes on: a live line on a terminal, one plain line for each trial elsewhere, and no long silence.
 
-use crate::result::{Observed, TrialResult};
+use crate::result::{Observed, TrialResult, Verdict};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The progress of a run, on standard error.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
     steps: usize,
+    /// What trials gave so far, and when a line was last written.
+    seen: Mutex<Seen>,
 }
+
+#[derive(Debug)]
+struct Seen {
+    passed: usize,
+    others: usize,
+    name: String,
+    spoke: Instant,
+}
+
+/// A CI server may end what is silent for long, and a person wonders: without a terminal, a phase is told after so long without a line.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 impl Progress {
     /// Live if standard error is a terminal and CI does not say otherwise.
     pub fn start(steps: usize) -> Self {
         let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
         let bar = live.then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {elapsed}  {msg}");
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}{prefix}  {elapsed}, {eta} left  {wide_msg}");
             let bar = ProgressBar::new(steps as u64).with_style(style.expect("the template is well-formed"));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Self { bar, steps }
+        let seen = Seen { passed: 0, others: 0, name: String::new(), spoke: Instant::now() };
+        Self { bar, steps, seen: Mutex::new(seen) }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A trial, or another step of the run, begins.
     pub fn begin(&self, name: &str) {
+        name.clone_into(&mut self.seen().name);
         if let Some(bar) = &self.bar {
-            bar.set_prefix(name.to_owned());
-            bar.set_message(bar.prefix());
+            bar.set_message(name.to_owned());
         }
     }
 
     /// A new phase of the trial begins.
     pub fn phase(&self, words: &str) {
+        let (line, silence) = {
+            let seen = self.seen();
+            (format!("{}: {words}", seen.name), seen.spoke.elapsed())
+        };
+        match &self.bar {
+            Some(bar) => bar.set_message(line),
+            None if silence >= SILENCE_MAX => self.note(&format!("         {line}")),
+            None => {}
+        }
+    }
+
+    fn count(&self, verdict: Verdict) {
+        let mut seen = self.seen();
+        match verdict {
+            Verdict::Pass => seen.passed += 1,
+            _ => seen.others += 1,
+        }
         if let Some(bar) = &self.bar {
-            bar.set_message(format!("{}: {words}", bar.prefix()));
+            bar.set_prefix(format!("  {} passed, {} not", seen.passed, seen.others));
         }
     }
 
     /// A trial has ended.
     pub fn end(&self, trial: &TrialResult) {
+        self.count(trial.verdict);
         self.end_step(&trial_line(trial, self.steps));
     }
 
@@ -60,6 +97,7 @@ impl Progress {
 
     /// A line that stays.
     pub fn note(&self, line: &str) {
+        self.seen().spoke = Instant::now();
         match &self.bar {
             Some(bar) => bar.println(line),
             None => eprintln!("{line}"),

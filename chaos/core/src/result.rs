@@ -14,8 +14,10 @@ pub use trial::{
 use crate::environment::Environment;
 use crate::error::{AtPath, Error, Result};
 use crate::plan::{LoadPlan, PairPlan};
-use crate::scenario::{Cell, Scenario, StoreSetting, Suite, size};
+use crate::scenario::{Cell, StoreSetting, size};
+use crate::shrink::Shrunk;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use summary::summarize_cell;
@@ -49,6 +51,13 @@ impl Verdict {
             Self::Unknown => "unknown",
             Self::Violated => "violated",
         }
+    }
+
+    /// What is concluded from several: the worst; what was skipped counts only where everything was.
+    pub fn of_all(verdicts: impl Iterator<Item = Self>) -> Self {
+        let all: Vec<Self> = verdicts.collect();
+        let judged = all.iter().filter(|verdict| **verdict != Self::Skipped).max();
+        judged.or(all.first()).copied().unwrap_or(Self::Unknown)
     }
 
     /// The exit code of a run that ends with it.
@@ -121,8 +130,8 @@ pub struct RunResult {
     pub schema: String,
     /// The worst verdict of all trials.
     pub verdict: Verdict,
-    /// Suite.
-    pub suite: Suite,
+    /// Name of the suite.
+    pub suite: String,
     /// Seed.
     pub seed: u64,
     /// The command line that repeats the plan.
@@ -155,6 +164,9 @@ pub struct RunResult {
     /// What the size of a backlog costs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ratios: Vec<Ratio>,
+    /// What a failing plan was reduced to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<Shrunk>,
 }
 
 impl RunResult {
@@ -178,15 +190,23 @@ impl RunResult {
     }
 
     /// The loss of all trials of a scenario with a store setting, whatever their backlog; `None` if there was none.
-    pub fn loss(&self, scenario: Scenario, store: StoreSetting) -> Option<SummaryRow> {
+    pub fn loss(&self, scenario: &str, store: StoreSetting) -> Option<SummaryRow> {
         let of_both = |trial: &&TrialResult| trial.scenario == scenario && trial.store == store;
         let trials: Vec<&TrialResult> = self.trials.iter().filter(of_both).collect();
-        (!trials.is_empty()).then(|| summarize_cell(Cell { scenario, store, backlog: None }, &trials))
+        (!trials.is_empty()).then(|| {
+            let cell = Cell { scenario: scenario.to_owned(), store, backlog: None, settings: BTreeMap::new() };
+            summarize_cell(cell, &trials)
+        })
+    }
+
+    /// The names of the scenarios, in the order in which they were first tried.
+    pub fn scenarios(&self) -> Vec<String> {
+        summary::scenarios(&self.trials)
     }
 
     /// The trials of a cell.
-    pub fn cell(&self, cell: Cell) -> impl Iterator<Item = &TrialResult> {
-        self.trials.iter().filter(move |trial| trial.cell() == cell)
+    pub fn cell(&self, cell: &Cell) -> impl Iterator<Item = &TrialResult> {
+        self.trials.iter().filter(move |trial| trial.cell() == *cell)
     }
 }
 
@@ -208,9 +228,9 @@ mod tests {
         assert_eq!(cells.len(), 6);
         assert_eq!([cells[0].as_str(), cells[5].as_str()], ["sync, 10 MiB hot", "sync, 10 GiB cold"]);
         assert!(result.summary.iter().all(|row| row.trials == 6));
-        let loss = result.loss(Scenario::KillBacklog, StoreSetting::Sync).expect("it was run");
+        let loss = result.loss("kill-backlog", StoreSetting::Sync).expect("it was run");
         assert_eq!((loss.trials, loss.confirmed), (36, 36 * 20_000));
-        assert_eq!(result.loss(Scenario::KillBacklog, StoreSetting::Async), None);
+        assert_eq!(result.loss("kill-backlog", StoreSetting::Async), None);
     }
 
     #[test]
@@ -232,6 +252,16 @@ mod tests {
         let old = text.replace("\"successor_read_bytes\":null,", "").replace("\"left_after_ms\":null,", "");
         std::fs::write(folder.path().join(FILE), old).expect("the folder is ours");
         assert_eq!(RunResult::read(folder.path()).expect("it is understood").trials.len(), 28);
+    }
+
+    #[test]
+    fn what_was_skipped_counts_only_where_everything_was() {
+        use Verdict::{Pass, Skipped, Unknown, Violated};
+        let of = |list: &[Verdict]| Verdict::of_all(list.iter().copied());
+        assert_eq!(of(&[Skipped, Pass]), Pass);
+        assert_eq!(of(&[Skipped, Skipped]), Skipped);
+        assert_eq!(of(&[Pass, Violated, Unknown, Skipped]), Violated);
+        assert_eq!(of(&[]), Unknown);
     }
 
     #[test]

@@ -4,14 +4,16 @@ use crate::cleanup;
 use crate::clock;
 use crate::cluster::Launcher;
 use crate::error::{AtPath, Doing, Error, Result};
-use crate::measurement::{self, Broker, MeasurementResult};
-use crate::options::{self, Command, Options, RunOptions};
+use crate::machine::Machine;
+use crate::measurement::{self, Broker, MeasurementResult, MeasuringSuite};
+use crate::options::{self, Command, Options, ReplayOptions, RunOptions};
 use crate::plan::{self, LoadPlan, Plan, Request};
 use crate::progress::Progress;
+use crate::replay::PLAN_FILE;
 use crate::result::{self, RunResult, Verdict};
-use crate::scenario::{Scenario, StoreSetting, Suite};
+use crate::scenario::{Library, StoreSetting, Suite};
 use crate::sequence::{self, Played};
-use crate::{checks, environment, report, trial};
+use crate::{checks, compare, environment, listing, report, shrink, trial};
 use clap::Parser;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -35,18 +37,20 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
     };
     cleanup::sweep_on_panic(EXIT_CODE_INTERNAL);
     let done = match options.command {
-        None => run(Suite::Quick, &options.run),
-        Some(Command::Run { suite, options }) => run(suite, &options),
+        None => run(options::QUICK, &options.run),
+        Some(Command::Run { suite, options }) => run(&suite, &options),
+        Some(Command::Replay { path, trial, options }) => replay(&path, trial, &options),
         Some(Command::List) => {
-            print!("{}", list());
+            print!("{}", listing::list(&Machine::look()));
             Ok(0)
         }
         Some(Command::Report { folder }) => rebuild(&folder),
+        Some(Command::Compare(options)) => compare::main(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("chaos: {error}");
         match error {
-            Error::Usage(_) => EXIT_CODE_USAGE,
+            Error::Usage(_) | Error::Description { .. } => EXIT_CODE_USAGE,
             error => error.verdict().map_or(EXIT_CODE_INTERNAL, Verdict::exit_code),
         }
     })
@@ -64,62 +68,60 @@ fn rebuild(folder: &Path) -> Result<i32> {
     Ok(verdict.exit_code())
 }
 
-/// What `chaos list` prints.
-fn list() -> String {
-    let mut text = "Suites\n".to_owned();
-    for suite in Suite::ALL {
-        text += &format!("  {:<16} {}\n", suite.name(), suite.explanation());
-        for (scenario, count) in Scenario::ALL.map(|one| (one, suite.trials(one))).iter().filter(|one| one.1 > 0) {
-            let per = if suite.backlogs().is_empty() { "store setting" } else { "store setting, backlog and standby" };
-            text += &format!("  {:<16}   {count} x {scenario} per {per}\n", "");
-        }
-        if let Some(rounds) = suite.rounds() {
-            text += &format!("  {:<16}   {rounds} rounds\n", "");
-        }
-    }
-    text += "\nScenarios\n";
-    for scenario in Scenario::ALL {
-        text += &format!("  {:<16} {}\n", scenario.name(), scenario.explanation());
-    }
-    text += "\nStore settings\n";
-    for (store, words) in [
-        (StoreSetting::Sync, "store=$sys.failsafe: a send is confirmed when it is on disk; no loss is allowed"),
-        (
-            StoreSetting::Async,
-            "store=$sys.nonfailsafe: a send is confirmed when it is accepted; a failover may cost the newest",
-        ),
-    ] {
-        text += &format!("  {:<16} {words}\n", store.name());
-    }
-    text
-}
-
 /// What a run was asked to do, checked.
 struct Setting {
     plan: Plan,
     out: PathBuf,
     broker: Broker,
     command: String,
+    machine: Machine,
     keep: bool,
     replays: u32,
+    shrink: u32,
 }
 
-fn run(suite: Suite, options: &RunOptions) -> Result<i32> {
-    check(suite, options)?;
-    if suite.rounds().is_some() {
+fn run(name: &str, options: &RunOptions) -> Result<i32> {
+    if let Some(suite) = MeasuringSuite::named(name) {
         return measure(suite, options);
     }
-    let setting = prepare(suite, options)?;
-    print_plan(&setting);
-    let result = block_on(run_trials(&setting))?;
+    let suite = Library::find(name)?;
+    check(&suite.name, None, options)?;
+    play(&prepare(name, suite, options)?)
+}
+
+/// Runs a plan as it was decided before; the machine's timing is another one.
+fn replay(path: &Path, trial: Option<usize>, options: &ReplayOptions) -> Result<i32> {
+    let plan = crate::replay::plan(path, trial)?;
+    let broker = broker("--broker", options.broker.as_deref())?;
+    let out = result_folder(options.out.as_deref())?;
+    let mut command = format!("cargo run --release -p chaos -- replay {}", path.display());
+    for (name, value) in [
+        ("--trial", trial.map(|number| number.to_string())),
+        ("--broker", options.broker.as_ref().map(|path| path.display().to_string())),
+    ] {
+        command += &value.map_or_else(String::new, |value| format!(" {name} {value}"));
+    }
+    let ReplayOptions { keep, replays, shrink, .. } = *options;
+    let setting = Setting { plan, out, broker, command, machine: Machine::look(), keep, replays, shrink };
+    write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
+    play(&setting)
+}
+
+fn play(setting: &Setting) -> Result<i32> {
+    print_plan(setting);
+    let result = block_on(run_trials(setting))?;
     result.write(&setting.out)?;
     report::build(&setting.out)?;
     print!("{}", report::terminal_table(&result));
+    if let Some(shrunk) = &result.shrunk {
+        println!("\n{}", shrunk.sentence());
+    }
     println!("\nreport: {}", setting.out.join(report::HTML_FILE).display());
     Ok(result.verdict.exit_code())
 }
 
-fn measure(suite: Suite, options: &RunOptions) -> Result<i32> {
+fn measure(suite: MeasuringSuite, options: &RunOptions) -> Result<i32> {
+    check(suite.name(), Some(suite), options)?;
     let request = request(suite, options)?;
     let store_parent = store_parent(options.keep, &request.out)?;
     println!("{}: {}; {} rounds, seed {}", suite.name(), suite.explanation(), request.rounds, request.seed);
@@ -147,37 +149,41 @@ fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// An option that would have no effect is a mistake.
-fn check(suite: Suite, options: &RunOptions) -> Result<()> {
-    let measures = suite.rounds().is_some();
+fn check(name: &str, measures: Option<MeasuringSuite>, options: &RunOptions) -> Result<()> {
+    let steady = measures == Some(MeasuringSuite::Steady);
+    let is_measurement = measures.is_some();
+    let has_messages = measures.is_some_and(|suite| suite.messages() > 0);
     let misplaced = [
-        ("--only", measures && !options.only.is_empty()),
-        ("--replays", measures && options.replays != options::REPLAYS),
-        ("--backlog", measures && !options.backlog.is_empty()),
-        ("--standby", measures && suite != Suite::Steady && options.standby.is_some()),
-        ("--rate", measures && suite != Suite::Steady && options.rate.is_some()),
-        ("--messages", suite.messages() == 0 && options.messages.is_some()),
-        ("--against", suite != Suite::Steady && options.against.is_some()),
+        ("--only", is_measurement && !options.only.is_empty()),
+        ("--replays", is_measurement && options.replays != options::REPLAYS),
+        ("--backlog", is_measurement && !options.backlog.is_empty()),
+        ("--duration", is_measurement && options.duration.is_some()),
+        ("--require", is_measurement && !options.require.is_empty()),
+        ("--standby", is_measurement && !steady && options.standby.is_some()),
+        ("--rate", is_measurement && !steady && options.rate.is_some()),
+        ("--messages", !has_messages && options.messages.is_some()),
+        ("--against", !steady && options.against.is_some()),
     ];
-    if let Some((name, _)) = misplaced.iter().find(|(_, is_misplaced)| *is_misplaced) {
-        return Err(Error::Usage(format!("{name} means nothing to suite {}; see chaos list", suite.name())));
+    if let Some((option, _)) = misplaced.iter().find(|(_, is_misplaced)| *is_misplaced) {
+        return Err(Error::Usage(format!("{option} means nothing to suite {name}; see chaos list")));
     }
-    if measures && options.store.len() > 1 {
-        return Err(Error::Usage(format!("--store: suite {} takes one store setting", suite.name())));
+    if is_measurement && options.store.len() > 1 {
+        return Err(Error::Usage(format!("--store: suite {name} takes one store setting")));
     }
     Ok(())
 }
 
-fn request(suite: Suite, options: &RunOptions) -> Result<measurement::Request> {
+fn request(suite: MeasuringSuite, options: &RunOptions) -> Result<measurement::Request> {
     let standby = measurement::Request::standby_of(options.standby)
         .ok_or_else(|| Error::Usage("--standby both: one of them, or none, runs beside the broker".to_owned()))?;
-    if suite == Suite::Steady && options.against.is_none() {
+    if suite == MeasuringSuite::Steady && options.against.is_none() {
         return Err(Error::Usage("steady compares two brokers: name the other one with --against PATH".to_owned()));
     }
     let seed = seed(options);
     Ok(measurement::Request {
         suite,
         seed,
-        rounds: options.trials.map(usize::from).or(suite.rounds()).unwrap_or(1),
+        rounds: options.trials.map_or(suite.rounds(), usize::from),
         broker: broker("--broker", options.broker.as_deref())?,
         against: options.against.as_deref().map(|path| broker("--against", Some(path))).transpose()?,
         messages: options.messages.unwrap_or(suite.messages()),
@@ -186,7 +192,7 @@ fn request(suite: Suite, options: &RunOptions) -> Result<measurement::Request> {
         standby,
         keep: options.keep,
         out: result_folder(options.out.as_deref())?,
-        command: command_line(suite, seed, options),
+        command: command_line(suite.name(), seed, options),
     })
 }
 
@@ -228,9 +234,10 @@ async fn interrupted() -> &'static str {
     }
 }
 
-fn prepare(suite: Suite, options: &RunOptions) -> Result<Setting> {
+fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     let seed = seed(options);
-    let load = LoadPlan { rate_per_s: options.rate.unwrap_or(suite.rate_per_s()), ..LoadPlan::default() };
+    let mut load = LoadPlan::default().with(&suite.load);
+    load.rate_per_s = options.rate.unwrap_or(load.rate_per_s);
     let plan = plan::expand(&Request {
         suite,
         seed,
@@ -240,17 +247,20 @@ fn prepare(suite: Suite, options: &RunOptions) -> Result<Setting> {
         backlogs: options.backlog.clone(),
         standbys: options.standby.map_or_else(Vec::new, |choice| choice.kinds().to_vec()),
         load,
+        duration: options.duration,
     });
     if plan.trials.is_empty() {
-        let (suite, scenarios) =
-            (suite.name(), options.only.iter().map(|one| one.name()).collect::<Vec<_>>().join(","));
-        return Err(Error::Usage(format!("--only {scenarios}: suite {suite} has no trials of that; see chaos list")));
+        let scenarios = options.only.join(",");
+        return Err(Error::Usage(format!("--only {scenarios}: suite {name} has no trials of that; see chaos list")));
     }
+    let machine = Machine::look();
+    machine.demand(&options.require)?;
     let broker = broker("--broker", options.broker.as_deref())?;
     let out = result_folder(options.out.as_deref())?;
-    let command = command_line(suite, seed, options);
-    let setting = Setting { broker, command, keep: options.keep, replays: options.replays, plan, out };
-    write_json(&setting.out.join("plan.json"), &setting.plan)?;
+    let command = command_line(name, seed, options);
+    let (keep, replays, shrink) = (options.keep, options.replays, options.shrink);
+    let setting = Setting { broker, command, machine, keep, replays, shrink, plan, out };
+    write_json(&setting.out.join(PLAN_FILE), &setting.plan)?;
     Ok(setting)
 }
 
@@ -268,14 +278,14 @@ fn result_folder(out: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// The options that repeat the plan.
-fn command_line(suite: Suite, seed: u64, options: &RunOptions) -> String {
-    let mut line = format!("cargo run --release -p chaos -- run {} --seed {seed}", suite.name());
+fn command_line(suite: &str, seed: u64, options: &RunOptions) -> String {
+    let mut line = format!("cargo run --release -p chaos -- run {suite} --seed {seed}");
     let joined = |names: Vec<&str>| names.join(",");
     if let Some(trials) = options.trials {
         line += &format!(" --trials {trials}");
     }
     if !options.only.is_empty() {
-        line += &format!(" --only {}", joined(options.only.iter().map(|one| one.name()).collect()));
+        line += &format!(" --only {}", options.only.join(","));
     }
     if !options.store.is_empty() {
         line += &format!(" --store {}", joined(options.store.iter().map(|one| one.name()).collect()));
@@ -295,6 +305,12 @@ fn command_line(suite: Suite, seed: u64, options: &RunOptions) -> String {
     if options.replays != options::REPLAYS {
         line += &format!(" --replays {}", options.replays);
     }
+    if let Some(duration) = options.duration {
+        line += &format!(" --duration {}ms", duration.as_millis());
+    }
+    if options.shrink != options::SHRINK {
+        line += &format!(" --shrink {}", options.shrink);
+    }
     for (name, path) in [("--broker", &options.broker), ("--against", &options.against)] {
         line += &path.as_ref().map_or_else(String::new, |path| format!(" {name} {}", path.display()));
     }
@@ -310,7 +326,7 @@ fn print_plan(setting: &Setting) {
         plan.load.rate_per_s,
         plan.load.size_bytes,
         plan.load.producers,
-        setting.out.join("plan.json").display()
+        setting.out.join(PLAN_FILE).display()
     );
     for trial in &plan.trials {
         let phase_ms = trial.fault_phase_us as f64 / 1000.0;
@@ -331,19 +347,26 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
     let context = trial::Context {
         plan: &setting.plan,
         launcher: &setting.broker.launcher,
+        machine: &setting.machine,
         out: &setting.out,
         store_parent: &store_parent,
         keep: setting.keep,
         progress: &progress,
     };
     let Played { trials, disturbed, stores } = sequence::play(&context, setting.replays).await?;
+    let failing = shrink::worth_it(&setting.plan, &trials).filter(|_| setting.shrink > 0);
+    let shrunk = match failing {
+        Some(failing) => Some(shrink::shrink(&context, failing, setting.shrink).await?),
+        None => None,
+    };
     progress.finish();
     let verdicts = trials.iter().map(|trial| trial.verdict).chain(stores.iter().map(|store| store.verdict));
+    let verdict = Verdict::of_all(verdicts);
     let summary = result::summarize(&trials);
     Ok(RunResult {
         schema: result::SCHEMA.to_owned(),
-        verdict: verdicts.max().unwrap_or(Verdict::Unknown),
-        suite: setting.plan.suite,
+        verdict,
+        suite: setting.plan.suite.clone(),
         seed: setting.plan.seed,
         command: setting.command.clone(),
         started,
@@ -358,6 +381,7 @@ async fn run_trials(setting: &Setting) -> Result<RunResult> {
         stores,
         trials,
         disturbed,
+        shrunk,
     })
 }
 
@@ -403,30 +427,26 @@ mod tests {
     }
 
     #[test]
-    fn the_list_explains_every_scenario() {
-        let text = list();
-        assert!(Scenario::ALL.iter().all(|one| text.contains(one.explanation())));
-        assert!(text.contains("6 x kill-active"));
-    }
-
-    #[test]
     fn the_command_line_repeats_the_plan() {
         let options = RunOptions {
             trials: Some(3),
-            only: vec![Scenario::KillActive, Scenario::SlowSync],
+            only: vec!["kill-active".to_owned(), "slow-sync".to_owned()],
             store: vec![StoreSetting::Sync],
             rate: Some(5000),
             backlog: vec![10 << 20, 1 << 30],
             standby: Some(crate::options::StandbyChoice::Hot),
             replays: 4,
+            duration: Some(std::time::Duration::from_secs(90)),
+            shrink: 7,
             ..RunOptions::default()
         };
-        let line = command_line(Suite::Quick, 7, &options);
+        let line = command_line("quick", 7, &options);
         let (_, typed) = line.split_once("-- ").expect("it is run by cargo");
         let parsed = Options::try_parse_from(format!("chaos {typed}").split_whitespace()).expect("it is valid");
         let Some(Command::Run { options: again, .. }) = parsed.command else { panic!("it is a run") };
         assert_eq!((again.seed, again.trials, again.rate), (Some(7), options.trials, options.rate));
         assert_eq!((again.backlog, again.standby), (options.backlog, options.standby));
+        assert_eq!(again.duration, options.duration);
         assert_eq!((again.only, again.store), (options.only, options.store));
     }
 

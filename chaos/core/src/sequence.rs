@@ -64,6 +64,12 @@ async fn run_trial(
     events: &mut EventFile,
 ) -> Result<TrialResult> {
     let begin = Instant::now();
+    if let Some(reason) = context.machine.lacks(&plan.requires) {
+        let mut trial = TrialResult::unjudged(plan);
+        trial.verdict = Verdict::Skipped;
+        trial.reasons.push(reason);
+        return Ok(trial);
+    }
     match trial::run(context, plan, stages, history).await {
         Ok((trial, said)) => {
             events.append(&trial, said)?;
@@ -111,11 +117,11 @@ impl EventFile {
                 serde_json::to_value(event).map_err(|source| Error::Json { path: self.path.clone(), source })?;
             lines.push((event.t_ns, value));
         }
-        if let Some(fault) = &trial.fault {
+        for fault in &trial.faults {
             let line = |t_ns, event, proof| {
                 (
                     t_ns,
-                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "victim": fault.victim, "proof": proof }),
+                    serde_json::json!({ "node": "harness", "t_ns": t_ns, "event": event, "fault": fault.name, "target": fault.target, "victim": fault.victim, "preparation": fault.preparation, "proof": proof }),
                 )
             };
             if let Some(effect) = &fault.effect {

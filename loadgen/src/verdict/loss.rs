@@ -1,7 +1,7 @@
 //! Owns the shape of a loss: what an async store may lose is the newest part of what each link was confirmed, never a hole.
 
 use super::fates::{Fate, Fates};
-use super::{AsyncBound, Rules};
+use super::{AsyncBound, Finding, Rules};
 use crate::ledger::{Connection, Ledger, Outcome, ProducerLog, Send};
 
 /// What one connection era of one producer lost.
@@ -98,15 +98,17 @@ fn is_excused(connection: &Connection, rules: &Rules) -> bool {
 }
 
 /// What is wrong with these losses for an async store with this bound, one sentence each.
-pub(super) fn violations(losses: &[LinkLoss], bound: &AsyncBound) -> Vec<String> {
-    let mut reasons = Vec::new();
+pub(super) fn violations(losses: &[LinkLoss], bound: &AsyncBound) -> Vec<(Finding, String)> {
+    let mut found = Vec::new();
     for loss in losses {
         let link = format!("producer {} on its connection {}", loss.producer, loss.connection);
         if !loss.excused {
-            reasons.push(format!("{link} lost {} confirmed messages without a fault", loss.lost));
+            let words = format!("{link} lost {} confirmed messages without a fault", loss.lost);
+            found.push((Finding::LossWithoutFault, words));
         }
         if loss.holes > 0 {
-            reasons.push(format!("{link} lost {} messages from the middle of its confirms: a hole", loss.holes));
+            let words = format!("{link} lost {} messages from the middle of its confirms: a hole", loss.holes);
+            found.push((Finding::LossHole, words));
         }
         for (what, value, limit) in [
             ("messages", loss.lost, bound.messages),
@@ -114,9 +116,10 @@ pub(super) fn violations(losses: &[LinkLoss], bound: &AsyncBound) -> Vec<String>
             ("nanoseconds of confirms", loss.span_ns, bound.span_ns),
         ] {
             if let Some(limit) = limit.filter(|limit| value > *limit) {
-                reasons.push(format!("{link} lost {value} {what}, more than the {limit} allowed"));
+                let words = format!("{link} lost {value} {what}, more than the {limit} allowed");
+                found.push((Finding::LossBeyondBound, words));
             }
         }
     }
-    reasons
+    found
 }

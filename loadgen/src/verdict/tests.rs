@@ -70,6 +70,17 @@ fn asynchronous(bound: AsyncBound) -> Rules {
     Rules { store: StorePromise::Async(bound), ..confirmed_acks() }
 }
 
+/// The judgement has exactly these findings, in any order.
+fn finds(ledger: &Ledger, rules: &Rules, expected: &[Finding]) -> Verdict {
+    let verdict = judge(ledger, rules);
+    let mut found = verdict.findings.clone();
+    found.sort();
+    assert_eq!(found, expected, "{:?}", verdict.reasons);
+    let worst = expected.iter().map(|finding| finding.ruling()).max().unwrap_or(Ruling::Pass);
+    assert_eq!((verdict.verdict, verdict.reasons.len()), (worst, expected.len()));
+    verdict
+}
+
 fn violates(ledger: &Ledger, rules: &Rules, word: &str) -> Counts {
     let verdict = judge(ledger, rules);
     assert_eq!(verdict.verdict, Ruling::Violated, "{verdict:?}");
@@ -261,12 +272,32 @@ fn swapped_messages_are_out_of_order() {
 }
 
 #[test]
-fn several_consumers_of_a_queue_have_no_common_order() {
+fn several_consumers_have_no_common_order_but_each_connection_has_one() {
     let mut ledger = sound(10);
-    deliveries(&mut ledger, |list| list.swap(4, 6));
-    ledger.consumers.push(ConsumerLog { consumer: 1, address: "q".to_owned(), ..ConsumerLog::default() });
-    assert_eq!(passes(&ledger, &confirmed_acks()).out_of_order, 0);
-    assert!(judge(&ledger, &confirmed_acks()).not_judged.iter().any(|reason| reason.contains("order")));
+    let second = ConsumerLog {
+        consumer: 1,
+        address: "q".to_owned(),
+        connections: vec![connection("a", 1, 0)],
+        ..ConsumerLog::default()
+    };
+    ledger.consumers.push(second);
+    // The second consumer gets message 2 of producer 0 late, by its own clock before everything else.
+    deliveries(&mut ledger, |list| list.retain(|one| (one.producer, one.sequence) != (0, 2)));
+    ledger.consumers[1].deliveries =
+        [Delivery { arrival_ns: 50 * MILLISECOND, ..delivery(0, 2) }].into_iter().collect();
+    let verdict = finds(&ledger, &confirmed_acks(), &[]);
+    assert!(verdict.not_judged.iter().any(|reason| reason.contains("order")));
+    // Within one connection of the first one, order is judged.
+    deliveries(&mut ledger, |list| list.swap(4, 8));
+    finds(&ledger, &confirmed_acks(), &[Finding::OutOfOrder]);
+    // What was in flight to the other consumer of a server that died comes on the next connection, unmarked.
+    deliveries(&mut ledger, |list| {
+        list.swap(4, 8);
+        let late = list.remove(4);
+        list.push(Delivery { connection: 1, arrival_ns: 60 * MILLISECOND, ..late });
+    });
+    ledger.consumers[0].connections.push(connection("b", 55 * MILLISECOND, 0));
+    finds(&ledger, &confirmed_acks(), &[]);
 }
 
 /// The connection of producer 0 is lost at 50 ms; the messages from `first` on are lost with it.
@@ -362,8 +393,13 @@ fn two_servers() -> Ledger {
 fn two_servers_that_confirm_at_once_are_noticed() {
     let rules = Rules { one_active: true, ..confirmed_acks() };
     passes(&sound(10), &rules);
-    let counts = violates(&two_servers(), &rules, "another one had already confirmed");
-    assert_eq!(counts.confirmed_by_two, 1);
+    let verdict = finds(&two_servers(), &rules, &[Finding::TwoActives]);
+    assert_eq!(verdict.counts.confirmed_by_two, 1);
+    // Producer 0 sent its last message, which a confirmed, at 10 ms; b had first confirmed at 6.5 ms.
+    let overlap = &verdict.overlaps[0];
+    assert_eq!((overlap.old.as_str(), overlap.new.as_str(), overlap.producer), ("a", "b", 0));
+    assert_eq!(overlap.overlap_ns(), 3_500_000);
+    assert!(verdict.reasons[0].contains("for 3.5 ms at least"), "{:?}", verdict.reasons);
     // Where every server may confirm, it is nothing.
     passes(&two_servers(), &confirmed_acks());
     // What server a confirmed before b began may be read later than b's first confirm.
@@ -374,6 +410,86 @@ fn two_servers_that_confirm_at_once_are_noticed() {
     ledger.producers[0].sends = sends.into_iter().collect();
     deliveries(&mut ledger, |list| list.retain(|delivery| delivery.producer == 1 || delivery.sequence < 6));
     passes(&ledger, &rules);
+}
+
+#[test]
+fn a_failover_and_back_is_no_overlap() {
+    // Both producers: a until 4 ms, b until 7 ms, a again; each server confirms only while it is the only one.
+    let mut ledger = sound(10);
+    for log in &mut ledger.producers {
+        log.connections = vec![
+            connection("a", 1, 4 * MILLISECOND + 800_000),
+            connection("b", 4 * MILLISECOND + 900_000, 7 * MILLISECOND + 800_000),
+            connection("a", 7 * MILLISECOND + 900_000, 0),
+        ];
+        for sequence in 0..10 {
+            let connection = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2][sequence];
+            log.sends.get_mut(sequence).expect("present").connection = connection;
+        }
+    }
+    finds(&ledger, &Rules { one_active: true, ..confirmed_acks() }, &[]);
+}
+
+/// Ten messages of each of two producers were sent and confirmed by 11 ms; `read` of each were read and acknowledged by 40 ms, the
+/// others after 60 ms.
+fn half_read(read: u64) -> Ledger {
+    let mut ledger = sound(10);
+    deliveries(&mut ledger, |list| {
+        for one in list.iter_mut().filter(|one| one.sequence >= read) {
+            one.arrival_ns += 60 * MILLISECOND;
+            one.acknowledged_ns += 60 * MILLISECOND;
+        }
+    });
+    ledger
+}
+
+fn depth(messages: u64, at_ms: u64) -> Rules {
+    let at_ns = at_ms * MILLISECOND;
+    let seen =
+        DepthSeen { address: "q".to_owned(), messages, asked_ns: at_ns, answered_ns: at_ns, after_drain: at_ms > 100 };
+    Rules { depths: vec![seen], ..confirmed_acks() }
+}
+
+#[test]
+fn the_broker_holds_what_the_ledger_says_it_holds() {
+    let ledger = half_read(4);
+    finds(&ledger, &depth(12, 50), &[]);
+    finds(&ledger, &depth(11, 50), &[Finding::DepthBelow]);
+    finds(&ledger, &depth(13, 50), &[Finding::DepthAbove]);
+    finds(&ledger, &depth(0, 200), &[]);
+    finds(&ledger, &depth(1, 200), &[Finding::LeftAfterDrain]);
+    // An acknowledgement whose confirmation is under way.
+    let mut late = half_read(4);
+    deliveries(&mut late, |list| list[0].acknowledged_ns = 201 * MILLISECOND);
+    finds(&late, &depth(1, 200), &[]);
+    finds(&late, &depth(2, 200), &[Finding::LeftAfterDrain]);
+    // Nobody sends to that queue: it must be empty.
+    let mut elsewhere = depth(1, 50);
+    elsewhere.depths[0].address = "other".to_owned();
+    finds(&ledger, &elsewhere, &[Finding::DepthAbove]);
+}
+
+#[test]
+fn what_is_in_doubt_widens_what_the_broker_may_hold() {
+    let mut ledger = half_read(4);
+    // A send in doubt that was delivered is certain to be there; one that was not may be.
+    ledger.producers[0].sends.get_mut(9).expect("present").outcome = Outcome::Info;
+    finds(&ledger, &depth(12, 50), &[]);
+    finds(&ledger, &depth(13, 50), &[Finding::DepthAbove]);
+    deliveries(&mut ledger, |list| list.retain(|one| (one.producer, one.sequence) != (0, 9)));
+    finds(&ledger, &depth(11, 50), &[]);
+    finds(&ledger, &depth(12, 50), &[]);
+    finds(&ledger, &depth(13, 50), &[Finding::DepthAbove]);
+    // An acknowledgement under way may have arrived.
+    deliveries(&mut ledger, |list| list[0].acknowledged_ns = 55 * MILLISECOND);
+    finds(&ledger, &depth(13, 50), &[]);
+    // A message that is lost is missing, and that is one finding.
+    deliveries(&mut ledger, |list| list.retain(|one| (one.producer, one.sequence) != (1, 9)));
+    finds(&ledger, &depth(10, 50), &[Finding::Lost]);
+    finds(&ledger, &depth(9, 50), &[Finding::Lost, Finding::DepthBelow]);
+    // Without a drain, nothing of this is known.
+    let rules = Rules { drained: false, ..depth(9, 50) };
+    finds(&ledger, &rules, &[Finding::NotDrained]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use super::HostId;
 use super::endpoint::Read;
 use super::mailbox::Notice;
 use super::world::State;
-use crate::buffer::RecvBuffer;
 use crate::event::{Event, ListenerId, SocketId};
+use crate::facade::Backend;
 use crate::slots::Key;
 use crate::sync_delay::{SyncDelay, is_flush};
 use crate::timer::Timers;
@@ -116,19 +116,21 @@ impl SimHost {
     pub(super) fn is_of(&self, world: &Rc<RefCell<State>>) -> bool {
         Rc::ptr_eq(&self.world, world)
     }
+}
 
-    pub(crate) fn now(&self) -> Nanos {
+impl Backend for SimHost {
+    fn now(&self) -> Nanos {
         self.world.borrow().now
     }
 
-    pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
+    fn listen(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
         if !self.is_alive() {
             return Err(io::Error::other("the process was killed"));
         }
         self.world.borrow_mut().network.listen(self.id, address)
     }
 
-    pub(crate) fn close_listener(&mut self, listener: ListenerId) {
+    fn close_listener(&mut self, listener: ListenerId) {
         self.act(|state, id, now| {
             state.network.close_listener(id, listener);
             // What waited to be accepted is closed.
@@ -145,7 +147,7 @@ impl SimHost {
         });
     }
 
-    pub(crate) fn connect(&mut self, address: SocketAddr) -> SocketId {
+    fn connect(&mut self, address: SocketAddr) -> SocketId {
         let mut state = self.world.borrow_mut();
         let (id, now) = (self.id, state.now);
         let socket = state.network.connect(now, id, address);
@@ -156,30 +158,30 @@ impl SimHost {
         socket
     }
 
-    pub(crate) fn send(&mut self, socket: SocketId, chunks: Vec<Bytes>) {
+    fn send(&mut self, socket: SocketId, chunks: Vec<Bytes>) {
         self.act(|state, id, now| state.network.send(now, id, socket, chunks));
     }
 
-    pub(crate) fn close(&mut self, socket: SocketId) {
+    fn close(&mut self, socket: SocketId) {
         self.act(|state, id, now| {
             state.host(id).notices.retain(|notice| socket_of(notice) != Some(socket));
             state.network.close(now, id, socket);
         });
     }
 
-    pub(crate) fn finish(&mut self, socket: SocketId) {
+    fn finish(&mut self, socket: SocketId) {
         self.act(|state, id, now| state.network.finish(now, id, socket));
     }
 
-    pub(crate) fn pause_receive(&mut self, socket: SocketId) {
+    fn pause_receive(&mut self, socket: SocketId) {
         self.act(|state, id, _| state.network.pause_receive(id, socket));
     }
 
-    pub(crate) fn resume_receive(&mut self, socket: SocketId) {
+    fn resume_receive(&mut self, socket: SocketId) {
         self.act(|state, id, _| state.network.resume_receive(id, socket));
     }
 
-    pub(crate) fn submit_disk(&mut self, request: DiskRequest) {
+    fn submit_disk(&mut self, request: DiskRequest) {
         self.act(|state, id, now| {
             let host = state.host(id);
             if is_flush(&request.op) {
@@ -190,25 +192,25 @@ impl SimHost {
         });
     }
 
-    pub(crate) fn set_sync_delay(&mut self, delay: Nanos) {
+    fn set_sync_delay(&mut self, delay: Nanos) {
         self.act(|state, id, _| state.host(id).sync_delay.set(delay));
     }
 
-    pub(crate) fn set_timer(&mut self, at: Nanos, token: u64) {
+    fn set_timer(&mut self, at: Nanos, token: u64) {
         self.act(|state, id, _| state.host(id).timers.set(at, Alarm::User(token)));
     }
 
-    pub(crate) fn watch_signals(&mut self) -> io::Result<()> {
+    fn watch_signals(&mut self) -> io::Result<()> {
         self.act(|state, id, _| state.host(id).watches_signals = true);
         Ok(())
     }
 
-    pub(crate) fn waker(&mut self) -> io::Result<Waker> {
+    fn waker(&mut self) -> io::Result<Waker> {
         let woken = Arc::clone(&self.world.borrow_mut().host(self.id).woken);
         Ok(Waker::sim(woken))
     }
 
-    pub(crate) fn wait(&mut self, events: &mut VecDeque<Event>) -> io::Result<()> {
+    fn wait(&mut self, events: &mut VecDeque<Event>) -> io::Result<()> {
         self.act(|state, id, now| {
             for notice in std::mem::take(&mut state.host(id).notices) {
                 match notice {
@@ -231,7 +233,9 @@ impl SimHost {
         });
         Ok(())
     }
+}
 
+impl SimHost {
     fn is_alive(&self) -> bool {
         self.world.borrow_mut().host(self.id).alive
     }
@@ -249,7 +253,7 @@ impl SimHost {
 
 fn read_event(socket: SocketId, read: Read) -> Event {
     match read {
-        Read::Data(data) => Event::Received { socket, data: RecvBuffer::owned(data) },
+        Read::Data(data) => Event::Received { socket, data: data.into() },
         Read::End => Event::Closed { socket, error: None },
         Read::Broken(kind) => Event::Closed { socket, error: Some(kind.into()) },
     }

@@ -9,7 +9,6 @@ mod mailbox;
 mod network;
 mod world;
 
-pub(crate) use host::SimHost;
 pub use network::NetworkConfig;
 pub use world::{World, WorldConfig};
 

@@ -9,9 +9,9 @@ use super::mailbox::Appointment;
 use super::network::{Network, NetworkConfig};
 use crate::Reactor;
 use crate::event::Event;
-use crate::facade::Backend;
 use disk::Nanos;
 use disk::sim::{Session, SimConfig, SimDisk};
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -101,7 +101,7 @@ impl World {
         let id = HostId(state.hosts.len() as u32);
         state.hosts.push(Host::new(session));
         state.living.push(id);
-        Reactor { backend: Backend::Sim(SimHost::new(Rc::clone(&self.state), id)) }
+        Reactor::over(SimHost::new(Rc::clone(&self.state), id))
     }
 
     /// The host that a reactor of this world belongs to.
@@ -109,8 +109,9 @@ impl World {
     /// # Panics
     /// When the reactor is not of this world.
     pub fn id(&self, reactor: &Reactor) -> HostId {
-        match &reactor.backend {
-            Backend::Sim(host) if host.is_of(&self.state) => host.id(),
+        let backend: &dyn Any = reactor.backend.as_ref();
+        match backend.downcast_ref::<SimHost>() {
+            Some(host) if host.is_of(&self.state) => host.id(),
             _ => panic!("the reactor is not of this world"),
         }
     }

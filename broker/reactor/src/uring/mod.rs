@@ -25,6 +25,7 @@ pub(crate) use recv_buffers::PooledBuffer;
 pub use setup::{Config, SetupError};
 
 use crate::event::{Event, ListenerId, SocketId};
+use crate::facade::Backend;
 use crate::slots::Key;
 use crate::sync_delay::SyncDelay;
 use crate::timer::Timers;
@@ -91,29 +92,31 @@ impl Uring {
             completions: Vec::new(),
         })
     }
+}
 
-    pub(crate) fn now(&self) -> Nanos {
+impl Backend for Uring {
+    fn now(&self) -> Nanos {
         let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has CLOCK_MONOTONIC");
         time.tv_sec() as Nanos * 1_000_000_000 + time.tv_nsec() as Nanos
     }
 
-    pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
+    fn listen(&mut self, address: SocketAddr) -> io::Result<(ListenerId, SocketAddr)> {
         self.listeners.listen(&mut self.ring, address)
     }
 
-    pub(crate) fn close_listener(&mut self, listener: ListenerId) {
+    fn close_listener(&mut self, listener: ListenerId) {
         self.listeners.close(&mut self.ring, listener);
     }
 
-    pub(crate) fn connect(&mut self, address: SocketAddr) -> SocketId {
+    fn connect(&mut self, address: SocketAddr) -> SocketId {
         self.sockets.connect(&mut self.ring, address, &mut self.ready)
     }
 
-    pub(crate) fn send(&mut self, socket: SocketId, chunks: Vec<Bytes>) {
+    fn send(&mut self, socket: SocketId, chunks: Vec<Bytes>) {
         self.sockets.send(&mut self.ring, socket, chunks, &mut self.ready);
     }
 
-    pub(crate) fn close(&mut self, socket: SocketId) {
+    fn close(&mut self, socket: SocketId) {
         self.ready.retain(|event| match event {
             Event::Sent { socket: named } | Event::Closed { socket: named, .. } => *named != socket,
             _ => true,
@@ -121,19 +124,19 @@ impl Uring {
         self.sockets.close(&mut self.ring, socket);
     }
 
-    pub(crate) fn finish(&mut self, socket: SocketId) {
+    fn finish(&mut self, socket: SocketId) {
         self.sockets.finish(socket);
     }
 
-    pub(crate) fn pause_receive(&mut self, socket: SocketId) {
+    fn pause_receive(&mut self, socket: SocketId) {
         self.sockets.pause_receive(&mut self.ring, socket);
     }
 
-    pub(crate) fn resume_receive(&mut self, socket: SocketId) {
+    fn resume_receive(&mut self, socket: SocketId) {
         self.sockets.resume_receive(&mut self.ring, socket);
     }
 
-    pub(crate) fn submit_disk(&mut self, request: DiskRequest) {
+    fn submit_disk(&mut self, request: DiskRequest) {
         if let Some(finished) = self.disk.submit(&mut self.ring, request) {
             let now = self.now();
             let mut ready = std::mem::take(&mut self.ready);
@@ -142,22 +145,22 @@ impl Uring {
         }
     }
 
-    pub(crate) fn set_sync_delay(&mut self, delay: Nanos) {
+    fn set_sync_delay(&mut self, delay: Nanos) {
         self.sync_delay.set(delay);
     }
 
-    pub(crate) fn set_timer(&mut self, at: Nanos, token: u64) {
+    fn set_timer(&mut self, at: Nanos, token: u64) {
         self.timers.set(at, Alarm::User(token));
     }
 
-    pub(crate) fn watch_signals(&mut self) -> io::Result<()> {
+    fn watch_signals(&mut self) -> io::Result<()> {
         if self.signals.is_none() {
             self.signals = Some(Signals::watch(&mut self.ring)?);
         }
         Ok(())
     }
 
-    pub(crate) fn waker(&mut self) -> io::Result<Waker> {
+    fn waker(&mut self) -> io::Result<Waker> {
         let wake_ups = match self.wake_ups.take() {
             Some(wake_ups) => wake_ups,
             None => WakeUps::watch(&mut self.ring)?,
@@ -165,7 +168,7 @@ impl Uring {
         Ok(self.wake_ups.insert(wake_ups).waker())
     }
 
-    pub(crate) fn wait(&mut self, events: &mut VecDeque<Event>) -> io::Result<()> {
+    fn wait(&mut self, events: &mut VecDeque<Event>) -> io::Result<()> {
         let before = events.len();
         loop {
             events.append(&mut self.ready);
@@ -179,7 +182,9 @@ impl Uring {
             }
         }
     }
+}
 
+impl Uring {
     fn time_to_next_alarm(&mut self) -> Option<Nanos> {
         let at = self.timers.next_at()?;
         Some(at.saturating_sub(self.now()))

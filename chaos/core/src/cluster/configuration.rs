@@ -3,6 +3,7 @@
 use super::NodeId;
 use crate::error::{AtPath, Doing, Result};
 use crate::plan::PairPlan;
+use crate::scenario::PairSpec;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -46,22 +47,28 @@ async.>  store=$sys.nonfailsafe
 const USERS: &str = "admin::\"Administrator\"\n";
 
 /// Further parameters of one node, as lines of its tibemsd.conf: names and values.
-pub type Settings = Vec<(&'static str, String)>;
+pub type Settings = Vec<(String, String)>;
 
 /// What a pair under test is besides its plan.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
-    /// Proxies stand on the fault-tolerance link.
-    pub proxied: bool,
+    /// What a scenario wants of it; its settings are not looked at, see below.
+    pub spec: PairSpec,
     /// Node A alone, without a peer.
     pub lone: bool,
     /// Further parameters of both nodes.
     pub settings: Settings,
 }
 
-/// Writes the files of both nodes below `folder` and returns the path of each node's tibemsd.conf.
-pub fn write_configuration(folder: &Path, plan: &PairPlan, ports: &Ports, setup: &Setup) -> Result<[PathBuf; 2]> {
-    for name in ["store", "shared", "A", "B"] {
+/// Writes the files of both nodes below `folder`, whose stores lie where `stores` says, and returns the path of each node's tibemsd.conf.
+pub fn write_configuration(
+    folder: &Path,
+    stores: &[PathBuf; 2],
+    plan: &PairPlan,
+    ports: &Ports,
+    setup: &Setup,
+) -> Result<[PathBuf; 2]> {
+    for name in ["shared", "A", "B"] {
         let path = folder.join(name);
         std::fs::create_dir_all(&path).at(&path)?;
     }
@@ -70,7 +77,9 @@ pub fn write_configuration(folder: &Path, plan: &PairPlan, ports: &Ports, setup:
     let mut paths = [PathBuf::new(), PathBuf::new()];
     for node in NodeId::BOTH {
         let path = folder.join(node.name()).join("tibemsd.conf");
-        let text = server_configuration(folder, plan, ports, node, setup.lone) + &lines(&setup.settings);
+        let store = &stores[node.index()];
+        std::fs::create_dir_all(store).at(store)?;
+        let text = server_configuration(folder, store, plan, (ports, node, setup.lone)) + &lines(&setup.settings);
         write(&path, &text)?;
         paths[node.index()] = path;
     }
@@ -82,7 +91,7 @@ pub(super) fn change_configuration(path: &Path, settings: &Settings) -> Result<(
     let text = std::fs::read_to_string(path).at(path)?;
     let is_replaced = |line: &&str| {
         let name = line.split('=').next().unwrap_or("").trim();
-        settings.iter().any(|(replaced, _)| *replaced == name)
+        settings.iter().any(|(replaced, _)| replaced == name)
     };
     let kept: String = text.lines().filter(|line| !is_replaced(line)).map(|line| format!("{line}\n")).collect();
     write(path, &(kept + &lines(settings)))
@@ -99,8 +108,13 @@ fn lines(settings: &Settings) -> String {
 }
 
 /// `client_urls` names the listeners themselves: with a proxy on the fault-tolerance link, clients must not learn the proxy's address.
-fn server_configuration(folder: &Path, plan: &PairPlan, ports: &Ports, node: NodeId, lone: bool) -> String {
-    let folder = folder.display();
+fn server_configuration(
+    folder: &Path,
+    store: &Path,
+    plan: &PairPlan,
+    (ports, node, lone): (&Ports, NodeId, bool),
+) -> String {
+    let (folder, store) = (folder.display(), store.display());
     let name = node.name();
     let [a, b] = NodeId::BOTH.map(|node| format!("tcp://127.0.0.1:{}", ports.listen[node.index()]));
     let fault_tolerance = if lone {
@@ -121,7 +135,7 @@ client_urls           = {a},{b}
         "# One node under test.
 server                = UNDERSTUDY
 listen                = {listen}
-store                 = {folder}/store
+store                 = {store}
 queues                = {folder}/shared/queues.conf
 users                 = {folder}/shared/users.conf
 logfile               = {folder}/{name}/server.log
@@ -144,6 +158,10 @@ fn write(path: &Path, text: &str) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn stores(folder: &Path) -> [PathBuf; 2] {
+        [folder.join("store"), folder.join("store")]
+    }
+
     fn value(text: &str, name: &str) -> String {
         let line = text.lines().find(|line| line.split('=').next().is_some_and(|found| found.trim() == name));
         line.and_then(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
@@ -153,9 +171,11 @@ mod tests {
     fn a_setting_is_replaced_and_a_lone_node_has_no_peer() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
-        let setting = |value: &str| vec![("standby_tailing", value.to_owned())];
+        let setting = |value: &str| vec![("standby_tailing".to_owned(), value.to_owned())];
         let setup = Setup { lone: true, settings: setting("enabled"), ..Setup::default() };
-        let [path, _] = write_configuration(folder.path(), &PairPlan::default(), &ports, &setup).expect("it is ours");
+        let [path, _] =
+            write_configuration(folder.path(), &stores(folder.path()), &PairPlan::default(), &ports, &setup)
+                .expect("it is ours");
         let read = || std::fs::read_to_string(&path).expect("it was written");
         assert_eq!((value(&read(), "standby_tailing"), value(&read(), "ft_active")), ("enabled".into(), String::new()));
         assert!(!has_settings(&path, &setting("disabled")).expect("the file is ours"));
@@ -172,8 +192,9 @@ mod tests {
     fn each_node_has_its_own_file_and_both_share_store_and_queues() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
-        let paths = write_configuration(folder.path(), &PairPlan::default(), &ports, &Setup::default())
-            .expect("the folder is ours");
+        let paths =
+            write_configuration(folder.path(), &stores(folder.path()), &PairPlan::default(), &ports, &Setup::default())
+                .expect("the folder is ours");
         let [a, b] = paths.map(|path| std::fs::read_to_string(path).expect("it was written"));
         assert_eq!(value(&a, "listen"), "tcp://127.0.0.1:7222");
         assert_eq!(value(&b, "listen"), "tcp://127.0.0.1:7224");

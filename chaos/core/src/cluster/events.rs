@@ -25,6 +25,11 @@ impl NodeState {
         self.0 == "ACTIVE"
     }
 
+    /// Owns the store and reads it.
+    pub fn is_recovering(&self) -> bool {
+        self.0 == "RECOVERING"
+    }
+
     /// Waits behind an active server.
     pub fn is_standby(&self) -> bool {
         self.0 == "STANDBY"

@@ -4,8 +4,10 @@ mod configuration;
 mod events;
 mod pair;
 mod process;
+mod shared_disk;
 
 pub use configuration::{Ports, Settings, Setup, write_configuration};
 pub use events::{Event, EventLog, NodeState};
 pub use pair::{Launcher, NodeId, Pair};
 pub use process::{Exit, NodeProcess};
+pub use shared_disk::{SharedDisk, host};

@@ -3,11 +3,13 @@
 use super::configuration::{Ports, Settings, Setup, change_configuration, has_settings, write_configuration};
 use super::events::{Event, EventLog};
 use super::process::{Exit, NodeProcess};
+use super::shared_disk::SharedDisk;
 use crate::cleanup::TemporaryFolder;
 use crate::error::{Error, Result};
 use crate::faults::network::Proxy;
 use crate::node;
 use crate::plan::PairPlan;
+use crate::scenario::{StoreOn, Wiring};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -92,6 +94,8 @@ pub struct Pair {
     configurations: [PathBuf; 2],
     launcher: Launcher,
     events: EventLog,
+    /// Before the folder: nothing is mounted when that is removed.
+    disk: Option<SharedDisk>,
     folder: TemporaryFolder,
     lone: bool,
 }
@@ -101,15 +105,21 @@ impl Pair {
     pub async fn start(launcher: Launcher, plan: &PairPlan, setup: &Setup, folder: TemporaryFolder) -> Result<Self> {
         let mut ports = Ports::free()?;
         let mut proxies = None;
-        if setup.proxied {
+        if setup.spec.link == Wiring::Proxied {
             let [a, b] = [Proxy::start(ports.address(NodeId::B)).await?, Proxy::start(ports.address(NodeId::A)).await?];
             ports.peer = [a.address().port(), b.address().port()];
             proxies = Some([a, b]);
         }
-        let configurations = write_configuration(folder.path(), plan, &ports, setup)?;
+        let disk = match setup.spec.store_on {
+            StoreOn::SharedDisk => Some(SharedDisk::start(&launcher.harness, folder.path())?),
+            StoreOn::Folder => None,
+        };
+        let store = |node| disk.as_ref().map_or_else(|| folder.path().join("store"), |disk| disk.store(node));
+        let stores = NodeId::BOTH.map(store);
+        let configurations = write_configuration(folder.path(), &stores, plan, &ports, setup)?;
         let slots = [Slot { process: None, starts: 0 }, Slot { process: None, starts: 0 }];
         let events = EventLog::default();
-        let mut pair = Self { slots, proxies, ports, configurations, launcher, events, folder, lone: setup.lone };
+        let mut pair = Self { slots, proxies, ports, configurations, launcher, events, disk, folder, lone: setup.lone };
         for &node in pair.members() {
             pair.start_node(node)?;
         }
@@ -124,6 +134,9 @@ impl Pair {
 
     /// Ends a node as SIGKILL does, if it runs.
     pub fn end_node(&mut self, node: NodeId) {
+        if let Some(disk) = &self.disk {
+            disk.let_go();
+        }
         self.slots[node.index()].process = None;
     }
 
@@ -134,6 +147,9 @@ impl Pair {
 
     /// Starts a node; what was left of its former process is reaped.
     pub fn start_node(&mut self, node: NodeId) -> Result<()> {
+        if let Some(disk) = &self.disk {
+            disk.boot(node)?;
+        }
         let slot = &mut self.slots[node.index()];
         slot.process = None;
         slot.starts += 1;
@@ -168,6 +184,11 @@ impl Pair {
         self.members().iter().map(|&node| self.url(node)).collect()
     }
 
+    /// Where node A finds the store.
+    pub fn store(&self) -> PathBuf {
+        self.disk.as_ref().map_or_else(|| self.folder.path().join("store"), |disk| disk.store(NodeId::A))
+    }
+
     /// Where the pair keeps its files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -181,6 +202,11 @@ impl Pair {
     /// The proxies on the fault-tolerance link, if there are any.
     pub fn proxies(&self) -> Option<&[Proxy; 2]> {
         self.proxies.as_ref()
+    }
+
+    /// The disk that the nodes share, if it is one of its own.
+    pub fn disk(&self) -> Option<&SharedDisk> {
+        self.disk.as_ref()
     }
 
     /// The process of a node.
@@ -275,7 +301,16 @@ impl Pair {
 
     /// Copies what the nodes logged into `target`, for a trial that needs a closer look.
     pub fn copy_logs(&self, target: &Path) -> Result<()> {
-        copy_logs(self.folder.path(), target)
+        copy_logs(self.folder.path(), target)?;
+        self.disk.as_ref().map_or(Ok(()), |disk| disk.write_report(target))
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if let Some(disk) = &self.disk {
+            disk.let_go();
+        }
     }
 }
 

@@ -2,10 +2,13 @@
 //!
 //! Owns one listener and the connections through it. It does not drop, cut or shape: those are other faults.
 
-use super::Effect;
+use super::{Bite, Effect, Scene};
 use crate::clock;
 use crate::error::{Doing, Error, Result};
+use crate::plan::PairPlan;
+use crate::scenario::Amount;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +19,56 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
+
+/// What can be done to a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NetworkFault {
+    /// Each direction is held back.
+    Delay {
+        /// By how much.
+        amount: Amount,
+    },
+}
+
+impl NetworkFault {
+    /// The names under which scenarios know them.
+    pub const NAMES: &[&str] = &["delay"];
+
+    /// What it is called in reports.
+    pub(super) fn words(&self, settings: &PairPlan) -> String {
+        let Self::Delay { amount } = self;
+        format!("delay {} ms", amount.duration(settings).as_millis())
+    }
+
+    pub(super) async fn inject(&self, scene: &mut Scene<'_>) -> Result<Bite> {
+        let Self::Delay { amount } = self;
+        let delay = amount.duration(scene.settings);
+        let proxies = scene.pair.proxies().into_iter().flatten();
+        Ok(Bite::of(Effect::join(proxies.map(|proxy| proxy.delay_both(delay)))))
+    }
+
+    pub(super) async fn heal(&self, scene: &mut Scene<'_>, _bite: &mut Bite) -> Result<u64> {
+        for proxy in scene.pair.proxies().into_iter().flatten() {
+            proxy.delay_both(Duration::ZERO);
+        }
+        Ok(clock::now_ns())
+    }
+
+    pub(super) async fn examine(&self, scene: &mut Scene<'_>, bite: &mut Bite) -> Result<()> {
+        let Self::Delay { amount } = self;
+        let found = scene.pair.proxies().into_iter().flatten().map(Proxy::evidence);
+        let (pieces, held) = found.fold((0, Duration::ZERO), |sum, one| (sum.0 + one.0, sum.1.max(one.1)));
+        let words = format!("the proxies held back {pieces} pieces, one of them for {} ms", held.as_millis());
+        // What is held back is looked at again when the amount changes, so the last pieces may have left sooner.
+        if held < amount.duration(scene.settings) / 2 {
+            bite.withdraw(words)
+        } else {
+            bite.evidence.push(words)
+        }
+        Ok(())
+    }
+}
 
 /// Pieces that one direction of one connection holds back; a full queue stops reading, so the sender's window closes.
 const HELD_PIECES_MAX: usize = 4096;

@@ -78,8 +78,8 @@ pub(super) async fn run(site: &Site<'_>, draft: &mut Draft) -> Result<()> {
 
 async fn measure(site: &Site<'_>, draft: &mut Draft, bound: &Bound, division: Option<Division>) -> Result<()> {
     let (subject, messages) = (bound.subject.as_str(), site.request.messages);
-    let mut settings = vec![("max_msg_memory", format!("{}MB", bound.mib))];
-    settings.extend(division.map(|division| ("processor_ids", division.broker().to_string())));
+    let mut settings = vec![("max_msg_memory".to_owned(), format!("{}MB", bound.mib))];
+    settings.extend(division.map(|division| ("processor_ids".to_owned(), division.broker().to_string())));
     let pair = site.start(&site.request.broker, settings).await?;
     let pid = site.active_pid(&pair)?;
     demand_room(pair.folder(), messages * payload_bytes() as u64)?;

@@ -9,8 +9,10 @@ mod result;
 mod site;
 mod startup;
 mod steady;
+mod suite;
 
 pub use result::{Figure, Finding, MeasurementResult, SCHEMA, Unit};
+pub use suite::MeasuringSuite;
 
 use crate::clock;
 use crate::cluster::Launcher;
@@ -18,7 +20,7 @@ use crate::environment;
 use crate::error::Result;
 use crate::options::StandbyChoice;
 use crate::progress::Progress;
-use crate::scenario::{Standby, StoreSetting, Suite};
+use crate::scenario::{Standby, StoreSetting};
 use result::Draft;
 use site::Site;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,7 @@ pub struct Broker {
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Which measurement.
-    pub suite: Suite,
+    pub suite: MeasuringSuite,
     /// For the load's random choices.
     pub seed: u64,
     /// Repetitions.
@@ -80,8 +82,8 @@ pub async fn run(request: &Request, store_parent: &Path) -> Result<MeasurementRe
     let site = Site { request, store_parent, progress: &progress };
     let mut draft = Draft::default();
     match request.suite {
-        Suite::Startup => startup::run(&site, &mut draft).await?,
-        Suite::Memory => memory::run(&site, &mut draft).await?,
+        MeasuringSuite::Startup => startup::run(&site, &mut draft).await?,
+        MeasuringSuite::Memory => memory::run(&site, &mut draft).await?,
         _ => steady::run(&site, &mut draft).await?,
     }
     progress.finish();
@@ -95,5 +97,5 @@ pub async fn run(request: &Request, store_parent: &Path) -> Result<MeasurementRe
 
 /// Steps that the progress shows.
 fn steps(request: &Request) -> usize {
-    request.rounds * if request.suite == Suite::Startup { 1 } else { 2 }
+    request.rounds * if request.suite == MeasuringSuite::Startup { 1 } else { 2 }
 }

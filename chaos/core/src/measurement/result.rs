@@ -1,10 +1,11 @@
 //! The layout of a measurement's result.json, and how it is put together.
 
+use super::MeasuringSuite;
 use super::Request;
 use crate::environment::Environment;
 use crate::error::{AtPath, Error, Result};
 use crate::result::{FILE, Verdict};
-use crate::scenario::{Suite, size};
+use crate::scenario::size;
 use crate::statistics::{Spread, spread};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -86,7 +87,7 @@ pub struct MeasurementResult {
     /// The worst of all findings.
     pub verdict: Verdict,
     /// Which measurement.
-    pub suite: Suite,
+    pub suite: MeasuringSuite,
     /// Seed.
     pub seed: u64,
     /// The command line that repeats it.

@@ -1,9 +1,9 @@
 //! The part of the page about takeovers above a backlog: two plots, the medians, and what became of the backlogs themselves.
 
-use super::Picture;
 use super::html::{escape, figure};
 use super::plots::{self, Figure};
 use super::text::{count, of_spread, ratio_sentences};
+use super::{Picture, data};
 use crate::error::Result;
 use crate::result::{RunResult, StoreResult, SummaryRow};
 use crate::scenario::{StoreSetting, size};
@@ -24,7 +24,9 @@ pub(super) fn section(result: &RunResult, pictures: &mut Vec<Picture>) -> Result
         for (what, name) in [(Figure::Failover, "failover"), (Figure::StoreRecovery, "recovery")] {
             let name = format!("backlog-{name}-{store}");
             let words = format!("{}, {store} store", what.words());
-            let drawn = figure(pictures, &name, &words, |width| plots::backlog(result, store, what, width))?;
+            let drawn = figure(pictures, &name, &words, Some(data::backlog(result, store)), |width| {
+                plots::backlog(result, store, what, width)
+            })?;
             body += &drawn.unwrap_or_default();
         }
     }

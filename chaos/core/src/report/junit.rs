@@ -1,38 +1,48 @@
 //! junit.xml: a test case for each trial, for CI servers.
 
+use super::tables::evidence;
 use crate::error::Result;
 use crate::result::{RunResult, TrialResult, Verdict};
-use crate::scenario::Scenario;
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use std::path::Path;
 use std::time::Duration;
 
 /// The document. A violated promise is a failure; what could not be judged is an error, so that no server counts it as passed.
-pub(super) fn document(result: &RunResult) -> Result<String> {
-    let mut report = Report::new(format!("chaos {}", result.suite.name()));
+/// `folder` is where the result lies, for the commands that play a trial again.
+pub(super) fn document(result: &RunResult, folder: &Path) -> Result<String> {
+    let mut report = Report::new(format!("chaos {}", result.suite));
     report.set_time(Duration::from_secs_f64(result.duration_s));
-    for scenario in Scenario::ALL {
-        let trials: Vec<&TrialResult> = result.trials.iter().filter(|trial| trial.scenario == scenario).collect();
-        let disturbed = result.disturbed.iter().filter(|trial| trial.scenario == scenario).map(replayed);
-        if trials.is_empty() {
-            continue;
-        }
-        let mut suite = TestSuite::new(scenario.name());
-        suite.set_time(Duration::from_millis(trials.iter().map(|trial| trial.duration_ms).sum()));
-        suite.add_test_cases(trials.into_iter().map(case).chain(disturbed));
+    for scenario in result.scenarios() {
+        let trials = result
+            .trials
+            .iter()
+            .filter(|trial| trial.scenario == scenario)
+            .map(|trial| case(trial, replay(folder, trial)));
+        let disturbed = result.disturbed.iter().filter(|trial| trial.scenario == scenario);
+        let cases: Vec<TestCase> = trials.chain(disturbed.map(|trial| replayed(result, trial))).collect();
+        let mut suite = TestSuite::new(scenario.clone());
+        suite.set_time(cases.iter().filter_map(|case| case.time).sum());
+        suite.add_property(Property::new("seed", result.seed.to_string()));
+        suite.add_property(Property::new("replay", result.command.clone()));
+        suite.add_test_cases(cases);
         report.add_test_suite(suite);
     }
     Ok(report.to_string()?)
 }
 
 /// A trial in whose place another was played says nothing about the pair.
-fn replayed(trial: &TrialResult) -> TestCase {
-    let mut case = case(trial);
+fn replayed(result: &RunResult, trial: &TrialResult) -> TestCase {
+    let mut case = case(trial, result.command.clone());
     case.status = TestCaseStatus::skipped();
     case.status.set_message(trial.reasons.join("; "));
     case
 }
 
-fn case(trial: &TrialResult) -> TestCase {
+fn replay(folder: &Path, trial: &TrialResult) -> String {
+    format!("chaos replay {} --trial {}", folder.display(), trial.number)
+}
+
+fn case(trial: &TrialResult, replay: String) -> TestCase {
     let mut status = match trial.verdict {
         Verdict::Pass => TestCaseStatus::success(),
         Verdict::Skipped => TestCaseStatus::skipped(),
@@ -43,15 +53,18 @@ fn case(trial: &TrialResult) -> TestCase {
         status.set_message(trial.reasons.join("; "));
         status.set_type(trial.verdict.name());
     }
-    let mut case = TestCase::new(format!("trial {} {}", trial.number, trial.store), status);
+    let mut case = TestCase::new(format!("trial {} {}", trial.number, trial.cell().place()), status);
     case.set_classname(format!("chaos.{}.{}", trial.scenario, trial.store));
     case.set_time(Duration::from_millis(trial.duration_ms));
+    case.add_property(Property::new("seed", trial.seed.to_string()));
+    case.add_property(Property::new("replay", replay));
     let messages = &trial.messages;
     let failover = trial.times_ms.failover.map_or_else(|| "none".to_owned(), |ms| format!("{ms:.1} ms"));
-    case.set_system_out(format!(
+    let figures = format!(
         "seed {}; failover {failover}; lost {} of {} confirmed; duplicated {}",
         trial.seed, messages.lost, messages.confirmed, messages.duplicated
-    ));
+    );
+    case.set_system_out([vec![figures], evidence(trial)].concat().join("\n"));
     case
 }
 
@@ -66,12 +79,19 @@ mod tests {
         result.trials[0].verdict = Verdict::Violated;
         result.trials[0].reasons = vec!["5 < 6 & \"lost\"".to_owned()];
         result.trials[1].verdict = Verdict::Unknown;
-        let text = document(&result).expect("it can be written");
+        result.trials[2].verdict = Verdict::Skipped;
+        result.trials[2].reasons = vec!["no /dev/fuse".to_owned()];
+        let text = document(&result, Path::new("out")).expect("it can be written");
         let read = Report::deserialize_from_str(&text).expect("it is well-formed");
         assert_eq!(read.tests, result.trials.len());
         assert_eq!((read.failures, read.errors), (1, 1));
-        assert_eq!(read.test_suites.len(), Scenario::ALL.len());
-        assert!(text.contains("5 &lt; 6 &amp;"), "{text}");
+        assert_eq!(read.test_suites.len(), result.scenarios().len());
+        assert!(text.contains("5 &lt; 6 &amp;") && text.contains("<skipped message=\"no /dev/fuse\""), "{text}");
+        let case = &read.test_suites[0].test_cases[0];
+        let property =
+            |name| case.properties.iter().find(|one| one.name.as_str() == name).map(|one| one.value.as_str());
+        assert_eq!(property("seed"), Some(result.trials[0].seed.to_string().as_str()));
+        assert!(property("replay").is_some_and(|command| command == "chaos replay out --trial 1"), "{case:?}");
     }
 
     #[test]
@@ -81,7 +101,7 @@ mod tests {
         late.verdict = Verdict::Unknown;
         late.reasons = vec!["played again as trial 29".to_owned()];
         result.disturbed.push(late);
-        let text = document(&result).expect("it can be written");
+        let text = document(&result, Path::new("out")).expect("it can be written");
         let read = Report::deserialize_from_str(&text).expect("it is well-formed");
         assert_eq!((read.tests, read.failures, read.errors), (result.trials.len() + 1, 0, 0));
         assert!(text.contains("played again as trial 29"), "{text}");

@@ -17,14 +17,17 @@ pub(super) fn build(folder: &Path, result: &MeasurementResult) -> Result<()> {
     for unit in Unit::ALL {
         let words = "Each point is a round; the bar is the median, the shade its 95 % interval (6 or more rounds).";
         let name = format!("measured-{}", slug(unit));
-        let drawn = figure(&mut pictures, &name, words, |width| strip(&plot(result, unit), width))?;
-        body += &drawn.map_or_else(String::new, |drawn| section(title(unit), &drawn));
+        let drawn =
+            figure(&mut pictures, &name, words, Some(csv(result, unit)), |width| strip(&plot(result, unit), width))?;
+        body += &drawn.map_or_else(String::new, |drawn| {
+            section(&title(unit).to_lowercase().replace(" ", "-"), title(unit), &drawn)
+        });
     }
-    body += &section("Samples", &table(result));
-    body += &section("Run it again", &again(result));
+    body += &section("samples", "Samples", &table(result));
+    body += &section("again", "Run it again", &again(result));
     write(folder, HTML_FILE, &document(&format!("Measurement: {}", result.verdict), &body))?;
     for picture in &pictures {
-        write(folder, &picture.name, &picture.svg)?;
+        picture.write(folder)?;
     }
     write(folder, "summary.md", &markdown(result))
 }
@@ -48,6 +51,18 @@ fn title(unit: Unit) -> &'static str {
         Unit::Bytes => "Memory",
         Unit::Reported => "What the broker reports",
     }
+}
+
+/// The values behind a plot, in the unit of the figures.
+fn csv(result: &MeasurementResult, unit: Unit) -> String {
+    let mut text = "figure,of,round,value\n".to_owned();
+    for figure in result.figures.iter().filter(|figure| figure.unit == unit) {
+        for (round, value) in figure.values.iter().enumerate() {
+            let [name, subject] = [&figure.name, &figure.subject].map(|words| words.replace(',', ";"));
+            text += &format!("{name},{subject},{},{value}\n", round + 1);
+        }
+    }
+    text
 }
 
 fn plot(result: &MeasurementResult, unit: Unit) -> Strip<'_> {
@@ -198,8 +213,8 @@ fn markdown(result: &MeasurementResult) -> String {
 mod tests {
     use super::*;
     use crate::environment::Environment;
+    use crate::measurement::MeasuringSuite;
     use crate::measurement::SCHEMA;
-    use crate::scenario::Suite;
     use crate::statistics::spread;
 
     fn sample(name: &str, subject: &str, unit: Unit, values: &[f64]) -> Figure {
@@ -211,7 +226,7 @@ mod tests {
         MeasurementResult {
             schema: SCHEMA.to_owned(),
             verdict: Verdict::Violated,
-            suite: Suite::Steady,
+            suite: MeasuringSuite::Steady,
             seed: 3,
             command: "cargo run --release -p chaos -- run steady --seed 3".to_owned(),
             started: "2026-01-31T12:00:00Z".to_owned(),

@@ -1,7 +1,9 @@
 //! Tables in plain text: for the terminal, for CI summaries in Markdown, and as CSV.
 
+use super::matrix;
+use super::properties::properties;
 use crate::result::{Ratio, RunResult, SummaryRow, Times, TrialResult};
-use crate::scenario::{Scenario, StoreSetting, size};
+use crate::scenario::{StoreSetting, size};
 use crate::statistics::Spread;
 
 /// What the report says when no async trial lost anything.
@@ -61,7 +63,7 @@ pub fn terminal_table(result: &RunResult) -> String {
     for row in &result.summary {
         let spread = &row.failover_ms;
         let [median, p90, max] = [spread.median, spread.p90, spread.max].map(|value| of_spread(spread, value));
-        let (scenario, place, lost, duplicated) = (row.scenario, row.cell().place(), row.lost, row.duplicated);
+        let (scenario, place, lost, duplicated) = (&row.scenario, row.cell().place(), row.lost, row.duplicated);
         text += &format!(
             "{scenario:<15} {place:<place_width$}  {:<8} {:>6} {:>10} {lost:>6} {duplicated:>10}            {median:>9} {p90:>9} {max:>9}\n",
             row.verdict, row.trials, row.confirmed
@@ -81,12 +83,12 @@ pub fn terminal_table(result: &RunResult) -> String {
 }
 
 /// summary.md: what a CI server shows beside a run.
-pub(super) fn markdown(result: &RunResult) -> String {
+pub(super) fn markdown(result: &RunResult, plan_hash: Option<&str>) -> String {
     let environment = &result.environment;
     let mut text = format!(
         "# Chaos: {}\n\nSuite {}, seed {}, {} trials in {:.0} s on {} ({} processors, {}), commit {}.\n\n",
         result.verdict,
-        result.suite.name(),
+        result.suite,
         result.seed,
         result.trials.len(),
         result.duration_s,
@@ -95,7 +97,11 @@ pub(super) fn markdown(result: &RunResult) -> String {
         environment.file_system,
         environment.commit
     );
-    text += &loss_matrix(result);
+    text += "| property | | |\n|---|---|---|\n";
+    for one in properties(result) {
+        text += &format!("| {} | **{}** | {} |\n", one.promise, one.word(), one.evidence);
+    }
+    text += &format!("\n{}", matrix::markdown(result));
     if not_exercised(result) {
         text += &format!("\n{NOT_EXERCISED}\n");
     }
@@ -117,14 +123,30 @@ pub(super) fn markdown(result: &RunResult) -> String {
     for trial in failed {
         for reason in &trial.reasons {
             let (number, scenario, store, verdict) =
-                (trial.number, trial.scenario, trial.cell().place(), trial.verdict);
+                (trial.number, &trial.scenario, trial.cell().place(), trial.verdict);
             text += &format!("* trial {number} ({scenario} {store}, {verdict}): {reason}\n");
         }
     }
     for store in result.stores.iter().filter(|store| !store.reasons.is_empty()) {
         text += &format!("* {}\n", store.line().trim());
     }
-    text + &format!("\nAgain: `{}`\n", result.command)
+    if let Some(shrunk) = &result.shrunk {
+        text += &format!("\n{}\n", shrunk.sentence());
+    }
+    text = bounded(text);
+    text + &format!("\nPlan {}. Again: `{}`\n", plan_hash.unwrap_or("not kept"), result.command)
+}
+
+/// A CI server drops a summary of more than 1024 KiB as a whole; so it is cut before, and says so.
+const MARKDOWN_BYTES_MAX: usize = 900 << 10;
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MARKDOWN_BYTES_MAX {
+        let lines = text[..text.floor_char_boundary(MARKDOWN_BYTES_MAX)].rfind('\n').unwrap_or(0);
+        text.truncate(lines);
+        text += "\n\nThe rest is too long for a summary: it is in report.html and result.json.\n";
+    }
+    text
 }
 
 /// How many trials were played again, if any.
@@ -166,36 +188,12 @@ pub(super) fn ratio_sentences(result: &RunResult) -> Vec<String> {
     result.ratios.iter().map(sentence).collect()
 }
 
-fn loss_matrix(result: &RunResult) -> String {
-    let mut text = "## Loss: lost / confirmed\n\n| store |".to_owned();
-    for scenario in Scenario::ALL {
-        text += &format!(" {scenario} |");
-    }
-    text += &format!("\n|---|{}\n", "---|".repeat(Scenario::ALL.len()));
-    for store in StoreSetting::ALL {
-        text += &format!("| {store} |");
-        for scenario in Scenario::ALL {
-            text += &format!(
-                " {} |",
-                result.loss(scenario, store).map_or_else(|| "not run".to_owned(), |row| matrix_cell(&row))
-            );
-        }
-        text += "\n";
-    }
-    text
-}
-
-fn matrix_cell(row: &SummaryRow) -> String {
-    let [lost, confirmed, duplicated] = [row.lost, row.confirmed, row.duplicated].map(count);
-    format!("{lost} / {confirmed} ({}, n = {}, duplicates {duplicated})", row.verdict, row.trials)
-}
-
 fn times_row(row: &SummaryRow) -> String {
     let spread = &row.failover_ms;
     let [min, median, p90, max] =
         [spread.min, spread.median, spread.p90, spread.max].map(|value| of_spread(spread, value));
     let recovery = of_spread(&row.store_recovery_ms, row.store_recovery_ms.median);
-    let (scenario, store, n, interval) = (row.scenario, row.cell().place(), spread.n, interval(spread));
+    let (scenario, store, n, interval) = (&row.scenario, row.cell().place(), spread.n, interval(spread));
     format!("| {scenario} | {store} | {n} | {min} | {median} | {p90} | {max} | {interval} | {recovery} |\n")
 }
 
@@ -209,7 +207,7 @@ pub(super) fn trials_csv(result: &RunResult) -> String {
     let mut text = CSV_HEADER.to_owned();
     for trial in &result.trials {
         let (number, scenario, store, seed, verdict) =
-            (trial.number, trial.scenario, trial.store, trial.seed, trial.verdict);
+            (trial.number, &trial.scenario, trial.store, trial.seed, trial.verdict);
         let fields = [times_fields(trial), count_fields(trial), backlog_fields(trial)].join(",");
         text += &format!("{number},{scenario},{store},{seed},{verdict},{fields}\n");
     }
@@ -274,18 +272,28 @@ mod tests {
     #[test]
     fn an_empty_cell_says_that_it_was_not_run() {
         let mut result = synthetic::run();
-        result.trials.retain(|trial| trial.scenario != Scenario::SlowSync);
-        let text = markdown(&result);
-        assert_eq!(text.matches("not run").count(), 2, "{text}");
+        result.trials.retain(|trial| trial.scenario != "slow-sync" || trial.store == StoreSetting::Sync);
+        let text = markdown(&result, None);
+        assert_eq!(text.matches("not run").count(), 1, "{text}");
         assert!(text.contains("0 / 120,000 (pass, n = 6"), "{text}");
+    }
+
+    #[test]
+    fn a_summary_stays_below_what_a_server_takes() {
+        let mut result = synthetic::run();
+        result.trials[0].reasons = vec!["a long reason ".repeat(100); 2000];
+        let text = markdown(&result, Some("0123456789abcdef"));
+        assert!(text.len() < 1000 << 10 && text.contains("too long for a summary"));
+        assert!(text.trim_end().ends_with("--seed 7`") && text.contains("Plan 0123456789abcdef"));
+        assert!(!text.contains("<svg"));
     }
 
     #[test]
     fn a_load_that_lost_nothing_is_said_to_show_nothing() {
         let mut result = synthetic::run();
-        assert!(!markdown(&result).contains(NOT_EXERCISED));
+        assert!(!markdown(&result, None).contains(NOT_EXERCISED));
         result.async_loss_seen = false;
-        assert!(markdown(&result).contains(NOT_EXERCISED));
+        assert!(markdown(&result, None).contains(NOT_EXERCISED));
         assert!(terminal_table(&result).contains(NOT_EXERCISED));
     }
 

@@ -165,8 +165,20 @@ pub(super) fn draw(
         }
         svg = svg.replace(&format!("\"{hex}\""), &variable);
     }
-    let attributes = format!("<svg role=\"img\" aria-label=\"{}\" ", super::html::escape(label));
+    // What all letters of a plot have in common is said once: there are hundreds of plots on a page.
+    let font = format!(" font-family=\"sans-serif\" font-size=\"{}\"", f64::from(width.font_px()) / 1.24);
+    let svg = svg.replace(&font, "").replace(" opacity=\"1\"", "").replace(" \"/>", "\"/>");
+    let attributes = format!("<svg role=\"img\" aria-label=\"{}\"{font} ", super::html::escape(label));
     Ok(svg.replacen("<svg ", &attributes, 1))
+}
+
+/// The plot inside of the page, whose style has every colour.
+pub(super) fn inline(svg: &str) -> String {
+    let mut svg = svg.to_owned();
+    for colour in COLOURS {
+        svg = svg.replace(&format!("var({},{})", colour.variable, colour.hex()), &format!("var({})", colour.variable));
+    }
+    svg
 }
 
 /// The same plot as a file: with ground and style.
@@ -246,9 +258,34 @@ pub(super) fn legend(
     Ok(y + row / 2)
 }
 
+/// The height of a legend, px, before anything is drawn.
+pub(super) fn legend_px(width: Width, left: i32, items: &[(&str, Line)]) -> i32 {
+    let (row, mut x, mut rows) = (width.font_px() as i32 + 8, left, 1);
+    for (name, _) in items {
+        let length = 30 + text_px(width, name) + 16;
+        if x > left && x + length > width.px() as i32 {
+            (x, rows) = (left, rows + 1);
+        }
+        x += length;
+    }
+    rows * row
+}
+
 /// An estimate of a text's length: the letters of common sans-serif faces are a little more than half as wide as they are high.
 pub(super) fn text_px(width: Width, text: &str) -> i32 {
     (text.chars().count() as f64 * f64::from(width.font_px()) * 0.46).ceil() as i32
+}
+
+/// The text, shortened from its middle where it is longer than `room_px`.
+pub(super) fn fitted(width: Width, text: &str, room_px: i32) -> String {
+    if text_px(width, text) <= room_px {
+        return text.to_owned();
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let kept = (f64::from(room_px) / (f64::from(width.font_px()) * 0.46)) as usize;
+    let (head, tail) = (kept.saturating_sub(2).div_ceil(2), kept.saturating_sub(2) / 2);
+    let part = |range: &[char]| range.iter().collect::<String>();
+    format!("{}..{}", part(&letters[..head.min(letters.len())]), part(&letters[letters.len().saturating_sub(tail)..]))
 }
 
 /// An axis: from a value to a pixel, with its marks.
@@ -272,6 +309,11 @@ impl Axis {
     pub(super) fn logarithmic(values: std::ops::Range<f64>, from_px: i32, to_px: i32) -> Self {
         let from = values.start.max(1e-3);
         Self { from, to: values.end.max(from * 10.0), from_px, to_px, logarithmic: true }
+    }
+
+    /// Whether a value lies within the axis.
+    pub(super) fn holds(&self, value: f64) -> bool {
+        (self.from..=self.to).contains(&value)
     }
 
     /// The pixel of a value, kept within the axis.

@@ -1,20 +1,27 @@
 //! What the trials of a run have in common, and what the size of a backlog costs: the figures of the tables and plots.
 
 use super::{Messages, Observed, TrialResult, Verdict};
-use crate::scenario::{Backlog, Cell, Scenario, Standby, StoreSetting};
+use crate::scenario::{Backlog, Cell, Standby, StoreSetting};
 use crate::statistics::{Spread, spread};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// All trials of one scenario with one store setting, and one backlog and standby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRow {
-    /// What was done.
-    pub scenario: Scenario,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Whether the standby had to become the active server.
+    #[serde(default)]
+    pub takeover_expected: bool,
     /// Where the queue was stored.
     pub store: StoreSetting,
     /// What waited in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Backlog>,
+    /// The server parameters that vary between the trials of the run, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// The worst verdict.
     pub verdict: Verdict,
     /// Number of trials.
@@ -54,7 +61,12 @@ pub struct SummaryRow {
 impl SummaryRow {
     /// What its trials have in common.
     pub fn cell(&self) -> Cell {
-        Cell { scenario: self.scenario, store: self.store, backlog: self.backlog }
+        Cell {
+            scenario: self.scenario.clone(),
+            store: self.store,
+            backlog: self.backlog,
+            settings: self.settings.clone(),
+        }
     }
 }
 
@@ -100,10 +112,22 @@ pub fn ratios(summary: &[SummaryRow]) -> Vec<Ratio> {
     found
 }
 
+/// The names of the scenarios, in the order in which they were first tried.
+pub(super) fn scenarios(trials: &[TrialResult]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for trial in trials {
+        if !found.contains(&trial.scenario) {
+            found.push(trial.scenario.clone());
+        }
+    }
+    found
+}
+
 /// One row for each cell that has a trial.
 pub fn summarize(trials: &[TrialResult]) -> Vec<SummaryRow> {
+    let scenarios = scenarios(trials);
     let mut cells: Vec<Cell> = trials.iter().map(TrialResult::cell).collect();
-    cells.sort_unstable();
+    cells.sort_by_cached_key(|cell| (scenarios.iter().position(|name| *name == cell.scenario), cell.clone()));
     cells.dedup();
     let rows = cells.into_iter().map(|cell| {
         let trials: Vec<&TrialResult> = trials.iter().filter(|trial| trial.cell() == cell).collect();
@@ -112,7 +136,7 @@ pub fn summarize(trials: &[TrialResult]) -> Vec<SummaryRow> {
     rows.collect()
 }
 
-pub(super) fn summarize_cell(Cell { scenario, store, backlog }: Cell, cell: &[&TrialResult]) -> SummaryRow {
+pub(super) fn summarize_cell(Cell { scenario, store, backlog, settings }: Cell, cell: &[&TrialResult]) -> SummaryRow {
     let sum = |count: fn(&Messages) -> u64| cell.iter().map(|trial| count(&trial.messages)).sum();
     let censorable = |time: fn(&TrialResult) -> Option<Observed>| {
         let values: Vec<Option<f64>> = cell.iter().filter_map(|trial| time(trial)).map(Observed::reached).collect();
@@ -124,8 +148,10 @@ pub(super) fn summarize_cell(Cell { scenario, store, backlog }: Cell, cell: &[&T
     };
     SummaryRow {
         scenario,
+        takeover_expected: cell.iter().any(|trial| trial.takeover_expected),
         store,
         backlog,
+        settings,
         verdict: cell.iter().map(|trial| trial.verdict).max().unwrap_or_default(),
         trials: cell.len(),
         confirmed: sum(|messages| messages.confirmed),

@@ -1,13 +1,15 @@
 //! The part of result.json that tells of one trial.
 
 use super::Verdict;
+use crate::checks::{Finding, Windows};
 use crate::clock::NS_PER_MS;
 use crate::cluster::NodeId;
 use crate::faults::Effect;
 use crate::plan::TrialPlan;
-use crate::scenario::{Backlog, Cell, Scenario, StoreSetting};
+use crate::scenario::{Backlog, Cell, StoreSetting, Takeover};
 use loadgen::verdict::Rules;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 
 /// What became of the messages of a trial. The first eight are defined in the documentation of `loadgen::verdict`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +116,13 @@ pub struct BacklogSeen {
 pub struct FaultRecord {
     /// Name of the fault.
     pub name: String,
-    /// The node that it was done to; absent when it was the link.
+    /// Whom it was done to, in words.
+    #[serde(default)]
+    pub target: String,
+    /// Whether it only set the scene.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub preparation: bool,
+    /// The node that it was done to, or the first of several; absent when it was none.
     pub victim: Option<NodeId>,
     /// When, and how that is known; absent when no effect was seen.
     pub effect: Option<Effect>,
@@ -122,6 +130,27 @@ pub struct FaultRecord {
     pub healed_ns: Option<u64>,
     /// Further evidence, a sentence each.
     pub evidence: Vec<String>,
+    /// What the fault made the disk report as durable and drop, in words: this alone explains a loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lied: Option<String>,
+}
+
+/// Whether a takeover was expected in results from before they said so.
+fn usual() -> bool {
+    true
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FaultRecord>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Read {
+        Several(Vec<FaultRecord>),
+        One(Option<FaultRecord>),
+    }
+    Ok(match Read::deserialize(deserializer)? {
+        Read::Several(list) => list,
+        Read::One(one) => one.into_iter().collect(),
+    })
 }
 
 /// What an async store lost of one producer's confirms.
@@ -170,27 +199,37 @@ pub struct ResponseTimes {
 pub struct TrialResult {
     /// Position in the run, from 1.
     pub number: usize,
-    /// What was done.
-    pub scenario: Scenario,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Whether the standby had to become the active server.
+    #[serde(default = "usual")]
+    pub takeover_expected: bool,
     /// Where the queue was stored.
     pub store: StoreSetting,
     /// What waited in the store from before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<BacklogSeen>,
+    /// The server parameters that vary between the trials of the run, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// The trial's seed.
     pub seed: u64,
     /// What is concluded.
     pub verdict: Verdict,
     /// Why it is not a pass, a sentence each.
     pub reasons: Vec<String>,
+    /// What kind of finding each reason is.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// What was not judged, a sentence each.
     pub not_judged: Vec<String>,
     /// What else was seen.
     pub observations: Vec<String>,
     /// Whether the fault was seen to bite.
     pub fault_effective: bool,
-    /// The fault.
-    pub fault: Option<FaultRecord>,
+    /// What was done to the pair, in order. A run from before there could be several has one, as `fault`.
+    #[serde(default, alias = "fault", deserialize_with = "one_or_several")]
+    pub faults: Vec<FaultRecord>,
     /// Whether a takeover took place.
     pub takeover: bool,
     /// The messages.
@@ -232,6 +271,12 @@ pub struct Unavailable {
     pub publish_worst_client: Option<f64>,
     /// Between two deliveries.
     pub deliver: Option<f64>,
+    /// The windows of the producers, each without its usual gap.
+    #[serde(default)]
+    pub producers: Windows,
+    /// The windows of the consumers.
+    #[serde(default)]
+    pub consumers: Windows,
 }
 
 /// Processor time used, in cores.
@@ -248,16 +293,19 @@ impl TrialResult {
     pub fn unjudged(plan: &TrialPlan) -> Self {
         Self {
             number: plan.number,
-            scenario: plan.scenario,
+            scenario: plan.scenario.clone(),
+            takeover_expected: plan.takeover == Takeover::Expected,
             store: plan.store,
+            settings: plan.settings.clone(),
             backlog: plan.backlog.map(|asked| BacklogSeen { asked, messages: 0, store_bytes: 0 }),
             seed: plan.seed,
             verdict: Verdict::Unknown,
             reasons: Vec::new(),
+            findings: Vec::new(),
             not_judged: Vec::new(),
             observations: Vec::new(),
             fault_effective: false,
-            fault: None,
+            faults: Vec::new(),
             takeover: false,
             messages: Messages::default(),
             instants_ms: Instants::default(),
@@ -288,12 +336,25 @@ impl TrialResult {
 
     /// The row of the tables that it belongs to.
     pub fn cell(&self) -> Cell {
-        Cell { scenario: self.scenario, store: self.store, backlog: self.backlog.as_ref().map(|seen| seen.asked) }
+        Cell {
+            scenario: self.scenario.clone(),
+            store: self.store,
+            backlog: self.backlog.as_ref().map(|seen| seen.asked),
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// The fault from which the times count: the first that is no preparation.
+    pub fn fault(&self) -> Option<&FaultRecord> {
+        self.faults.iter().find(|fault| !fault.preparation)
     }
 
     /// The failover time; absent where no failover is expected, and where it was not observed at all.
     pub fn failover(&self) -> Option<Observed> {
-        if self.scenario.expects_takeover() { self.observed(self.times_ms.failover) } else { None }
+        match self.takeover_expected {
+            true => self.observed(self.times_ms.failover),
+            false => self.times_ms.failover.map(Observed::At),
+        }
     }
 
     /// The time to steady flow; absent where it was not observed at all.

@@ -1,5 +1,6 @@
 //! Figures of a trial that are counted from the ledger alone.
 
+use crate::checks;
 use crate::clock::{NS_PER_MS, NS_PER_S};
 use crate::result::{Percentiles, ResponseTimes, Unavailable};
 use crate::series::{self, Sent};
@@ -37,6 +38,10 @@ pub(super) fn connections(ledger: &Ledger) -> impl Iterator<Item = &Connection> 
 /// When each delivery arrived, in no particular order.
 pub(super) fn arrivals(ledger: &Ledger) -> Vec<u64> {
     ledger.consumers.iter().flat_map(|log| log.deliveries.iter()).map(|one| one.arrival_ns).collect()
+}
+
+fn arrivals_by_consumer(ledger: &Ledger) -> Vec<Vec<u64>> {
+    ledger.consumers.iter().map(|log| log.deliveries.iter().map(|one| one.arrival_ns).collect()).collect()
 }
 
 /// Response times in the last second before the fault, until steady flow, and after.
@@ -80,6 +85,8 @@ pub(super) fn unavailable(ledger: &Ledger, t0_ns: u64, end_ns: u64) -> Unavailab
         publish: series::largest_gap_ms(&sorted(confirms.concat()), t0_ns, end_ns),
         publish_worst_client: worst,
         deliver: series::largest_gap_ms(&sorted(arrivals(ledger)), t0_ns, end_ns),
+        producers: checks::windows(&confirms, t0_ns, end_ns),
+        consumers: checks::windows(&arrivals_by_consumer(ledger), t0_ns, end_ns),
     }
 }
 

@@ -5,8 +5,9 @@ use super::Context;
 use crate::backlog::urls;
 use crate::cluster::Pair;
 use crate::error::Result;
-use crate::plan::{LoadPlan, Step, TrialPlan};
-use loadgen::ledger::{ConsumerLog, Ledger};
+use crate::plan::{LoadPlan, TrialPlan};
+use crate::scenario::Consume;
+use loadgen::ledger::{ConsumerLog, Delivery, Ledger};
 use loadgen::options::{Ack, Backlog, Limit, Options, Resend};
 use loadgen::run::{Finished, Handle, Snapshot};
 use loadgen::schedule::Rate;
@@ -21,6 +22,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Load {
     senders: Handle,
     consumer: Consumer,
+    patient: Option<Handle>,
 }
 
 /// Where the consumer is.
@@ -36,9 +38,9 @@ impl Load {
     /// Starts the clients and waits until all of them are connected and the schedule has begun.
     pub(super) async fn start(context: &Context<'_>, plan: &TrialPlan, pair: &Pair) -> Result<Self> {
         let hlog = context.out.join(format!("{}.hlog", plan.file_stem()));
-        let mut options = options(&context.plan.load, plan, pair);
+        let mut options = options(context.plan.load_of(plan), plan, pair);
         let mut consumer = Consumer::Joined;
-        if plan.steps.contains(&Step::ConsumerLeaves) {
+        if plan.consume == Consume::LeaveBeforeFault {
             let mut apart = Options { producers: 0, ..options.clone() };
             options.consumers = 0;
             // The same mark, or the consumer would take the messages for those of a stranger.
@@ -48,7 +50,11 @@ impl Load {
         }
         let senders = loadgen::run::start(options, Some(&hlog))?;
         senders.started(CONNECT_LIMIT).await?;
-        Ok(Self { senders, consumer })
+        let patient = match patient_options(context.plan.load_of(plan), plan, pair) {
+            Some(options) => Some(started(options).await?),
+            None => None,
+        };
+        Ok(Self { senders, consumer, patient })
     }
 
     /// The run of the producers.
@@ -73,9 +79,11 @@ impl Load {
         Ok(())
     }
 
-    /// The consumer connects again.
+    /// The consumer connects again. One that has not left, since no fault has come, stays.
     pub(super) async fn consumer_returns(&mut self) -> Result<()> {
-        if let Consumer::Apart { options, present, .. } = &mut self.consumer {
+        if let Consumer::Apart { options, present, .. } = &mut self.consumer
+            && present.is_none()
+        {
             *present = Some(started(options.as_ref().clone()).await?);
         }
         Ok(())
@@ -94,14 +102,28 @@ impl Load {
 
     /// Stops the schedule and waits for the answers; true if all came.
     pub(super) async fn stop_sending(&self, limit: Duration) -> bool {
-        self.senders.stop_sending(limit).await
+        let answered = self.senders.stop_sending(limit).await;
+        match &self.patient {
+            Some(patient) => patient.stop_sending(limit).await && answered,
+            None => answered,
+        }
     }
 
-    /// Waits until the queue is empty; true if it is.
+    /// Waits until the queues are empty; true if they are.
     pub(super) async fn drain(&self, quiet: Duration, limit: Duration) -> bool {
-        match self.receivers() {
-            Some(handle) => handle.drain(quiet, limit).await,
-            None => false,
+        let Some(receivers) = self.receivers() else { return false };
+        let drained = receivers.drain(quiet, limit).await;
+        match &self.patient {
+            Some(patient) => patient.drain(quiet, limit).await && drained,
+            None => drained,
+        }
+    }
+
+    /// Ends the patient clients and gives their record.
+    pub(super) async fn finish_patient(&mut self) -> Result<Option<Ledger>> {
+        match self.patient.take() {
+            Some(patient) => Ok(Some(patient.finish().await?.ledger)),
+            None => Ok(None),
         }
     }
 
@@ -114,6 +136,22 @@ impl Load {
         }
         Ok(finished)
     }
+}
+
+/// One record of two runs; the second one's clients get numbers behind the first one's.
+pub(super) fn both(mut first: Ledger, second: Ledger) -> Ledger {
+    let (producers, consumers) = (first.producers.len() as u32, first.consumers.len() as u32);
+    for mut log in second.producers {
+        log.producer += producers;
+        first.producers.push(log);
+    }
+    for mut log in second.consumers {
+        log.consumer += consumers;
+        let renumbered = |one: &Delivery| Delivery { producer: one.producer + producers, ..*one };
+        log.deliveries = log.deliveries.iter().map(renumbered).collect();
+        first.consumers.push(log);
+    }
+    first
 }
 
 async fn started(options: Options) -> Result<Handle> {
@@ -134,7 +172,7 @@ fn join(runs: Vec<Ledger>) -> Vec<ConsumerLog> {
         before.connections.extend(log.connections);
         for delivery in log.deliveries.iter() {
             let connection = delivery.connection + offset;
-            before.deliveries.push(loadgen::ledger::Delivery { connection, ..*delivery });
+            before.deliveries.push(Delivery { connection, ..*delivery });
         }
         before.alien += log.alien;
         before.corrupt += log.corrupt;
@@ -165,10 +203,24 @@ fn options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Options {
     }
 }
 
+/// A patient client's share of the load, messages a second.
+const PATIENT_RATE_PER_S: u64 = 200;
+
+fn patient_options(load: &LoadPlan, plan: &TrialPlan, pair: &Pair) -> Option<Options> {
+    (load.patient > 0).then(|| Options {
+        addresses: vec![plan.store.patient_address().to_owned()],
+        rate: Rate::Constant { messages: PATIENT_RATE_PER_S * u64::from(load.patient), seconds: 1 },
+        producers: load.patient,
+        consumers: load.patient,
+        idle_timeout: Duration::ZERO,
+        ..options(load, plan, pair)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loadgen::ledger::{Connection, Delivery};
+    use loadgen::ledger::{Connection, ProducerLog};
 
     fn run(consumer: u32, server: &str, sequences: &[u64]) -> Ledger {
         let connection = Connection { server: server.to_owned(), opened_ns: 1, closed_ns: 2, reason: String::new() };
@@ -189,6 +241,16 @@ mod tests {
             ..ConsumerLog::default()
         };
         Ledger { consumers: vec![log], ..Ledger::default() }
+    }
+
+    #[test]
+    fn two_runs_become_one_record_in_which_each_message_finds_its_producer() {
+        let with_producer = |ledger: Ledger| Ledger { producers: vec![ProducerLog::default()], ..ledger };
+        let joined = both(with_producer(run(0, "a", &[1, 2])), with_producer(run(0, "b", &[1])));
+        assert_eq!(joined.producers.iter().map(|log| log.producer).collect::<Vec<_>>(), [0, 1]);
+        let consumers: Vec<_> = joined.consumers.iter().map(|log| (log.consumer, log.deliveries.len())).collect();
+        assert_eq!(consumers, [(0, 2), (1, 1)]);
+        assert_eq!(joined.consumers[1].deliveries.get(0).map(|one| one.producer), Some(1));
     }
 
     #[test]

@@ -1,26 +1,33 @@
-//! One trial from the fresh store to the judgement: starts the pair and the load, walks the steps of the plan, measures, judges.
+//! One trial from the fresh store to the judgement: starts the pair and the load, lets the faults of the plan come and go (safety), waits
+//! for steady flow and drains (liveness), measures, judges. Nothing here is random: the plan decides.
 //!
-//! `stage` keeps the pair, `load` drives the clients, `steps` does things to the pair, `outcome` turns what was seen into a result, with `figures` from the ledger. Nothing here is random: the plan decides.
+//! `stage` keeps the pair, `load` drives the clients, `timeline` says when a fault comes and goes, `execution` does it, `recovery` is what
+//! comes after, `outcome` turns what was seen into a result, with `figures` from the ledger, `meter` from the kernel and `depth` from the broker.
 
+mod depth;
+mod execution;
 mod figures;
 mod load;
+mod meter;
 mod outcome;
+mod recovery;
 mod stage;
-mod steps;
+mod timeline;
 
 use crate::clock;
 use crate::cluster::{Event, Launcher};
 use crate::error::Result;
 use crate::history::History;
-use crate::plan::{Plan, Step, TrialPlan};
+use crate::machine::Machine;
+use crate::plan::{Plan, TrialPlan};
 use crate::progress::Progress;
 use crate::result::{BacklogSeen, TrialResult, Verdict};
+use execution::{Evidence, Execution};
 use load::Load;
 use stage::Stage;
 pub use stage::Stages;
 pub(crate) use stage::TAILING_UNKNOWN;
 use std::path::Path;
-use steps::{Evidence, Execution};
 
 /// What all trials of a run share.
 #[derive(Debug)]
@@ -29,6 +36,8 @@ pub struct Context<'a> {
     pub plan: &'a Plan,
     /// How nodes are started.
     pub launcher: &'a Launcher,
+    /// What the machine allows.
+    pub machine: &'a Machine,
     /// Result folder.
     pub out: &'a Path,
     /// Folder below which each trial makes its own.
@@ -80,19 +89,14 @@ async fn execute(context: &Context<'_>, plan: &TrialPlan, stage: &mut Stage) -> 
     let (messages, store_bytes) = stage.size()?;
     let observations = std::mem::take(&mut stage.observations);
     let load = Load::start(context, plan, &stage.pair).await?;
-    let mut execution = Execution::new(context, &mut stage.pair, load);
-    for step in &plan.steps {
-        execution.take(step).await?;
-    }
+    let mut execution = Execution::new(context, plan, &mut stage.pair, load);
+    execution.play().await?;
+    execution.await_steady().await?;
+    execution.drain().await?;
     let mut evidence = execution.finish(plan.backlog.is_none()).await?;
     // A pair that serves several trials has told of the earlier ones before.
     evidence.events.retain(|event| event.t_ns >= started_ns || plan.backlog.is_none());
     evidence.observations.extend(observations);
     evidence.backlog = plan.backlog.map(|asked| BacklogSeen { asked, messages, store_bytes });
     Ok(evidence)
-}
-
-/// Whether a step of the plan is the fault itself.
-fn is_fault(step: &Step) -> bool {
-    matches!(step, Step::KillActive | Step::StopActive | Step::DelayLink { delay_ms: 1.. })
 }

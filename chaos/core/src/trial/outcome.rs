@@ -1,21 +1,21 @@
 //! From what was seen to a result: moments, verdict, and the files of the trial.
 
 use super::Context;
+use super::execution::Evidence;
 use super::figures::{self, connections};
-use super::steps::Evidence;
-use crate::checks::{self, Judgement};
+use crate::checks::{self, Finding, Judgement};
 use crate::clock::{NS_PER_MS, ms_between, now_ns};
-use crate::cluster::{NodeId, Pair};
+use crate::cluster::{Event, NodeId, Pair};
 use crate::error::Result;
+use crate::fates;
 use crate::history::History;
 use crate::plan::TrialPlan;
 use crate::result::TrialResult;
+use crate::scenario::Takeover;
 use crate::series::{self, Sent};
 use crate::times::{self, Measured, Reference, Steady};
+use loadgen::ledger::Ledger;
 use loadgen::verdict::{Rules, Window, judge};
-
-/// What the operator's log of a standby says when the link is silent.
-const MISSING_HEARTBEATS: &str = "Missing heartbeats";
 
 /// Concludes one trial and writes its files.
 pub(super) fn conclude(
@@ -34,13 +34,20 @@ pub(super) fn conclude(
     Ok(conclusion.finish(started_ns))
 }
 
+/// The first node that becomes active after the fault; without one, the node that was not active when it came.
+fn successor(evidence: &Evidence, requested_ns: u64) -> NodeId {
+    let after = evidence.events.iter().filter(|event| event.t_ns >= requested_ns);
+    let active = after.filter(|event| event.entered().is_some_and(|state| state.is_active()));
+    active.min_by_key(|event| event.t_ns).map_or(evidence.active.peer(), |event| event.node)
+}
+
 /// A result while it is being put together.
 struct Conclusion<'a> {
     context: &'a Context<'a>,
     evidence: &'a Evidence,
     pair: &'a Pair,
     plan: &'a TrialPlan,
-    /// The node that was not active when the fault came.
+    /// The node that is active after the fault, or ought to be.
     successor: NodeId,
     sent: Vec<Sent>,
     /// When the fault took effect; without one, when the load began.
@@ -51,16 +58,23 @@ struct Conclusion<'a> {
 
 impl<'a> Conclusion<'a> {
     fn new(context: &'a Context<'a>, plan: &'a TrialPlan, evidence: &'a Evidence, pair: &'a Pair) -> Self {
-        let effect = evidence.fault.as_ref().and_then(|fault| fault.effect.as_ref());
+        let first = evidence.faults.iter().find(|fault| !fault.preparation);
+        let effect = first.and_then(|fault| fault.effect.as_ref());
         let series = &evidence.load.series;
         let mut judgement = evidence.judgement.clone();
-        if effect.is_none() {
-            judgement.unknown("the fault was not seen to take effect");
+        if first.is_none() {
+            judgement.find(Finding::NoEffect, "no fault has come");
+        }
+        let without = evidence.faults.iter().filter(|fault| fault.effect.is_none());
+        for fault in without.clone() {
+            let why: String = fault.evidence.iter().map(|sentence| format!(": {sentence}")).collect();
+            let words = format!("{} ({}) was not seen to take effect{why}", fault.name, fault.target);
+            judgement.find(Finding::NoEffect, words);
         }
         let mut trial = TrialResult::unjudged(plan);
         trial.observations.clone_from(&evidence.observations);
-        trial.fault_effective = effect.is_some();
-        trial.fault.clone_from(&evidence.fault);
+        trial.fault_effective = effect.is_some() && without.count() == 0;
+        trial.faults.clone_from(&evidence.faults);
         trial.generator_lag_p99_ms = series.generator_lag_p99_ns().map(|lag_ns| lag_ns as f64 / NS_PER_MS as f64);
         trial.processor_share = evidence.processor_share.clone();
         trial.left_after_ms = evidence.left_after_ms;
@@ -71,7 +85,7 @@ impl<'a> Conclusion<'a> {
             evidence,
             pair,
             plan,
-            successor: evidence.active.peer(),
+            successor: successor(evidence, effect.map_or(u64::MAX, |effect| effect.requested_ns)),
             sent: figures::sent(&evidence.load.ledger),
             t0_ns: effect.map_or(series.start_ns, |effect| effect.effective_ns),
             judgement,
@@ -88,8 +102,9 @@ impl<'a> Conclusion<'a> {
                 && event.entered().is_some_and(|state| state.is_active())
         });
         let ledger = &self.evidence.load.ledger;
-        let mut served = connections(ledger).filter(|one| one.server == url);
-        self.trial.takeover = says_so || served.clone().any(|one| one.opened_ns >= t0_ns);
+        let is_other = self.successor != self.evidence.active;
+        let mut served = connections(ledger).filter(|one| is_other && one.server == url);
+        self.trial.takeover = (says_so && is_other) || served.clone().any(|one| one.opened_ns >= t0_ns);
         if served.any(|one| one.opened_ns < t0_ns) {
             let name = self.successor.name();
             self.judgement.unknown(format!("a client was served by {name} while it said that it was standby"));
@@ -98,8 +113,8 @@ impl<'a> Conclusion<'a> {
 
     fn measure(&mut self) {
         let mut measured = Measured::default();
-        if self.plan.scenario.expects_takeover()
-            && let Some(effect) = self.trial.fault.as_ref().and_then(|fault| fault.effect.clone())
+        if self.is_measured()
+            && let Some(effect) = self.trial.fault().and_then(|fault| fault.effect.clone())
         {
             let successor_url = self.pair.url(self.successor);
             let reference = Reference { effect, successor: self.successor, successor_url };
@@ -109,16 +124,31 @@ impl<'a> Conclusion<'a> {
         if steady_ns.is_none() {
             self.judge_unsteady();
         }
-        if self.plan.scenario.expects_takeover() {
+        if self.is_measured() {
             self.judge_failover(&measured);
-        } else {
+        } else if self.plan.takeover == Takeover::Forbidden {
             self.judge_no_takeover();
         }
+        self.judge_logs();
+        self.judge_progress();
         measured.instants_ms.ts = steady_ns.map(|t_ns| ms_between(self.t0_ns, t_ns));
         self.trial.times_ms = times::durations(&measured.instants_ms);
         self.trial.instants_ms = measured.instants_ms;
         self.trial.store_recovered = measured.store_recovered;
         self.figures(steady_ns);
+    }
+
+    /// Whether there is a failover to be measured: one was expected, or one was seen where it is allowed.
+    fn is_measured(&self) -> bool {
+        let became_active = || {
+            let events = self.evidence.events.iter().filter(|event| event.t_ns >= self.t0_ns);
+            events.filter_map(Event::entered).any(|state| state.is_active())
+        };
+        match self.plan.takeover {
+            Takeover::Expected => true,
+            Takeover::Forbidden => false,
+            Takeover::Allowed => became_active(),
+        }
     }
 
     /// Steady flow does not begin before the first confirm, even where an outage is too short to show in percentiles.
@@ -128,7 +158,7 @@ impl<'a> Conclusion<'a> {
     }
 
     fn steady(&self) -> Steady {
-        Steady::from_baseline(&self.sent, self.t0_ns, self.context.plan.load.steady_ms * NS_PER_MS)
+        Steady::from_baseline(&self.sent, self.t0_ns, self.context.plan.load_of(self.plan).steady_ms * NS_PER_MS)
     }
 
     fn sent_until_ns(&self) -> u64 {
@@ -172,19 +202,31 @@ impl<'a> Conclusion<'a> {
     fn judge_no_takeover(&mut self) {
         let name = self.successor.name();
         if self.trial.takeover {
-            let words = "took over although the active server wrote its heartbeat to the store";
-            self.judgement.violated(format!("{name} {words}"));
-        }
-        let log = self.pair.read_logs(self.successor);
-        match log.lines().filter(|line| line.contains(MISSING_HEARTBEATS)).count() {
-            0 => self.judgement.violated(format!("the standby {name} did not log \"{MISSING_HEARTBEATS}\"")),
-            count => {
-                let words = format!("the standby {name} logged \"{MISSING_HEARTBEATS}\" (lines: {count})");
-                self.trial.observations.push(words);
-            }
+            self.judgement.violated(format!("{name} took over although it must not"));
         }
         let lost = connections(&self.evidence.load.ledger).filter(|one| one.is_lost()).count();
         self.trial.observations.push(format!("clients lost {lost} connections"));
+    }
+
+    fn judge_logs(&mut self) {
+        let Some(words) = &self.plan.expect.standby_logs else { return };
+        let standby = self.evidence.active.peer();
+        let name = standby.name();
+        match self.pair.read_logs(standby).lines().filter(|line| line.contains(words)).count() {
+            0 => self.judgement.violated(format!("the standby {name} did not log \"{words}\"")),
+            count => self.trial.observations.push(format!("the standby {name} logged \"{words}\" (lines: {count})")),
+        }
+    }
+
+    /// Once every fault has gone, a pair in which nothing flows at all has broken its promise: nothing is left to wait for.
+    fn judge_progress(&mut self) {
+        let healed_ns = self.evidence.healed_ns.max(self.t0_ns);
+        let waited_ms = ms_between(healed_ns, self.evidence.stopped_ns);
+        let enough = waited_ms >= self.context.plan.load_of(self.plan).recovery_limit_ms as f64;
+        let confirmed = self.sent.iter().filter_map(|one| one.confirmed_ns).any(|t_ns| t_ns > healed_ns);
+        if !confirmed && enough {
+            self.judgement.violated(format!("no progress after healing: not one confirm in {waited_ms:.0} ms"));
+        }
     }
 
     fn figures(&mut self, steady_ns: Option<u64>) {
@@ -195,9 +237,9 @@ impl<'a> Conclusion<'a> {
     }
 
     fn judge_messages(&mut self) {
-        let pair = &self.context.plan.pair;
+        let pair = &self.context.plan.pair_of(self.plan);
         // The proof of a fault comes a moment after its effect: connections may break within that moment.
-        let effect = self.trial.fault.as_ref().and_then(|fault| fault.effect.as_ref());
+        let effect = self.trial.fault().and_then(|fault| fault.effect.as_ref());
         let fault = effect.map(|effect| Window { begin_ns: effect.requested_ns, end_ns: u64::MAX });
         let rules = Rules {
             store: checks::promise(self.plan.store, pair),
@@ -206,25 +248,49 @@ impl<'a> Conclusion<'a> {
             one_active: true,
             faults: fault.into_iter().collect(),
             generator_lag_p99_ns: self.evidence.load.series.generator_lag_p99_ns(),
+            depths: self.evidence.depths.seen.clone(),
             ..Rules::default()
         };
-        let verdict = judge(&self.evidence.load.ledger, &rules);
+        let ledger = self.evidence.all_messages();
+        let verdict = judge(&ledger, &rules);
         self.judgement.include(&verdict);
         self.trial.messages = checks::messages(&verdict.counts);
         self.trial.losses = checks::losses(&verdict.losses);
         self.judgement.check_total_loss(self.plan.store, pair, &self.trial.losses);
         self.trial.not_judged = verdict.not_judged;
+        self.trial.not_judged.extend(self.evidence.depths.not_judged.iter().cloned());
+        self.judge_epochs(&ledger);
+    }
+
+    fn judge_epochs(&mut self, ledger: &Ledger) {
+        let node_of = |url: &str| NodeId::BOTH.into_iter().find(|node| self.pair.url(*node) == url);
+        let tenures = checks::tenures(ledger, &self.evidence.events, node_of);
+        if tenures.is_empty() {
+            self.trial.not_judged.push("epochs: no server told which it owned".to_owned());
+        }
+        for sentence in checks::overlaps(&tenures) {
+            self.judgement.find(Finding::EpochsOverlap, sentence);
+        }
     }
 
     fn write_files(&self, history: &mut History) -> Result<()> {
         let ledger = &self.evidence.load.ledger;
         let buckets = series::buckets(&self.sent, &figures::arrivals(ledger), self.t0_ns);
         series::write(&self.context.out.join(format!("{}.csv", self.plan.file_stem())), &buckets)?;
-        history.append(self.plan, ledger, self.t0_ns)
+        let all = self.evidence.all_messages();
+        let around_loss = fates::around_loss(&all, self.t0_ns);
+        if !around_loss.is_empty() {
+            fates::write(&self.context.out.join(format!("{}-fates.csv", self.plan.file_stem())), &around_loss)?;
+        }
+        history.append(self.plan, &all, ledger, self.t0_ns)
     }
 
-    fn finish(self, started_ns: u64) -> TrialResult {
-        let Judgement { verdict, reasons } = self.judgement;
-        TrialResult { verdict, reasons, duration_ms: (now_ns() - started_ns) / NS_PER_MS, ..self.trial }
+    fn finish(mut self, started_ns: u64) -> TrialResult {
+        let attributed = self.judgement.attribute(&self.evidence.faults);
+        self.trial.observations.extend(attributed);
+        let demanded = self.judgement.settle(&self.plan.expect.findings, &self.evidence.faults);
+        self.trial.observations.extend(demanded);
+        let Judgement { verdict, reasons, findings } = self.judgement;
+        TrialResult { verdict, reasons, findings, duration_ms: (now_ns() - started_ns) / NS_PER_MS, ..self.trial }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::faults::process;
 use crate::plan::TrialPlan;
 use crate::result::{StoreResult, Verdict};
-use crate::scenario::{Backlog, Scenario, StoreSetting};
+use crate::scenario::{Backlog, StoreSetting};
 use loadgen::ledger::Ledger;
 use loadgen::verdict::{Rules, judge};
 use std::time::Duration;
@@ -113,9 +113,10 @@ impl Stage {
     async fn open(context: &Context<'_>, plan: &TrialPlan) -> Result<Self> {
         context.progress.phase("starting the pair");
         let folder = TemporaryFolder::new(context.store_parent, "pair-", context.keep)?;
-        let settings = plan.backlog.map_or_else(Vec::new, tailing);
-        let setup = Setup { proxied: plan.scenario == Scenario::DelayHeartbeats, lone: false, settings };
-        let pair = Pair::start(context.launcher.clone(), &context.plan.pair, &setup, folder).await?;
+        let mut settings = plan.backlog.map_or_else(Vec::new, tailing);
+        settings.extend(plan.extra_settings());
+        let setup = Setup { spec: plan.pair.clone(), lone: false, settings };
+        let pair = Pair::start(context.launcher.clone(), &context.plan.pair_of(plan), &setup, folder).await?;
         let mut stage = Self { pair, plan: plan.clone(), filled: None, observations: Vec::new() };
         if let Some(backlog) = plan.backlog {
             stage.filled = Some(Filled::fill(context, &stage.pair, plan.store, backlog.size_bytes).await?);
@@ -126,7 +127,7 @@ impl Stage {
     /// Messages that wait, and bytes of the store's files.
     pub(super) fn size(&self) -> Result<(u64, u64)> {
         let messages = self.filled.as_ref().map_or(0, |filled| filled.record.messages);
-        Ok((messages, folder_bytes(&self.pair.folder().join("store"))?))
+        Ok((messages, folder_bytes(&self.pair.store())?))
     }
 
     /// Gives the standby the setting of the trial, and both servers time to read what they follow or still have to load.
@@ -177,8 +178,8 @@ const TAILING: &str = "standby_tailing";
 /// What is noted where the broker took the parameter for a mistake.
 pub(crate) const TAILING_UNKNOWN: &str = "this broker does not know standby_tailing";
 
-fn tailing(backlog: Backlog) -> Vec<(&'static str, String)> {
-    vec![(TAILING, backlog.standby.tailing().to_owned())]
+fn tailing(backlog: Backlog) -> Vec<(String, String)> {
+    vec![(TAILING.to_owned(), backlog.standby.tailing().to_owned())]
 }
 
 impl Filled {
@@ -188,7 +189,7 @@ impl Filled {
         demand_room(pair.folder(), size_bytes)?;
         let (ledger, seconds) = queue(context, pair, store).fill(record.messages).await?;
         record.fill_s = seconds;
-        record.store_bytes = folder_bytes(&pair.folder().join("store"))?;
+        record.store_bytes = folder_bytes(&pair.store())?;
         Ok(Self { ledger, record })
     }
 

@@ -20,12 +20,11 @@ pub(in crate::report) fn failover(result: &RunResult, width: Width) -> Result<Op
 }
 
 fn strip_row<'a>(result: &RunResult, row: &'a SummaryRow) -> Row<'a> {
-    let name = row.backlog.map_or_else(|| format!("{} {}", row.scenario, row.store), |_| row.cell().place());
-    let place = row.backlog.map_or_else(|| row.store.to_string(), |backlog| backlog.to_string());
+    let place = row.cell().place();
     Row {
-        name,
-        narrow: [row.scenario.to_string(), place],
-        points: result.cell(row.cell()).filter_map(TrialResult::failover).collect(),
+        name: format!("{} {place}", row.scenario),
+        narrow: [row.scenario.clone(), place],
+        points: result.cell(&row.cell()).filter_map(TrialResult::failover).collect(),
         colour: store_colour(row.store),
         spread: &row.failover_ms,
     }

@@ -2,6 +2,8 @@
 
 mod backlog;
 mod failover;
+mod fates;
+mod forest;
 mod percentiles;
 mod recovery;
 mod strip;
@@ -10,6 +12,8 @@ mod waterfall;
 
 pub(super) use backlog::{Figure, backlog};
 pub(super) use failover::failover;
+pub(super) use fates::fates;
+pub(super) use forest::{Forest, forest};
 pub(super) use percentiles::{Curve, percentiles};
 pub(super) use recovery::recovery;
 pub(super) use strip::{Row, Strip, strip};
@@ -29,15 +33,23 @@ struct Frame {
     bottom: i32,
 }
 
-/// Lines across the frame with their marks below it. Marks that would run into each other or over the edge are left out.
+/// Lines across the frame with their marks below it.
 fn x_axis(area: &Area<'_>, width: Width, frame: Frame, axis: &Axis, mark: fn(f64) -> String) -> Drawn {
+    for value in axis.marks(width.pick(10, 5)) {
+        let x = axis.px(value);
+        area.draw(&PathElement::new(vec![(x, frame.top), (x, frame.bottom)], GRID.solid()))?;
+    }
+    x_marks(area, width, axis, mark, (frame.bottom + 6, VPos::Top))
+}
+
+/// The marks of an axis at a height. Those that would run into each other or over the edge are left out.
+fn x_marks(area: &Area<'_>, width: Width, axis: &Axis, mark: fn(f64) -> String, (y, side): (i32, VPos)) -> Drawn {
     let mut free_from = 0;
     for value in axis.marks(width.pick(10, 5)) {
         let (x, words) = (axis.px(value), mark(value));
-        area.draw(&PathElement::new(vec![(x, frame.top), (x, frame.bottom)], GRID.solid()))?;
         let half = super::theme::text_px(width, &words) / 2;
         if x - half >= free_from && x + half <= width.px() as i32 {
-            area.draw(&Text::new(words, (x, frame.bottom + 6), anchored(width, MUTED, HPos::Center, VPos::Top)))?;
+            area.draw(&Text::new(words, (x, y), anchored(width, MUTED, HPos::Center, side)))?;
             free_from = x + half + 8;
         }
     }

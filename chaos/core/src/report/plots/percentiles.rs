@@ -3,7 +3,7 @@
 use super::{Frame, caption, x_title, y_axis};
 use crate::error::Result;
 use crate::report::theme::{Area, Axis, Drawn, GRID, Line, MUTED, Width};
-use crate::report::theme::{anchored, draw, legend, ms_mark, stroke};
+use crate::report::theme::{anchored, draw, legend, legend_px, ms_mark, stroke};
 use hdrhistogram::Histogram;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -21,14 +21,23 @@ const MARKS: [(&str, f64); 6] =
 
 /// Draws curves on common axes.
 pub(in crate::report) fn percentiles(name: &str, label: &str, curves: &[Curve<'_>], width: Width) -> Result<String> {
-    draw(name, label, width, 360, |area| paint(area, curves, width))
+    let height = legend_px(width, legend_left(width), &names(curves)) + 335;
+    draw(name, label, width, height as u32, |area| paint(area, curves, width))
+}
+
+fn names<'a>(curves: &[Curve<'a>]) -> Vec<(&'a str, Line)> {
+    curves.iter().map(|curve| (curve.name, curve.line)).collect()
+}
+
+/// On a telephone the names need all the width.
+fn legend_left(width: Width) -> i32 {
+    width.pick(76, 4)
 }
 
 fn paint(area: &Area<'_>, curves: &[Curve<'_>], width: Width) -> Drawn {
     let left = width.pick(76, 62);
-    let names: Vec<(&str, Line)> = curves.iter().map(|curve| (curve.name, curve.line)).collect();
-    let below = legend(area, width, left, &names)?;
-    let frame = Frame { left, right: width.px() as i32 - width.pick(50, 30), top: below + 28, bottom: 304 };
+    let below = legend(area, width, legend_left(width), &names(curves))?;
+    let frame = Frame { left, right: width.px() as i32 - width.pick(50, 30), top: below + 28, bottom: below + 279 };
     let samples = curves.iter().map(|curve| curve.histogram.len()).max().unwrap_or(1);
     let depth = (samples.max(10) as f64).log10();
     let x = Axis::linear(0.0..depth, frame.left, frame.right);

@@ -3,9 +3,9 @@
 //! The proof is read from /proc/PID/task/*/stat: a stopped thread says `T`, and a thread that will never run user code again has
 //! the kernel's flag PF_EXITING, which is set long before a parent can reap it (the kernel first frees the memory and closes the files).
 
-use super::Effect;
 use crate::clock;
 use crate::error::{AtPath, Doing, Result};
+use crate::faults::Effect;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use std::io;
@@ -45,9 +45,57 @@ pub fn stop(pid: Pid) -> Result<Option<Effect>> {
     apply(pid, Signal::SIGSTOP, |stat| stat.is_stopped() || stat.is_exiting(), "every thread in state T")
 }
 
+/// Stops the process and waits until its main thread has stopped: others may wait for a disk that does not answer.
+pub fn stop_main(pid: Pid) -> Result<Option<Effect>> {
+    let requested_ns = clock::now_ns();
+    signal::kill(pid, Signal::SIGSTOP).doing("send a signal to a node")?;
+    let path = PathBuf::from(format!("/proc/{pid}/task/{pid}/stat"));
+    loop {
+        let text = std::fs::read_to_string(&path).at(&path)?;
+        let effective_ns = clock::now_ns();
+        if parse_stat(&text).is_some_and(TaskStat::is_stopped) {
+            let proof = format!("SIGSTOP to {pid}: its main thread in state T");
+            return Ok(Some(Effect { requested_ns, effective_ns, proof }));
+        }
+        if effective_ns - requested_ns > EFFECT_LIMIT.as_nanos() as u64 {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}
+
 /// Lets a stopped process run on and waits until no thread is stopped.
 pub fn resume(pid: Pid) -> Result<Option<Effect>> {
     apply(pid, Signal::SIGCONT, |stat| !stat.is_stopped(), "no thread in state T")
+}
+
+/// Asks the process to end and waits until it has taken note: the signal is no longer pending, or the process is on its way out.
+pub fn terminate(pid: Pid) -> Result<Option<Effect>> {
+    let requested_ns = clock::now_ns();
+    signal::kill(pid, Signal::SIGTERM).doing("send a signal to a node")?;
+    loop {
+        let is_pending = is_pending(pid, Signal::SIGTERM)?;
+        let effective_ns = clock::now_ns();
+        if !is_pending {
+            let proof = format!("SIGTERM to {pid}: no longer pending in /proc/{pid}/status");
+            return Ok(Some(Effect { requested_ns, effective_ns, proof }));
+        }
+        if effective_ns - requested_ns > EFFECT_LIMIT.as_nanos() as u64 {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}
+
+/// Signals to a process wait in the mask `ShdPnd`, in hexadecimal; the lowest bit is signal 1 (proc_pid_status(5)).
+fn is_pending(pid: Pid, signal: Signal) -> Result<bool> {
+    let path = PathBuf::from(format!("/proc/{pid}/status"));
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if is_gone(&error) => return Ok(false),
+        other => other.at(&path)?,
+    };
+    let mask = text.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
+    Ok(mask.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1))
 }
 
 /// Sends `signal` and polls until every thread satisfies `bitten`. `None`: the signal was sent, but its effect was not seen in time.
@@ -163,6 +211,19 @@ mod tests {
         assert!(!task_stats(pid).expect("readable").iter().any(|stat| stat.is_stopped()));
         kill(pid).expect("the child exists").expect("SIGKILL has effect");
         child.wait().expect("it is our child");
+    }
+
+    #[test]
+    fn a_stopped_process_keeps_the_request_to_end_pending() {
+        let (mut child, pid) = sleeper();
+        stop(pid).expect("the child exists").expect("SIGSTOP has effect");
+        signal::kill(pid, Signal::SIGTERM).expect("the child exists");
+        assert!(is_pending(pid, Signal::SIGTERM).expect("readable"));
+        assert!(!is_pending(pid, Signal::SIGUSR1).expect("readable"));
+        signal::kill(pid, Signal::SIGCONT).expect("the child exists");
+        terminate(pid).expect("the child exists").expect("SIGTERM has effect");
+        let status = child.wait().expect("it is our child");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGTERM));
     }
 
     #[test]

@@ -1,0 +1,77 @@
+//! What this machine allows: whether the faults of the shared disk and of the network can be carried out on it.
+
+use crate::error::{Error, Result};
+use crate::scenario::Requirement;
+use nix::unistd::geteuid;
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+
+/// What is missing for each requirement, looked up once for a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    missing: Vec<(Requirement, String)>,
+}
+
+impl Machine {
+    /// Looks around.
+    pub fn look() -> Self {
+        let lacks = [
+            (Requirement::Disk, root().or_else(|| device("/dev/fuse"))),
+            (Requirement::Network, root().or_else(|| program("ip")).or_else(|| program("nft"))),
+        ];
+        Self { missing: lacks.into_iter().filter_map(|(one, reason)| Some((one, reason?))).collect() }
+    }
+
+    /// Why what these need cannot be had, a sentence; `None` if all of it is there.
+    pub fn lacks(&self, requires: &[Requirement]) -> Option<String> {
+        let missing = self.missing.iter().filter(|(one, _)| requires.contains(one));
+        let words: Vec<String> = missing.map(|(one, reason)| format!("it needs {one}: {reason}")).collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+
+    /// An error if something that the command line demands is missing.
+    pub fn demand(&self, requires: &[Requirement]) -> Result<()> {
+        match self.missing.iter().find(|(one, _)| requires.contains(one)) {
+            Some((one, reason)) => Err(Error::Usage(format!("--require {one}: {reason}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn root() -> Option<String> {
+    (!geteuid().is_root()).then(|| "this is not root; run it as root".to_owned())
+}
+
+fn device(path: &str) -> Option<String> {
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    opened.err().map(|error| format!("{path}: {error}; in a container, pass the device in"))
+}
+
+fn program(name: &str) -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    let found = folders.any(|folder| folder.join(name).is_file());
+    (!found).then(|| format!("there is no program {name}; install the packages iproute2 and nftables"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_needed_counts_as_missing() {
+        let machine = Machine { missing: vec![(Requirement::Disk, "no device".to_owned())] };
+        assert_eq!(machine.lacks(&[Requirement::Network]), None);
+        assert_eq!(machine.lacks(&[Requirement::Disk]).as_deref(), Some("it needs disk: no device"));
+        assert!(machine.demand(&[Requirement::Network]).is_ok());
+        let error = machine.demand(&[Requirement::Disk]).expect_err("it is missing").to_string();
+        assert!(error.contains("--require disk: no device"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        assert!(device("/no/such/device").is_some_and(|words| words.contains("/no/such/device")));
+        assert!(program("no-such-program").is_some_and(|words| words.contains("no-such-program")));
+        assert_eq!(program("sh"), None);
+    }
+}

@@ -1,0 +1,259 @@
+//! From the text of a scenario or suite file to data, or to an error that names file, line and key.
+
+use super::{
+    After, Amount, Entry, Expect, FaultSpec, LoadSpec, Moment, PairSpec, Repeat, Requirement, Role, Scenario, Standby,
+    StoreSetting, Suite, Takeover,
+};
+use crate::error::{Error, Result};
+use crate::faults::Fault;
+use loadgen::units::{parse_bytes, parse_duration, parse_size};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use toml::{Spanned, Table};
+
+/// Text with its name, for errors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) name: &'a str,
+    pub(super) text: &'a str,
+}
+
+impl Source<'_> {
+    fn error(&self, span: Option<Range<usize>>, reason: impl Into<String>) -> Error {
+        let before = span.map_or("", |span| &self.text[..span.start.min(self.text.len())]);
+        let line = before.matches('\n').count() + 1;
+        Error::Description { path: self.name.to_owned(), line, reason: reason.into() }
+    }
+
+    fn toml<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        toml::from_str(self.text).map_err(|error| self.error(error.span(), error.message()))
+    }
+
+    /// Whether the text describes a suite: it names scenarios.
+    pub(super) fn is_suite(&self) -> bool {
+        toml::from_str::<Table>(self.text).is_ok_and(|table| table.contains_key("scenario"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScenarioFile {
+    name: String,
+    explanation: String,
+    #[serde(default)]
+    takeover: Takeover,
+    #[serde(default)]
+    requires: Vec<Requirement>,
+    #[serde(default)]
+    pair: PairSpec,
+    #[serde(default)]
+    load: Option<Spanned<LoadSpec>>,
+    #[serde(default)]
+    fault: Vec<Spanned<Table>>,
+    repeat: Option<Repeat>,
+    #[serde(default)]
+    expect: Expect,
+}
+
+/// The keys of a fault that are the same for all of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Schedule {
+    #[serde(default)]
+    role: Role,
+    at: Moment,
+    heal: Option<Moment>,
+    #[serde(default)]
+    preparation: bool,
+}
+
+const SCHEDULE_KEYS: [&str; 4] = ["role", "at", "heal", "preparation"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SuiteFile {
+    name: String,
+    explanation: String,
+    stores: Option<Vec<StoreSetting>>,
+    trials: Option<usize>,
+    #[serde(default)]
+    backlogs: Vec<Spanned<String>>,
+    standbys: Option<Vec<Standby>>,
+    #[serde(default)]
+    load: Option<Spanned<LoadSpec>>,
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
+    #[serde(default)]
+    matrix: BTreeMap<String, Vec<String>>,
+    scenario: Vec<EntryFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryFile {
+    name: Spanned<String>,
+    trials: Option<usize>,
+    backlogs: Option<Vec<Spanned<String>>>,
+    standbys: Option<Vec<Standby>>,
+    matrix: Option<BTreeMap<String, Vec<String>>>,
+}
+
+/// Reads a scenario.
+pub(super) fn scenario(source: Source<'_>) -> Result<Scenario> {
+    let file: ScenarioFile = source.toml()?;
+    let faults = file.fault.into_iter().map(|table| fault(source, table)).collect::<Result<Vec<_>>>()?;
+    if !faults.iter().any(|fault| !fault.preparation) {
+        return Err(source.error(None, "no [[fault]]: a scenario needs at least one that is no preparation"));
+    }
+    Ok(Scenario {
+        name: file.name,
+        explanation: file.explanation.trim().to_owned(),
+        takeover: file.takeover,
+        requires: file.requires,
+        pair: file.pair,
+        load: checked(source, file.load)?,
+        faults,
+        repeat: file.repeat,
+        expect: file.expect,
+    })
+}
+
+fn fault(source: Source<'_>, table: Spanned<Table>) -> Result<FaultSpec> {
+    let span = table.span();
+    let (schedule, own): (Table, Table) =
+        table.into_inner().into_iter().partition(|(key, _)| SCHEDULE_KEYS.contains(&key.as_str()));
+    let wrong = |error: toml::de::Error| source.error(Some(span.clone()), format!("[[fault]]: {}", error.message()));
+    let Schedule { role, at, heal, preparation } = Schedule::deserialize(schedule).map_err(wrong)?;
+    let misplaced =
+        |key: &str, reason: String| source.error(Some(span.clone()), format!("[[fault]]: {key}.after: {reason}"));
+    at.after.check(After::BEGINNINGS).map_err(|reason| misplaced("at", reason))?;
+    if let Some(heal) = &heal {
+        heal.after.check(After::ENDS).map_err(|reason| misplaced("heal", reason))?;
+    }
+    let fault =
+        Fault::from_table(own).map_err(|reason| source.error(Some(span.clone()), format!("[[fault]]: {reason}")))?;
+    Ok(FaultSpec { fault, role, at, heal, preparation })
+}
+
+/// Values with units are read once here, so that what follows can rely on them.
+fn checked(source: Source<'_>, load: Option<Spanned<LoadSpec>>) -> Result<LoadSpec> {
+    let Some(load) = load else { return Ok(LoadSpec::default()) };
+    let span = load.span();
+    let load = load.into_inner();
+    let wrong = |reason: String| source.error(Some(span.clone()), format!("[load]: {reason}"));
+    let times = [
+        &load.idle_timeout,
+        &load.connect_timeout,
+        &load.warmup,
+        &load.steady,
+        &load.recovery_limit,
+        &load.latency_limit,
+        &load.drain_limit,
+    ];
+    for time in times.into_iter().flatten() {
+        parse_duration(time).map_err(|error| wrong(error.to_string()))?;
+    }
+    if let Some(size) = &load.size {
+        parse_bytes(size).map_err(|error| wrong(error.to_string()))?;
+    }
+    Ok(load)
+}
+
+/// Reads a suite; `find` knows the scenarios.
+pub(super) fn suite(source: Source<'_>, find: impl Fn(&str) -> Result<Scenario>) -> Result<Suite> {
+    let file: SuiteFile = source.toml()?;
+    let sizes = |list: &[Spanned<String>]| {
+        let size = |text: &Spanned<String>| {
+            parse_size(text.get_ref()).map_err(|error| source.error(Some(text.span()), format!("backlogs: {error}")))
+        };
+        list.iter().map(size).collect::<Result<Vec<u64>>>()
+    };
+    let mut entries = Vec::new();
+    for entry in &file.scenario {
+        let found = find(entry.name.get_ref());
+        let scenario = found.map_err(|error| match error {
+            Error::Usage(reason) => source.error(Some(entry.name.span()), reason),
+            other => other,
+        })?;
+        entries.push(Entry {
+            scenario,
+            trials: entry.trials.or(file.trials).unwrap_or(1),
+            backlogs: sizes(entry.backlogs.as_ref().unwrap_or(&file.backlogs))?,
+            standbys: entry.standbys.clone().or(file.standbys.clone()).unwrap_or(Standby::ALL.to_vec()),
+            matrix: entry.matrix.clone().unwrap_or(file.matrix.clone()),
+        });
+    }
+    check_settings(source, &file.settings, &entries)?;
+    Ok(Suite {
+        name: file.name,
+        explanation: file.explanation.trim().to_owned(),
+        stores: file.stores.unwrap_or(StoreSetting::ALL.to_vec()),
+        load: checked(source, file.load)?,
+        settings: file.settings,
+        entries,
+    })
+}
+
+/// The two settings that this program itself reckons with must be times.
+fn check_settings(source: Source<'_>, settings: &BTreeMap<String, String>, entries: &[Entry]) -> Result<()> {
+    let varied = entries.iter().flat_map(|entry| &entry.matrix);
+    let all = settings.iter().map(|(name, value)| (name, std::slice::from_ref(value)));
+    for (name, values) in all.chain(varied.map(|(name, values)| (name, values.as_slice()))) {
+        for value in values.iter().filter(|_| crate::plan::PairPlan::TIMES.contains(&name.as_str())) {
+            value.parse::<Amount>().map_err(|error| source.error(None, format!("{name}: {error}")))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KILL: &str = "name = \"x\"\nexplanation = \"y\"\n[[fault]]\ndo = \"kill\"\nat = { after = \"warm-up\" }\n";
+
+    fn refused(text: &str, words: &[&str]) {
+        let error = scenario(Source { name: "x.toml", text }).expect_err(text).to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+
+    #[test]
+    fn a_scenario_is_read_with_its_defaults() {
+        let read = scenario(Source { name: "x.toml", text: KILL }).expect("it is valid");
+        assert_eq!(
+            (read.takeover, read.faults[0].role, read.faults[0].heal.clone()),
+            (Takeover::Expected, Role::Active, None)
+        );
+    }
+
+    #[test]
+    fn an_error_names_file_line_key_and_what_would_be_right() {
+        refused(&KILL.replace("explanation", "explanatoin"), &["x.toml:2: ", "explanatoin", "`explanation`"]);
+        refused(&KILL.replace("do = \"kill\"", "do = \"kil\""), &["x.toml:3: ", "`kil`", "kill"]);
+        refused(&format!("{KILL}amount = \"1s\"\n"), &["x.toml:3: ", "`amount`"]);
+        refused(&format!("{KILL}whenever = 1\n"), &["x.toml:3: ", "`whenever`"]);
+        refused(&KILL.replace("warm-up", "soon"), &["x.toml:3: ", "`soon`", "takeover"]);
+        refused(&format!("{KILL}[load]\nwarmup = \"long\"\n"), &["x.toml:6: ", "`long`"]);
+        refused("name = \"x\"\nexplanation = \"y\"\n", &["x.toml:1: ", "[[fault]]"]);
+        refused(&KILL.replace("warm-up", "exit"), &["x.toml:3: ", "at.after", "warm-up"]);
+        refused(&format!("{KILL}heal = {{ after = \"healed\" }}\n"), &["x.toml:3: ", "heal.after", "exit"]);
+        refused("name = ", &["x.toml:1: "]);
+    }
+
+    #[test]
+    fn a_suite_names_scenarios_that_exist() {
+        let find = |name: &str| match name {
+            "x" => scenario(Source { name: "x.toml", text: KILL }),
+            _ => Err(Error::Usage(format!("no scenario {name}"))),
+        };
+        let text = "name = \"s\"\nexplanation = \"e\"\nbacklogs = [\"1MiB\"]\n[[scenario]]\nname = \"x\"\ntrials = 3\n";
+        let read = suite(Source { name: "s.toml", text }, find).expect("it is valid");
+        assert_eq!((read.entries[0].trials, read.entries[0].backlogs.as_slice()), (3, [1_u64 << 20].as_slice()));
+        let text = text.replace("\"x\"", "\"z\"");
+        let error = suite(Source { name: "s.toml", text: &text }, find).expect_err("no z").to_string();
+        assert!(error.contains("s.toml:5: no scenario z"), "{error}");
+        let text = "name = \"s\"\nexplanation = \"e\"\nsettings = { ft_heartbeat = \"soon\" }\nscenario = []\n";
+        assert!(suite(Source { name: "s.toml", text }, find).is_err());
+    }
+}
