@@ -10,7 +10,7 @@ use crate::clock::Nanos;
 use crate::control::{Command, Phase, Shared};
 use crate::ledger::{self, ConsumerLog, Delivery};
 use crate::meter::{Gauges, Meter, Readings, lock};
-use crate::options::{Ack, Consume};
+use crate::options::{Ack, Consume, Renew};
 use crate::payload::{Identity, PayloadError};
 use crate::responses::Responder;
 use crate::wire::Wire;
@@ -205,6 +205,7 @@ impl Consumer {
         // What is worked on counts: a slow consumer does not collect more than it asked for.
         let answers = self.responder.as_ref().map_or(0, Responder::waiting);
         let credit = self.shared.options.credit.saturating_sub((self.working.len() + answers) as u32);
+        let renew_at = if self.shared.options.renew == Renew::Half { credit / 2 } else { 0 };
         if std::mem::take(&mut self.drained) {
             if let Some((number, something_came)) = self.probe.take() {
                 self.probe_answered = number;
@@ -216,11 +217,13 @@ impl Consumer {
             connection.grant(link, credit, false);
             self.credit_left = credit;
         }
-        if command.probe > self.probe_answered && self.probe.is_none() {
+        // With messages at work there is less credit, or none: an answer to that would say nothing of the queue.
+        let at_rest = self.working.is_empty() && answers == 0;
+        if command.probe > self.probe_answered && self.probe.is_none() && at_rest {
             self.probe = Some((command.probe, false));
             connection.grant(link, credit, true);
             self.credit_left = credit;
-        } else if self.probe.is_none() && self.credit_left <= credit / 2 && self.credit_left < credit {
+        } else if self.probe.is_none() && self.credit_left <= renew_at && self.credit_left < credit {
             connection.grant(link, credit, false);
             self.credit_left = credit;
         }

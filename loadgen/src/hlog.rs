@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{
@@ -136,14 +136,10 @@ impl<W: Write> LogWriter<'_, '_, W> {
     }
 }
 
-/// A time of the wall clock since 1970.
-#[must_use]
-pub fn since_1970(time: SystemTime) -> Duration {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn histogram(values: &[u64]) -> Histogram<u64> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Nanos;
-use crate::options::{Ack, Options};
+use crate::options::{Ack, DrainBy, Options};
 use crate::run::Finished;
 use crate::series::Series;
 use crate::verdict::{AsyncBound, Counts, Finding, Rules, Ruling, StorePromise, Verdict, judge};
@@ -41,7 +41,10 @@ impl Measure {
     #[must_use]
     pub fn judge(&self, options: &Options, finished: &Finished, drained: bool) -> Verdict {
         let mut verdict = if options.ledger {
-            judge(&finished.ledger, &self.rules(options, finished, drained))
+            let rules = self.rules(options, finished, drained);
+            let verdict = judge(&finished.ledger, &rules);
+            let unproven = options.drain_by == DrainBy::Silence && verdict.counts.lost > 0;
+            if unproven { judge(&finished.ledger, &Rules { drained: false, ..rules }) } else { verdict }
         } else {
             let mut verdict = unrecorded(options, finished);
             self.judge_lag(&finished.series, &mut verdict);
@@ -155,6 +158,28 @@ mod tests {
         check(0.99, 10, Ruling::Unknown);
         // Half a second at full speed is how every run begins.
         check(0.99, 0, Ruling::Pass);
+    }
+
+    #[test]
+    fn what_is_missing_after_a_silence_is_not_proven_lost() {
+        use crate::ledger::{ConsumerLog, Outcome, ProducerLog, Send};
+        let send = Send {
+            sequence: 0,
+            intended_ns: 1,
+            invoke_ns: 1,
+            outcome_ns: 2,
+            confirm_index: 0,
+            connection: 0,
+            attempt: 0,
+            outcome: Outcome::Ok,
+        };
+        let mut found = finished(0.1, 10);
+        found.ledger.producers.push(ProducerLog { sends: [send].into_iter().collect(), ..ProducerLog::default() });
+        found.ledger.consumers.push(ConsumerLog::default());
+        let judged = |drain_by| Measure::default().judge(&Options { drain_by, ..Options::default() }, &found, true);
+        let (asked, silent) = (judged(DrainBy::Request), judged(DrainBy::Silence));
+        assert_eq!((asked.verdict, asked.counts.lost), (Ruling::Violated, 1), "{asked:?}");
+        assert_eq!((silent.verdict, silent.counts.undelivered), (Ruling::Unknown, 1), "{silent:?}");
     }
 
     #[test]

@@ -2,16 +2,22 @@
 //!
 //! A map, in the order in which a message passes:
 //!
-//! * what is wanted: [`options`], written on a command line as `cli` says; [`schedule`] says when each message is due;
+//! * what is wanted: [`options`], written on a command line or in a profile as `cli` says; [`schedule`] says when each message is due,
+//!   [`sizes`] how large it is, `agenda` what is to be sent now;
 //! * the clients: `wire` drives one connection over a socket, [`tls`] secures it, `client` finds the active server of a list, `producer` and
-//!   `consumer` own the two workloads, `payload` the bytes that prove where a message comes from;
-//! * what is kept: [`ledger`] (every send, every delivery), `meter` and `recorder` (latency and rates), [`series`] (what they give);
-//! * what follows from it: [`verdict`] judges, [`report`] and [`plots`] show;
-//! * [`run`] ties it together, [`admin`] asks a broker for its administration.
+//!   `consumer` own the two workloads, `requests` and `responses` the answers between them, `payload` the bytes that prove where a message
+//!   comes from;
+//! * what is kept: [`ledger`] (every send, every delivery), `meter` and `recorder` (latency and rates), [`series`] (what they give),
+//!   [`hlog`] (as a file), `thread_use` and [`host`] (what measuring cost);
+//! * what follows from it: [`verdict`] judges messages, [`judgement`] the whole run, [`report`], [`plots`], [`table`] and [`page`] show;
+//! * several runs: [`search`] and [`sweep`] look for a rate, [`merge`] joins, [`compare`] and [`bootstrap`] tell differences;
+//! * [`run`] ties one together, [`wall`] lets many begin at once, [`admin`] asks a broker for its administration.
 
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod admin;
+mod agenda;
 pub mod bootstrap;
 pub mod cli;
 mod client;

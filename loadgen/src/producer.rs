@@ -1,4 +1,5 @@
-//! Owns the sending workload: what is due, what may be in flight, what must be sent again. It drives no socket.
+//! Owns the sending workload: what may be in flight, what is answered, what is in doubt. It drives no socket; what is due
+//! says the agenda.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -6,29 +7,21 @@ use std::sync::{Arc, Mutex};
 
 use amqp::{Attach, Connection, Delivery, Event, LinkId, Role, SenderSettleMode, Source, Target, condition};
 
+use crate::agenda::{Agenda, Next, Unsent};
 use crate::client::Workload;
 use crate::clock::Nanos;
 use crate::control::{Command, Phase, Shared};
 use crate::envelope::Envelope;
 use crate::ledger::{self, Outcome, ProducerLog, Send};
 use crate::meter::{Gauges, Meter, Readings, lock};
-use crate::options::{Backlog, Limit, Resend};
+use crate::options::Resend;
 use crate::payload::Identity;
 use crate::requests::Replies;
 use crate::run::RunError;
-use crate::schedule::Schedule;
 use crate::wire::Wire;
 
 /// Messages of one turn: then the socket and the other clients of the thread have theirs.
 const SENDS_PER_TURN: usize = 256;
-
-/// A message that waits to be sent again.
-#[derive(Debug, Clone, Copy)]
-struct Unsent {
-    sequence: u64,
-    intended_ns: Nanos,
-    attempt: u8,
-}
 
 /// What the broker said about one send, until the turn's end.
 #[derive(Debug, Clone, Copy)]
@@ -39,18 +32,7 @@ struct Answer {
     settle: Option<u32>,
 }
 
-/// What can be done next.
-enum Next {
-    Send(Unsent),
-    /// Nothing is due before then; `None`: before the schedule begins.
-    Wait(Option<Nanos>),
-    /// The backlog policy allows the next one then.
-    Hold(Nanos),
-    /// Nothing will be due any more.
-    Finished,
-}
-
-/// One sending link and its schedule.
+/// One sending link and its record.
 pub(crate) struct Producer {
     shared: Arc<Shared>,
     meter: Arc<Meter>,
@@ -59,15 +41,7 @@ pub(crate) struct Producer {
     number: u32,
     address: String,
     envelope: Envelope,
-    /// None until the schedule begins.
-    schedule: Option<Schedule>,
-    /// Messages of this producer that are the backlog to begin with; the schedule's follow.
-    fill: u64,
-    /// Messages of this producer, and when they stop being due.
-    messages_max: u64,
-    stop_ns: Nanos,
-    next_sequence: u64,
-    resend: VecDeque<Unsent>,
+    agenda: Agenda,
     /// Records of this connection without an outcome, some already answered ones in between.
     pending: VecDeque<usize>,
     in_flight: u32,
@@ -82,10 +56,6 @@ pub(crate) struct Producer {
     replies: Option<Replies>,
     /// Whether something other than the generator held up what is due.
     held_up: bool,
-    /// `paced`: when the next send is allowed.
-    pace_ns: Nanos,
-    stopping: bool,
-    filling: bool,
     head: Vec<u8>,
 }
 
@@ -98,13 +68,6 @@ impl Producer {
         log: Arc<Mutex<ProducerLog>>,
     ) -> Self {
         let options = &shared.options;
-        let producers = u64::from(options.producers);
-        let share = |count: u64| (count + producers - 1 - u64::from(number)) / producers;
-        let fill = share(options.build_backlog);
-        let messages_max = match options.limit {
-            Limit::Count(count) => fill + share(count),
-            Limit::Duration(_) | Limit::None => u64::MAX,
-        };
         Self {
             envelope: Envelope::new(shared.run, number, options.durable),
             address: options.address_of(number).to_owned(),
@@ -112,12 +75,7 @@ impl Producer {
             gauges,
             log,
             number,
-            schedule: None,
-            fill,
-            messages_max,
-            stop_ns: Nanos::MAX,
-            next_sequence: 0,
-            resend: VecDeque::new(),
+            agenda: Agenda::new(number, options),
             pending: VecDeque::new(),
             in_flight: 0,
             resting: VecDeque::new(),
@@ -127,25 +85,13 @@ impl Producer {
             turns: VecDeque::new(),
             replies: shared.options.request_reply.then(|| Replies::new(number, shared.options.window)),
             held_up: true,
-            pace_ns: 0,
-            stopping: false,
-            filling: false,
             head: Vec::new(),
             shared,
         }
     }
 
     fn obey(&mut self, command: Command) {
-        self.stopping = command.phase >= Phase::Stop || self.shared.is_ledger_full();
-        self.filling = command.phase == Phase::Fill;
-        if self.schedule.is_none() && command.phase >= Phase::Send && command.start_ns != 0 {
-            let options = &self.shared.options;
-            let schedule = Schedule::new(&options.rate, command.start_ns, self.number, options.producers);
-            self.schedule = Some(schedule.spread(options.spread, options.seed));
-            if let Limit::Duration(duration) = options.limit {
-                self.stop_ns = command.start_ns + duration.as_nanos() as Nanos;
-            }
-        }
+        self.agenda.obey(command, self.shared.is_ledger_full(), &self.shared.options);
     }
 
     /// Writes down what the broker answered.
@@ -172,7 +118,7 @@ impl Producer {
             } else if let Some(replies) = &mut self.replies {
                 replies.forget(send.sequence);
             }
-            measure(&mut readings, send);
+            measure(&mut readings, send, self.agenda.is_scheduled(send.sequence));
         }
         while self.pending.front().and_then(|index| log.sends.get(*index)).is_some_and(is_answered) {
             self.pending.pop_front();
@@ -186,65 +132,19 @@ impl Producer {
         self.answers.clear();
     }
 
-    fn next(&mut self, now: Nanos) -> Next {
-        if let Some(unsent) = self.resend.front() {
-            return self.paced(now, *unsent);
-        }
-        let (sequence, attempt) = (self.next_sequence, 0);
-        if self.filling && sequence < self.fill && !self.stopping {
-            return Next::Send(Unsent { sequence, intended_ns: now, attempt });
-        }
-        let Some(schedule) = &mut self.schedule else { return Next::Wait(None) };
-        let due_ns = schedule.due_ns(sequence.saturating_sub(self.fill)).unwrap_or(now);
-        if self.stopping || sequence >= self.messages_max || due_ns >= self.stop_ns {
-            return Next::Finished;
-        }
-        if due_ns > now {
-            return Next::Wait(Some(due_ns));
-        }
-        self.paced(now, Unsent { sequence, intended_ns: due_ns, attempt })
-    }
-
-    /// Passes over what the backlog policy gives up: what is too late, or more than may wait.
-    fn shed(&mut self, now: Nanos, log: &mut ProducerLog, readings: &mut Readings) {
-        let options = &self.shared.options;
-        if self.stopping || options.backlog != Backlog::Shed && options.backlog_max.is_none() {
-            return;
-        }
-        let late_ns = now.saturating_sub(options.shed_after.as_nanos() as Nanos);
-        let too_late = if options.backlog == Backlog::Shed { self.due_count(late_ns) } else { 0 };
-        let producers = u64::from(self.shared.options.producers);
-        let waiting_max = self.shared.options.backlog_max.map(|max| max.div_ceil(producers));
-        let too_many = waiting_max.map_or(0, |max| self.due_count(now).saturating_sub(max));
-        let shed = too_late.max(too_many).saturating_sub(self.next_sequence);
-        self.next_sequence += shed;
-        log.shed += shed;
-        readings.counters.shed += shed;
-    }
-
-    /// How many messages of the schedule were due at `at_ns`, those of the backlog to begin with included.
-    fn due_count(&mut self, at_ns: Nanos) -> u64 {
-        let at_ns = at_ns.min(self.stop_ns.saturating_sub(1));
-        let due = self.schedule.as_mut().map(|schedule| self.fill + schedule.due_count(at_ns));
-        due.unwrap_or(0).min(self.messages_max)
-    }
-
-    fn paced(&self, now: Nanos, unsent: Unsent) -> Next {
-        let early = self.shared.options.backlog == Backlog::Paced && now < self.pace_ns;
-        if early { Next::Hold(self.pace_ns) } else { Next::Send(unsent) }
-    }
-
     /// Sends what is due and permitted; gives the time of the next turn.
     fn produce(&mut self, now: Nanos, link: LinkId, wire: &mut Wire) -> Option<Nanos> {
         let shared = Arc::clone(&self.shared);
         let (log, meter) = (Arc::clone(&self.log), Arc::clone(&self.meter));
         let (mut log, mut readings) = (lock(&log), meter.lock());
         self.open_turn(now, wire, &mut log);
-        self.shed(now, &mut log, &mut readings);
+        let shed = self.agenda.shed(now, &shared.options);
+        log.shed += shed;
+        readings.counters.shed += shed;
         let records_before = log.sends.len();
         let mut next_ns = Some(now);
         for _ in 0..SENDS_PER_TURN {
-            let unsent = match self.next(now) {
+            let unsent = match self.agenda.next(now, &shared.options) {
                 Next::Send(unsent) => unsent,
                 Next::Wait(at_ns) => {
                     // Caught up: from here on, only the generator itself can be late.
@@ -296,7 +196,7 @@ impl Producer {
         let reply_to = self.replies.as_ref().and_then(|replies| replies.address(u32::MAX));
         self.envelope.write(sequence, filler.payload_bytes() as u32, reply_to, &mut self.head);
         // What waits in a queue on purpose says nothing about latency.
-        let intended = (sequence >= self.fill).then_some(intended_ns);
+        let intended = self.agenda.is_scheduled(sequence).then_some(intended_ns);
         let identity = Identity { producer: self.number, sequence, attempt, intended_ns: intended };
         template.write_head(&identity, filler, &mut self.head);
         let record = log.sends.len();
@@ -340,25 +240,12 @@ impl Producer {
 
     fn count(&mut self, now: Nanos, unsent: &Unsent, readings: &mut Readings) {
         readings.counters.sent += 1;
-        if unsent.attempt == 0 {
-            self.next_sequence = unsent.sequence + 1;
-            let open_loop = self.schedule.as_ref().is_some_and(Schedule::is_open_loop);
-            if open_loop && !self.held_up {
-                Readings::record(&mut readings.histograms.lag, unsent.intended_ns, now);
-            }
-        } else {
+        if unsent.attempt > 0 {
             readings.counters.resent += 1;
+        } else if self.agenda.is_open_loop() && !self.held_up {
+            Readings::record(&mut readings.histograms.lag, unsent.intended_ns, now);
         }
-        if self.resend.front().is_some_and(|first| first.sequence == unsent.sequence) {
-            self.resend.pop_front();
-        }
-        if self.shared.options.backlog == Backlog::Paced
-            && let Some(schedule) = &self.schedule
-        {
-            let step = (schedule.interval_ns(unsent.intended_ns) / self.shared.options.paced_factor) as Nanos;
-            let tick = self.shared.options.tick.as_nanos() as Nanos;
-            self.pace_ns = self.pace_ns.max(now.saturating_sub(tick)) + step;
-        }
+        self.agenda.note_sent(now, unsent, &self.shared.options);
     }
 
     /// Takes back what provably never left: those sends were not made. Gives them in order.
@@ -393,30 +280,17 @@ impl Producer {
     }
 
     fn show(&mut self, now: Nanos) {
-        let due = if self.stopping { 0 } else { self.due_count(now) };
-        let backlog = due.saturating_sub(self.next_sequence) + self.resend.len() as u64;
-        Gauges::set(&self.gauges.backlog, backlog);
+        Gauges::set(&self.gauges.backlog, self.agenda.backlog(now));
         Gauges::set(&self.gauges.in_flight, u64::from(self.in_flight));
-        let filled = self.next_sequence >= self.fill && !self.has_unanswered();
-        self.gauges.filled.store(filled, Ordering::Relaxed);
-        let done = self.is_done(now);
+        let answered = !self.has_unanswered();
+        self.gauges.filled.store(answered && self.agenda.is_filled(), Ordering::Relaxed);
+        let done = answered && self.agenda.is_over(now);
         self.gauges.done.store(done, Ordering::Relaxed);
     }
 
     fn has_unanswered(&self) -> bool {
-        self.replies.as_ref().is_some_and(|replies| replies.waiting() > 0)
-            || self.in_flight > 0
-            || !self.resend.is_empty()
-    }
-
-    fn is_done(&mut self, now: Nanos) -> bool {
-        let number = self.next_sequence.saturating_sub(self.fill);
-        let schedule_over = self.stopping
-            || self.schedule.as_mut().is_some_and(|schedule| {
-                let due_ns = schedule.due_ns(number).unwrap_or(now);
-                self.next_sequence >= self.messages_max || due_ns >= self.stop_ns
-            });
-        schedule_over && !self.has_unanswered()
+        let waiting = self.replies.as_ref().map_or(0, Replies::waiting);
+        waiting > 0 || self.in_flight > 0 || self.agenda.has_resends()
     }
 }
 
@@ -424,9 +298,11 @@ fn is_answered(send: &Send) -> bool {
     send.outcome != Outcome::Pending
 }
 
-fn measure(readings: &mut Readings, send: &Send) {
+/// Counts an outcome; what has no latency by intention gives none.
+fn measure(readings: &mut Readings, send: &Send, timed: bool) {
     let histograms = &mut readings.histograms;
     match send.outcome {
+        Outcome::Ok if !timed => readings.counters.confirmed += 1,
         Outcome::Ok => {
             readings.counters.confirmed += 1;
             Readings::record(&mut histograms.response, send.intended_ns, send.outcome_ns);
@@ -529,11 +405,7 @@ impl Workload for Producer {
         readings.counters.in_doubt += u64::from(self.in_flight);
         readings.counters.sent = readings.counters.sent.saturating_sub(taken.len() as u64);
         drop(readings);
-        // Oldest first: what was in doubt, then re-sends that did not leave, then those that still waited.
-        let new = taken.iter().filter(|unsent| unsent.attempt == 0).map(|unsent| unsent.sequence).min();
-        self.next_sequence = new.unwrap_or(self.next_sequence);
-        let waiting = again.into_iter().chain(taken.into_iter().filter(|unsent| unsent.attempt > 0));
-        self.resend = waiting.chain(self.resend.drain(..)).collect();
+        self.agenda.put_back(again, &taken);
         self.in_flight = 0;
         if let Some(replies) = &mut self.replies {
             replies.end();

@@ -69,7 +69,7 @@ impl View<'_> {
 
     fn latencies(&self, name: &str, of: fn(&Interval) -> Option<Percentiles>) -> String {
         format!(
-            "{name:<10} p50 {:>9}  p99 {:>9}  p99.9 {:>9}  max {:>9}",
+            "{name:<9} p50 {:>9}  p99 {:>9}  p99.9 {:>9}  max {:>9}",
             self.worst(of, |points| points.p50_ns),
             self.worst(of, |points| points.p99_ns),
             self.worst(of, |points| points.p999_ns),
@@ -82,13 +82,14 @@ impl View<'_> {
         busiest.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0))
     }
 
+    /// Eighty columns are enough.
     fn lines(&self) -> [String; LINES] {
         let Snapshot { in_flight, backlog, producers_connected, consumers_connected, .. } = &self.state;
         let Snapshot { producers, consumers, disconnected, .. } = &self.state;
         [
             format!("{:7.1} s  {}", self.seconds, self.what),
             format!(
-                "a second   offered {:>9.0}  sent {:>9.0}  confirmed {:>9.0}  delivered {:>9.0}",
+                "offered {:>8.0}  sent {:>8.0}  confirmed {:>8.0}  delivered {:>8.0} /s",
                 self.rate(|interval| interval.offered),
                 self.rate(|interval| interval.counters.sent),
                 self.rate(|interval| interval.counters.confirmed),
@@ -97,8 +98,8 @@ impl View<'_> {
             self.latencies("response", |interval| interval.response),
             self.latencies("delivery", |interval| interval.delivery),
             format!(
-                "backlog {backlog}  in flight {in_flight}  connected {producers_connected}/{producers} producers \
-                 {consumers_connected}/{consumers} consumers, {disconnected} lost  generator {}",
+                "backlog {backlog}  in flight {in_flight}  connected {producers_connected}/{producers}+{consumers_connected}/{consumers}, \
+                 {disconnected} lost  generator {}",
                 self.cpu()
             ),
         ]
@@ -174,15 +175,9 @@ mod tests {
             Snapshot { backlog: 7, producers: 3, producers_connected: 2, disconnected: 5, ..Snapshot::default() };
         let view = View { seconds: 1.0, what: "sending", state, last: vec![interval.clone(), interval] };
         let lines = view.lines().join("\n");
-        for part in [
-            "sending",
-            "confirmed      1000",
-            "p99   1.50 ms",
-            "backlog 7",
-            "2/3 producers",
-            "5 lost",
-            "generator 42 %",
-        ] {
+        for part in
+            ["sending", "confirmed     1000", "p99   1.50 ms", "backlog 7", "2/3+0/0", "5 lost", "generator 42 %"]
+        {
             assert!(lines.contains(part), "no `{part}` in {lines}");
         }
         assert!(view.line().contains("backlog       7"), "{}", view.line());

@@ -200,7 +200,8 @@ impl Report<'_> {
         writeln!(out, "{} connections were lost:", lost.len())?;
         for (client, connection) in lost.iter().take(12) {
             let closed_s = at(connection.closed_ns);
-            writeln!(out, "  at {closed_s:.3} s  {client} from {}: {}", connection.server, connection.reason)?;
+            // Some brokers send a page of their stack.
+            writeln!(out, "  at {closed_s:.3} s  {client} from {}: {:.160}", connection.server, connection.reason)?;
         }
         let gaps = self.gaps();
         for (what, gap) in [("confirms", gaps.confirm), ("deliveries", gaps.delivery)] {
@@ -311,6 +312,8 @@ fn options_json(options: &Options) -> Value {
         "limit": limit,
         "window": options.window,
         "credit": options.credit,
+        "renew": options.renew.to_string(),
+        "drain_by": options.drain_by.to_string(),
         "ack": options.ack.to_string(),
         "settled": options.settled,
         "request_reply": options.request_reply,

@@ -13,7 +13,7 @@ use crate::consumer::Consumer;
 use crate::control::{Command, Phase, Shared};
 use crate::ledger::{ConsumerLog, Ledger, ProducerLog};
 use crate::meter::{Gauges, Meter, lock};
-use crate::options::{Options, OptionsError};
+use crate::options::{DrainBy, Options, OptionsError};
 use crate::producer::Producer;
 use crate::recorder::{Recorder, Sources};
 use crate::series::{FaultWindow, Interval, Mark, Series};
@@ -340,10 +340,15 @@ impl Handle {
 
     /// Waits until the queues are empty: nothing arrived for `quiet`, every consumer's explicit drain was answered with
     /// nothing, and every acknowledgement was confirmed where that was asked for. True if that came true within `limit`.
-    /// False at once where nobody consumes.
+    /// False at once where nobody consumes. With `DrainBy::Silence` consumers are not asked.
     pub async fn drain(&self, quiet: Duration, limit: Duration) -> bool {
         let quiet_ns = quiet.as_nanos() as Nanos;
-        let deadline_ns = now_ns() + limit.as_nanos() as Nanos;
+        let begin_ns = now_ns();
+        let deadline_ns = begin_ns + limit.as_nanos() as Nanos;
+        if self.shared.options.drain_by == DrainBy::Silence {
+            let silent = || now_ns() >= begin_ns + quiet_ns && self.is_quiet(now_ns(), quiet_ns) && self.is_empty(0);
+            return !self.consumers.is_empty() && wait_until(limit, silent).await;
+        }
         // Two seconds are long for an answer, but a connection may be lost on the way: then the next request counts.
         let left = || Duration::from_nanos(deadline_ns.saturating_sub(now_ns())).min(Duration::from_secs(2));
         while !self.consumers.is_empty() && now_ns() < deadline_ns {

@@ -94,10 +94,24 @@ impl Course {
         seen.ledger_full = handle.is_ledger_full();
         seen.answered = watch.over(handle, "settling", handle.stop_sending(self.patience)).await.unwrap_or(false);
         handle.check()?;
-        // A drain goes on while messages come; without any, it is given the patience asked for.
-        let drain = handle.drain(self.quiet_time, self.patience.max(Duration::from_secs(10)));
-        seen.drained = watch.over(handle, "draining", drain).await.unwrap_or(false);
+        if let Some(drained) = watch.over(handle, "draining", self.drain(handle)).await {
+            seen.drained = drained;
+        }
         Ok(seen)
+    }
+
+    /// A drain goes on while messages come; without any, or once connections are lost, it is given the patience asked for.
+    async fn drain(&self, handle: &Handle) -> bool {
+        loop {
+            let before = handle.snapshot();
+            if handle.drain(self.quiet_time, self.patience.max(Duration::from_secs(10))).await {
+                return true;
+            }
+            let after = handle.snapshot();
+            if after.delivered == before.delivered || after.disconnected > before.disconnected || after.consumers == 0 {
+                return false;
+            }
+        }
     }
 
     /// Up to the schedule's beginning; false if the run is over before it.

@@ -133,3 +133,31 @@ fn the_profile_of_the_document_is_one() {
     assert_eq!(output.status.code(), Some(2), "{err}");
     assert!(err.contains("32 of 32 clients found no server"), "{err}");
 }
+
+/// The arguments of the Kubernetes job are ones: with its variables set, all that is missing is a broker.
+#[test]
+fn the_job_of_the_document_starts() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/kubernetes/loadgen-job.yaml");
+    let text = std::fs::read_to_string(manifest).expect("the manifest");
+    let folder = tempfile::tempdir().expect("a folder");
+    let set = |argument: &str| {
+        let argument = argument.replace("$(JOB_COMPLETION_INDEX)", "3").replace("$(LOADGEN_START)", "+5s");
+        let argument = argument.replace("$(LOADGEN_USER):$(LOADGEN_PASSWORD)@", "me:secret@");
+        let argument = argument.replace("broker-a:7222", "127.0.0.1:1").replace("broker-b:7222", "127.0.0.1:1");
+        argument.replace("/results", folder.path().to_str().expect("UTF-8"))
+    };
+    let arguments: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- ").filter(|word| word.starts_with("--")))
+        .map(set)
+        .collect();
+    assert!(arguments.len() > 8 && arguments.iter().all(|argument| !argument.contains("$(")), "{arguments:?}");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["run", "--patience", "100ms"])
+        .args(&arguments)
+        .output()
+        .expect("the program starts");
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("8 of 8 clients found no server"), "{err}");
+}
