@@ -14,7 +14,7 @@ struct Package {
     test_members: &'static [&'static str],
 }
 
-const PACKAGES: [Package; 13] = [
+const PACKAGES: [Package; 14] = [
     Package { name: "amqp", manifest: "broker/amqp/Cargo.toml", members: &[], test_members: &[] },
     Package { name: "amqp-fuzz", manifest: "broker/amqp/fuzz/Cargo.toml", members: &["amqp"], test_members: &[] },
     Package { name: "disk", manifest: "broker/disk/Cargo.toml", members: &[], test_members: &[] },
