@@ -5,18 +5,25 @@
 
 #![forbid(unsafe_code)]
 
+use chaos_core::node;
 use std::ffi::OsString;
 
 fn main() {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    std::process::exit(run(std::env::args_os().collect()));
+}
+
+fn run(mut arguments: Vec<OsString>) -> i32 {
     let first = arguments.get(1).and_then(|first| first.to_str());
-    let code = match first {
-        Some(chaos_core::node::NODE_ARGUMENT) => chaos_core::node::run(arguments[2..].to_vec(), run_broker),
-        Some(chaos_core::node::NODE_PROGRAM_ARGUMENT) => chaos_core::node::become_program(arguments[2..].to_vec()),
-        Some(chaos_core::node::DISK_ARGUMENT) => chaos_core::node::run_disk(&arguments[2..]),
+    match first {
+        Some(node::NODE_ARGUMENT) => node::run(arguments.split_off(2), run_broker),
+        Some(node::NODE_PROGRAM_ARGUMENT) => node::become_program(arguments.split_off(2)),
+        Some(node::DISK_ARGUMENT) => node::run_disk(&arguments[2..]),
+        Some(node::NODE_WITHIN_ARGUMENT) => match node::enter_named(arguments.split_off(2)) {
+            Ok(rest) => run(arguments.into_iter().take(1).chain(rest).collect()),
+            Err(code) => code,
+        },
         _ => chaos_core::main(arguments),
-    };
-    std::process::exit(code);
+    }
 }
 
 fn run_broker(arguments: Vec<OsString>) -> i32 {

@@ -1,15 +1,19 @@
 //! The files that the harness writes are files that the broker understands, to the last parameter.
 
 use broker::config;
-use chaos_core::cluster::{NodeId, Ports, Setup, write_configuration};
+use chaos_core::cluster::{Addresses, NodeId, Setup, write_configuration};
 use chaos_core::plan::PairPlan;
 
 #[test]
 fn the_broker_takes_the_configuration_without_a_remark() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plan = PairPlan::default();
-    let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
-    let paths = write_configuration(folder.path(), &plan, &ports, &Setup::default()).expect("the folder is ours");
+    let at = |port: u16| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let listen = [vec![at(7222)], vec![at(7224), at(7225)]];
+    let addresses = Addresses { listen, peer: [at(9001), at(9002)], clients: [at(9003), at(9004)] };
+    let stores = [folder.path().join("store"), folder.path().join("store")];
+    let paths = write_configuration(folder.path(), &stores, &plan, &addresses, &Setup::default());
+    let paths = paths.expect("the folder is ours");
     for (node, path) in NodeId::BOTH.into_iter().zip(&paths) {
         let (meant, remarks) = config::load(path, &[], true).expect("no errors");
         assert!(remarks.is_empty(), "{remarks:?}");

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
+const KILL: [&str; 2] = ["--only", "kill-active"];
+
 /// A run that has started both nodes, and then waits in vain for a server that takes its load.
 struct Run {
     folder: tempfile::TempDir,
@@ -17,12 +19,14 @@ struct Run {
 }
 
 impl Run {
-    fn start() -> Self {
+    fn start(what: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let temporary = folder.path().join("tmp");
         fs::create_dir(&temporary).expect("the folder is ours");
         let harness = Command::new(env!("CARGO_BIN_EXE_chaos"))
-            .args(["run", "--trials", "1", "--only", "kill-active", "--store", "sync", "--broker"])
+            .arg("run")
+            .args(what)
+            .args(["--trials", "1", "--store", "sync", "--broker"])
             .arg(actor(folder.path()))
             .arg("--out")
             .arg(folder.path().join("out"))
@@ -93,7 +97,7 @@ fn has_ended(pid: Pid) -> bool {
 #[test]
 fn an_interrupted_run_leaves_no_process_and_no_folder() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut run = Run::start();
+        let mut run = Run::start(&KILL);
         let status = run.end_by(signal);
         assert_eq!(status.code(), Some(255), "{signal}");
         assert!(run.nodes.iter().all(|&pid| has_ended(pid)), "{signal}");
@@ -102,8 +106,30 @@ fn an_interrupted_run_leaves_no_process_and_no_folder() {
 }
 
 #[test]
+fn an_interrupted_run_leaves_no_host_and_no_node_on_one() {
+    if let Some(reason) = chaos_core::cluster::namespaces::unavailable() {
+        eprintln!("skipped: {reason}");
+        return;
+    }
+    let mut run = Run::start(&["host-cut"]);
+    let own = format!("understudy-{}-", run.harness.id());
+    let hosts = || {
+        let entries = fs::read_dir("/run/netns").into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&own)).count()
+    };
+    assert_eq!(hosts(), 2);
+    let network = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).expect("it runs");
+    for node in &run.nodes {
+        assert_ne!(network(&node.to_string()), network("self"));
+    }
+    assert_eq!(run.end_by(Signal::SIGINT).code(), Some(255));
+    assert!(run.nodes.iter().all(|&pid| has_ended(pid)));
+    assert_eq!(hosts(), 0);
+}
+
+#[test]
 fn nodes_die_with_a_harness_that_is_killed() {
-    let mut run = Run::start();
+    let mut run = Run::start(&KILL);
     run.end_by(Signal::SIGKILL);
     let nodes = run.nodes.clone();
     await_that("the kernel ends the nodes", || nodes.iter().all(|&pid| has_ended(pid)));

@@ -1,4 +1,5 @@
-//! The whole chain, small: a real pair, a real load, one SIGKILL, a report; the same above a backlog; and a measurement.
+//! The whole chain, small: a real pair, a real load, one SIGKILL, a report; the same above a backlog, and for a file with several faults; and a
+//! measurement.
 
 use std::path::Path;
 use std::process::Command;
@@ -79,6 +80,67 @@ fn a_backlog_outlives_hot_and_cold_takeovers() {
         // A trial that was played again had a store of its own.
         assert!(drained.len() >= 2 && drained.iter().all(|&delivered| delivered == 1024), "{drained:?}");
     }
+}
+
+/// A scenario of the user's own: a fault that only sets the scene, and two that follow one another, each with its evidence.
+const TWO_FAULTS: &str = r#"
+name = "mine"
+explanation = "the standby is restarted, then the active server is killed, and killed again while the first victim is back"
+takeover = "expected"
+
+[load]
+rate = 500
+warmup = "500ms"
+steady = "1s"
+
+[[fault]]
+do = "terminate"
+role = "standby"
+preparation = true
+at = { after = "warm-up" }
+heal = { after = "exit" }
+
+[[fault]]
+do = "kill"
+role = "active"
+at = { after = "healed", phase = "random 200ms" }
+heal = { after = "takeover" }
+
+[[fault]]
+do = "kill"
+role = "active"
+at = { after = "healed" }
+heal = { after = "takeover" }
+"#;
+
+#[test]
+fn a_scenario_file_with_several_faults_is_played_with_evidence_for_each() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (out, file) = (folder.path().join("out"), folder.path().join("mine.toml"));
+    std::fs::write(&file, TWO_FAULTS).expect("the folder is ours");
+    if passes(&format!("{} --seed 1 --trials 1 --store sync", file.display()), &out) {
+        let text = std::fs::read_to_string(out.join("result.json")).expect("it was written");
+        let result: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        let faults = result["trials"][0]["faults"].as_array().expect("a list").clone();
+        let names: Vec<&str> = faults.iter().filter_map(|fault| fault["name"].as_str()).collect();
+        assert_eq!(names, ["SIGTERM", "SIGKILL", "SIGKILL"]);
+        assert!(faults.iter().all(|fault| fault["effect"]["proof"].as_str().is_some_and(|proof| !proof.is_empty())));
+        assert_ne!(faults[1]["victim"], faults[2]["victim"], "the second kill is for the one that took over");
+        let plan = std::fs::read_to_string(out.join("plan.json")).expect("it was written");
+        assert!(plan.contains("\"do\": \"terminate\"") && plan.contains("\"after\": \"healed\""), "{plan}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_file_is_a_usage_error_that_names_its_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mine.toml");
+    std::fs::write(&file, TWO_FAULTS.replace("takeover = \"expected\"", "takover = \"expected\"")).expect("ours");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_chaos")).arg("run").arg(&file).output().expect("the binary was built");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(254), "{told}");
+    assert!(told.contains("mine.toml:4: ") && told.contains("takover") && told.contains("SCENARIOS.md"), "{told}");
 }
 
 #[test]

@@ -40,8 +40,10 @@ class Successor:
         }
 
 
-def became_active(events, t_ns):
-    return any(one["event"] == "ft_state" and one.get("to") == "ACTIVE" and one["t_ns"] >= t_ns for one in events)
+def became_active(events, t_ns, node=None):
+    """Whether a node, or this one, said after a time that it is active."""
+    is_state = lambda one: one["event"] == "ft_state" and one.get("to") == "ACTIVE" and one["t_ns"] >= t_ns
+    return any(is_state(one) and node in (None, one["node"]) for one in events)
 
 
 def successor_node(events, requested_ns):

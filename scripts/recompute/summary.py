@@ -31,7 +31,9 @@ def check(found, result):
 
 
 def worst(verdicts):
-    return max(verdicts, key=SEVERITY.index, default="unknown")
+    """What was skipped counts only where everything was."""
+    judged = [one for one in verdicts if one != "skipped"]
+    return max(judged or verdicts, key=SEVERITY.index, default="unknown")
 
 
 def belongs(one, row):

@@ -118,12 +118,15 @@ def check_times(found, claimed, ledger, events, plan):
     if fault is not None:
         requested_ns, effective_ns = fault
         found.equal(f"{name}: zero of the history", ledger.header["zero_ns"], effective_ns)
+        node = moments.successor_node(events, requested_ns)
+        is_same = node is not None and node == moments.active_node(events, requested_ns)
+        successor = moments.Successor(ledger, (requested_ns - effective_ns) // 1000, is_same)
+        served = any(one[4] == successor.url and one[5] >= 0 for one in ledger.connections)
+        is_other = not is_same and (served or moments.became_active(events, effective_ns, node))
+        found.equal(f"{name}: takeover", claimed["takeover"], is_other)
         is_measured = is_measured or (is_allowed(claimed, plan) and moments.became_active(events, effective_ns))
         if is_measured:
             instants, recovered = moments.event_times(events, requested_ns, effective_ns)
-            node = moments.successor_node(events, requested_ns)
-            is_same = node is not None and node == moments.active_node(events, requested_ns)
-            successor = moments.Successor(ledger, (requested_ns - effective_ns) // 1000, is_same)
             instants.update(moments.client_times(ledger, successor))
     from_us = round((instants["tf"] or 0) * 1000)
     ts_us = moments.steady(list_of, from_us, load_of(claimed, plan)["steady_ms"])

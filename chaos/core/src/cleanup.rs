@@ -1,8 +1,9 @@
-//! What must not outlive a run: child processes and temporary folders, whichever way the run ends.
+//! What must not outlive a run: child processes, network namespaces and temporary folders, whichever way the run ends.
 //!
 //! Three nets, each for what the one before cannot catch. Guards clean up on return, on error and on Ctrl-C (which the run turns
 //! into an error). A panic hook empties the registry, since release builds abort on panic and run no destructor. When the
-//! harness itself is killed, the kernel kills its nodes: see [`crate::node::die_with_parent`]. Only temporary folders survive that last case.
+//! harness itself is killed, the kernel kills its nodes: see [`crate::node::die_with_parent`]; a shared disk is told, and unmounts. Temporary
+//! folders and namespaces survive that last case; the next run that makes namespaces removes those.
 
 use crate::error::{AtPath, Result};
 use nix::sys::signal::{Signal, kill};
@@ -15,12 +16,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Default)]
 struct Registry {
     processes: BTreeSet<i32>,
+    namespaces: BTreeSet<String>,
     folders: BTreeSet<PathBuf>,
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { processes: BTreeSet::new(), folders: BTreeSet::new() });
+static REGISTRY: Mutex<Registry> =
+    Mutex::new(Registry { processes: BTreeSet::new(), namespaces: BTreeSet::new(), folders: BTreeSet::new() });
 
-/// The registry is two sets, valid after any panic.
+/// The registry is three sets, valid after any panic.
 fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -35,14 +38,26 @@ pub(crate) fn remove_process(pid: Pid) {
     registry().processes.remove(&pid.as_raw());
 }
 
-/// Kills every child and removes every temporary folder that is still listed.
+/// Notes a network namespace that is about to be made.
+pub(crate) fn add_namespace(name: &str) {
+    registry().namespaces.insert(name.to_owned());
+}
+
+/// Forgets a network namespace that its guard removes; false if it was swept before.
+pub(crate) fn remove_namespace(name: &str) -> bool {
+    registry().namespaces.remove(name)
+}
+
+/// Kills every child and removes every namespace and every temporary folder that is still listed.
 pub fn sweep() {
-    let Registry { processes, folders } = std::mem::take(&mut *registry());
+    let Registry { processes, namespaces, folders } = std::mem::take(&mut *registry());
     for pid in processes {
         // An error means that it has ended already, which is what is wanted.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
+    namespaces.iter().for_each(|name| crate::cluster::namespaces::remove(name));
     for folder in folders {
+        shareddisk::client::unmount_below(&folder);
         if let Err(error) = std::fs::remove_dir_all(&folder) {
             eprintln!("chaos: cannot remove {}: {error}", folder.display());
         }

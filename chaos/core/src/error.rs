@@ -76,6 +76,25 @@ pub enum Error {
     /// The proxy only forwards on this machine.
     #[error("the proxy forwards to 127.0.0.1 only, not to {0}")]
     NotLoopback(std::net::SocketAddr),
+    /// `ip` or `nft` did not do what it was asked for.
+    #[error("{command}: {said}")]
+    Tool {
+        /// The program and its arguments.
+        command: String,
+        /// What it said, or why it did not run.
+        said: String,
+    },
+    /// A fault needs another link than the pair has.
+    #[error("a fault of the scenario needs {needed}, which the pair does not have; set link and clients of [pair]")]
+    NoLink {
+        /// What it needs.
+        needed: &'static str,
+    },
+    /// Routes of this machine take all addresses that hosts could have.
+    #[error(
+        "no sixteen addresses of 10.192.0.0/10 are free for hosts of their own; routes of this machine take all of them"
+    )]
+    NoAddresses,
     /// The load generator could not start or end.
     #[error("load: {0}")]
     Load(#[from] loadgen::run::RunError),

@@ -1,10 +1,10 @@
 //! What this machine allows: whether the faults of the shared disk and of the network can be carried out on it.
 
+use crate::cluster::namespaces;
 use crate::error::{Error, Result};
 use crate::scenario::Requirement;
 use nix::unistd::geteuid;
 use std::fs::OpenOptions;
-use std::path::PathBuf;
 
 /// What is missing for each requirement, looked up once for a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl Machine {
     pub fn look() -> Self {
         let lacks = [
             (Requirement::Disk, root().or_else(|| device("/dev/fuse"))),
-            (Requirement::Network, root().or_else(|| program("ip")).or_else(|| program("nft"))),
+            (Requirement::Network, namespaces::unavailable()),
         ];
         Self { missing: lacks.into_iter().filter_map(|(one, reason)| Some((one, reason?))).collect() }
     }
@@ -47,13 +47,6 @@ fn device(path: &str) -> Option<String> {
     opened.err().map(|error| format!("{path}: {error}; in a container, pass the device in"))
 }
 
-fn program(name: &str) -> Option<String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    let found = folders.any(|folder| folder.join(name).is_file());
-    (!found).then(|| format!("there is no program {name}; install the packages iproute2 and nftables"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,7 +64,5 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named() {
         assert!(device("/no/such/device").is_some_and(|words| words.contains("/no/such/device")));
-        assert!(program("no-such-program").is_some_and(|words| words.contains("no-such-program")));
-        assert_eq!(program("sh"), None);
     }
 }

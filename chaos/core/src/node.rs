@@ -1,10 +1,14 @@
 //! The node side of the harness's own binary: what a child process does before it becomes a server.
 
+use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 /// First argument of a child that shall run the broker linked into this binary; the broker's arguments follow.
 pub const NODE_ARGUMENT: &str = "node";
@@ -12,6 +16,33 @@ pub const NODE_ARGUMENT: &str = "node";
 pub const DISK_ARGUMENT: &str = "shared-disk";
 /// First argument of a child that shall become another program; the program and its arguments follow.
 pub const NODE_PROGRAM_ARGUMENT: &str = "node-program";
+
+/// First argument of a child that shall live on a host of its own; the name of its network namespace follows, and then what it would have
+/// been started with otherwise.
+pub const NODE_WITHIN_ARGUMENT: &str = "node-within";
+
+/// Where iproute2 keeps its namespaces.
+const NAMESPACES: &str = "/run/netns";
+
+/// Takes the calling thread, and those that it starts, into a network namespace.
+pub fn enter(namespace: impl AsRef<OsStr>) -> io::Result<()> {
+    let file = File::open(Path::new(NAMESPACES).join(namespace.as_ref()))?;
+    Ok(setns(file, CloneFlags::CLONE_NEWNET)?)
+}
+
+/// Enters the namespace that the first argument names; returns the others, or an exit code if that fails.
+pub fn enter_named(mut arguments: Vec<OsString>) -> Result<Vec<OsString>, i32> {
+    if arguments.is_empty() {
+        eprintln!("chaos node: no network namespace named");
+        return Err(1);
+    }
+    let namespace = arguments.remove(0);
+    if let Err(error) = enter(&namespace) {
+        eprintln!("chaos node: cannot enter the network namespace {}: {error}", namespace.display());
+        return Err(1);
+    }
+    Ok(arguments)
+}
 
 /// Asks the kernel to kill this process when the harness dies, also when the harness is killed itself. The setting survives
 /// exec. A harness that died before the call is noticed by the changed parent.

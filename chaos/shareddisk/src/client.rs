@@ -3,7 +3,7 @@
 //! Owns the process and the connection. Every question has a limit.
 
 use crate::control::{Answer, Request};
-use crate::daemon::{Options, READY, sweep};
+use crate::daemon::{Options, READY, mounted, sweep};
 use crate::error::{Error, Result};
 use crate::gate::{DiskReport, InFlightRule, ThawReport};
 use crate::model::{CrashMode, CrashReport, FaultId, FaultSpec, OnLoss};
@@ -164,6 +164,15 @@ impl Drop for Disk {
         // It may have died: the rest works without it.
         let _ = self.ask::<()>(&Request::Stop);
         end(&mut self.child, &self.options);
+    }
+}
+
+/// Takes away every mount of a shared disk below a folder, whatever state its daemon is in.
+pub fn unmount_below(folder: &Path) {
+    for (_, path) in mounted().filter(|(_, path)| path.starts_with(folder)) {
+        // It may be gone already, which is what is wanted.
+        let _ = umount2(&path, MntFlags::MNT_FORCE);
+        let _ = umount2(&path, MntFlags::MNT_DETACH);
     }
 }
 

@@ -90,19 +90,22 @@ fn at(path: &Path, source: std::io::Error) -> Error {
 
 /// Unmounts what daemons left that were killed themselves.
 pub(crate) fn sweep() {
-    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return };
-    for line in mounts.lines() {
-        let Some((before, after)) = line.split_once(" - ") else { continue };
-        let source = after.split(' ').nth(1).unwrap_or("");
-        let mut parts = source.split(':');
-        let (Some(SOURCE), Some(process)) = (parts.next(), parts.next()) else { continue };
-        if !Path::new("/proc").join(process).exists()
-            && let Some(path) = before.split(' ').nth(4)
-        {
-            // Another sweep may have been faster.
-            let _ = umount2(path, MntFlags::MNT_DETACH);
-        }
+    for (_, path) in mounted().filter(|(process, _)| !Path::new("/proc").join(process).exists()) {
+        // Another sweep may have been faster.
+        let _ = umount2(&path, MntFlags::MNT_DETACH);
     }
+}
+
+/// The mounts of shared disks: the number of the daemon's process, and the path.
+pub(crate) fn mounted() -> impl Iterator<Item = (String, PathBuf)> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mount = |line: &str| {
+        let (before, after) = line.split_once(" - ")?;
+        let (source, rest) = after.split(' ').nth(1)?.split_once(':')?;
+        let process = rest.split(':').next()?.to_owned();
+        (source == SOURCE).then_some((process, PathBuf::from(before.split(' ').nth(4)?)))
+    };
+    text.lines().filter_map(mount).collect::<Vec<_>>().into_iter()
 }
 
 /// Cuts a mount off: whoever waits gets ECONNABORTED, whoever comes later ENOTCONN.

@@ -7,35 +7,31 @@ use crate::scenario::PairSpec;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-/// Where the nodes listen and where each finds its peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ports {
-    /// Port of each node on 127.0.0.1.
-    pub listen: [u16; 2],
-    /// Where each node looks for its peer: the peer's port, or a proxy in front of it.
-    pub peer: [u16; 2],
+/// Who is reached where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Where each node listens: for everybody, or for clients and then for its peer.
+    pub listen: [Vec<SocketAddr>; 2],
+    /// Where each node looks for its peer: the peer itself, or a proxy in front of it.
+    pub peer: [SocketAddr; 2],
+    /// Where clients and the administration look for each node.
+    pub clients: [SocketAddr; 2],
 }
 
-impl Ports {
-    /// Two free ports, with direct links. Another process could take one before the node listens; the node then refuses to start and says so.
+impl Addresses {
+    /// Two free ports of 127.0.0.1, with nothing between. Another process could take one before the node listens; the node then refuses to
+    /// start and says so.
     pub fn free() -> Result<Self> {
         let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing("look for a free port");
+        let address = |socket: &TcpListener| socket.local_addr().doing("read a free port");
         let sockets = [bind()?, bind()?];
-        let mut listen = [0; 2];
-        for (port, socket) in listen.iter_mut().zip(&sockets) {
-            *port = socket.local_addr().doing("read a free port")?.port();
-        }
-        Ok(Self { listen, peer: [listen[1], listen[0]] })
-    }
-
-    /// The address on which a node listens.
-    pub fn address(&self, node: NodeId) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.listen[node.index()]))
+        let [a, b] = [address(&sockets[0])?, address(&sockets[1])?];
+        Ok(Self { listen: [vec![a], vec![b]], peer: [b, a], clients: [a, b] })
     }
 
     /// The URL that clients and the administration use for a node.
     pub fn url(&self, node: NodeId) -> String {
-        format!("amqp://127.0.0.1:{}", self.listen[node.index()])
+        format!("amqp://{}", self.clients[node.index()])
     }
 }
 
@@ -54,6 +50,8 @@ pub type Settings = Vec<(String, String)>;
 pub struct Setup {
     /// What a scenario wants of it; its settings are not looked at, see below.
     pub spec: PairSpec,
+    /// Decides what is random in what lies between.
+    pub seed: u64,
     /// Node A alone, without a peer.
     pub lone: bool,
     /// Further parameters of both nodes.
@@ -65,7 +63,7 @@ pub fn write_configuration(
     folder: &Path,
     stores: &[PathBuf; 2],
     plan: &PairPlan,
-    ports: &Ports,
+    addresses: &Addresses,
     setup: &Setup,
 ) -> Result<[PathBuf; 2]> {
     for name in ["shared", "A", "B"] {
@@ -79,7 +77,7 @@ pub fn write_configuration(
         let path = folder.join(node.name()).join("tibemsd.conf");
         let store = &stores[node.index()];
         std::fs::create_dir_all(store).at(store)?;
-        let text = server_configuration(folder, store, plan, (ports, node, setup.lone)) + &lines(&setup.settings);
+        let text = server_configuration(folder, store, plan, (addresses, node, setup.lone)) + &lines(&setup.settings);
         write(&path, &text)?;
         paths[node.index()] = path;
     }
@@ -107,35 +105,35 @@ fn lines(settings: &Settings) -> String {
     settings.iter().map(|(name, value)| format!("{name:<21} = {value}\n")).collect()
 }
 
-/// `client_urls` names the listeners themselves: with a proxy on the fault-tolerance link, clients must not learn the proxy's address.
+/// `client_urls` names what lies in front of the listeners for clients, which is not what lies in front of them for the peer.
 fn server_configuration(
     folder: &Path,
     store: &Path,
     plan: &PairPlan,
-    (ports, node, lone): (&Ports, NodeId, bool),
+    (addresses, node, lone): (&Addresses, NodeId, bool),
 ) -> String {
     let (folder, store) = (folder.display(), store.display());
     let name = node.name();
-    let [a, b] = NodeId::BOTH.map(|node| format!("tcp://127.0.0.1:{}", ports.listen[node.index()]));
+    let [a, b] = addresses.clients;
     let fault_tolerance = if lone {
         String::new()
     } else {
         format!(
-            "ft_active             = tcp://127.0.0.1:{peer}
+            "ft_active             = tcp://{peer}
 ft_heartbeat          = {heartbeat}ms
 ft_activation         = {activation}ms
-client_urls           = {a},{b}
+client_urls           = tcp://{a},tcp://{b}
 ",
-            peer = ports.peer[node.index()],
+            peer = addresses.peer[node.index()],
             heartbeat = plan.ft_heartbeat_ms,
             activation = plan.ft_activation_ms,
         )
     };
+    let listen = addresses.listen[node.index()].iter();
     format!(
         "# One node under test.
 server                = UNDERSTUDY
-listen                = {listen}
-store                 = {store}
+{listen}store                 = {store}
 queues                = {folder}/shared/queues.conf
 users                 = {folder}/shared/users.conf
 logfile               = {folder}/{name}/server.log
@@ -143,7 +141,7 @@ logfile               = {folder}/{name}/server.log
 async_unflushed_max   = {unflushed}
 segment_size          = {segment}
 ",
-        listen = [&a, &b][node.index()],
+        listen = listen.map(|address| format!("listen                = tcp://{address}\n")).collect::<String>(),
         flush = plan.async_flush_interval_ms,
         unflushed = plan.async_unflushed_bytes_max,
         segment = plan.segment_bytes,
@@ -167,14 +165,23 @@ mod tests {
         line.and_then(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     }
 
+    fn some_addresses() -> Addresses {
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Addresses {
+            listen: [vec![at(7222)], vec![at(7224), at(7225)]],
+            peer: [at(9001), at(9002)],
+            clients: [at(9003), at(9004)],
+        }
+    }
+
     #[test]
     fn a_setting_is_replaced_and_a_lone_node_has_no_peer() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
+        let addresses = some_addresses();
         let setting = |value: &str| vec![("standby_tailing".to_owned(), value.to_owned())];
         let setup = Setup { lone: true, settings: setting("enabled"), ..Setup::default() };
         let [path, _] =
-            write_configuration(folder.path(), &stores(folder.path()), &PairPlan::default(), &ports, &setup)
+            write_configuration(folder.path(), &stores(folder.path()), &PairPlan::default(), &addresses, &setup)
                 .expect("it is ours");
         let read = || std::fs::read_to_string(&path).expect("it was written");
         assert_eq!((value(&read(), "standby_tailing"), value(&read(), "ft_active")), ("enabled".into(), String::new()));
@@ -191,17 +198,25 @@ mod tests {
     #[test]
     fn each_node_has_its_own_file_and_both_share_store_and_queues() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let ports = Ports { listen: [7222, 7224], peer: [9001, 9002] };
-        let paths =
-            write_configuration(folder.path(), &stores(folder.path()), &PairPlan::default(), &ports, &Setup::default())
-                .expect("the folder is ours");
+        let addresses = some_addresses();
+        let paths = write_configuration(
+            folder.path(),
+            &stores(folder.path()),
+            &PairPlan::default(),
+            &addresses,
+            &Setup::default(),
+        )
+        .expect("the folder is ours");
         let [a, b] = paths.map(|path| std::fs::read_to_string(path).expect("it was written"));
         assert_eq!(value(&a, "listen"), "tcp://127.0.0.1:7222");
-        assert_eq!(value(&b, "listen"), "tcp://127.0.0.1:7224");
+        assert!(b.contains(
+            "\nlisten                = tcp://127.0.0.1:7224\nlisten                = tcp://127.0.0.1:7225\n"
+        ));
         assert_eq!(value(&a, "ft_active"), "tcp://127.0.0.1:9001");
         assert_eq!(value(&b, "ft_active"), "tcp://127.0.0.1:9002");
         assert_eq!(value(&a, "ft_heartbeat"), "100ms");
         assert_eq!(value(&a, "ft_activation"), "500ms");
+        assert_eq!(value(&a, "client_urls"), "tcp://127.0.0.1:9003,tcp://127.0.0.1:9004");
         for name in ["store", "queues", "users", "client_urls"] {
             assert!(!value(&a, name).is_empty(), "{name}");
             assert_eq!(value(&a, name), value(&b, name), "{name}");
@@ -212,10 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn free_ports_differ_and_face_each_other() {
-        let ports = Ports::free().expect("there are free ports");
-        assert_ne!(ports.listen[0], ports.listen[1]);
-        assert_eq!(ports.peer, [ports.listen[1], ports.listen[0]]);
-        assert_eq!(ports.url(NodeId::B), format!("amqp://127.0.0.1:{}", ports.listen[1]));
+    fn free_addresses_differ_and_face_each_other() {
+        let addresses = Addresses::free().expect("there are free ports");
+        let [a, b] = addresses.clients;
+        assert_ne!(a, b);
+        assert_eq!((addresses.peer, addresses.listen.clone()), ([b, a], [vec![a], vec![b]]));
+        assert_eq!(addresses.url(NodeId::B), format!("amqp://127.0.0.1:{}", b.port()));
     }
 }

@@ -2,11 +2,13 @@
 
 mod configuration;
 mod events;
+pub mod links;
+pub mod namespaces;
 mod pair;
 mod process;
 mod shared_disk;
 
-pub use configuration::{Ports, Settings, Setup, write_configuration};
+pub use configuration::{Addresses, Settings, Setup, write_configuration};
 pub use events::{Event, EventLog, NodeState};
 pub use pair::{Launcher, NodeId, Pair};
 pub use process::{Exit, NodeProcess};

@@ -1,15 +1,15 @@
-//! A pair of nodes over one store folder: starts them, knows who is active, restarts a victim, and puts proxies on their link.
+//! A pair of nodes over one store folder: starts them, knows who is active, restarts a victim.
 
-use super::configuration::{Ports, Settings, Setup, change_configuration, has_settings, write_configuration};
+use super::configuration::{Addresses, Settings, Setup, change_configuration, has_settings, write_configuration};
 use super::events::{Event, EventLog};
+use super::links::Links;
 use super::process::{Exit, NodeProcess};
 use super::shared_disk::SharedDisk;
 use crate::cleanup::TemporaryFolder;
 use crate::error::{Error, Result};
-use crate::faults::network::Proxy;
 use crate::node;
 use crate::plan::PairPlan;
-use crate::scenario::{StoreOn, Wiring};
+use crate::scenario::StoreOn;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -67,8 +67,11 @@ impl Launcher {
         Self { harness, broker }
     }
 
-    fn command(&self, configuration: &Path) -> Command {
+    fn command(&self, configuration: &Path, namespace: Option<&str>) -> Command {
         let mut command = Command::new(&self.harness);
+        if let Some(namespace) = namespace {
+            command.args([node::NODE_WITHIN_ARGUMENT, namespace]);
+        }
         match &self.broker {
             None => command.arg(node::NODE_ARGUMENT),
             Some(program) => command.arg(node::NODE_PROGRAM_ARGUMENT).arg(program),
@@ -89,8 +92,8 @@ struct Slot {
 #[derive(Debug)]
 pub struct Pair {
     slots: [Slot; 2],
-    proxies: Option<[Proxy; 2]>,
-    ports: Ports,
+    links: Links,
+    addresses: Addresses,
     configurations: [PathBuf; 2],
     launcher: Launcher,
     events: EventLog,
@@ -103,23 +106,18 @@ pub struct Pair {
 impl Pair {
     /// Starts both nodes at once and waits until one is active and the other is standby; or a lone one, and waits until it is active.
     pub async fn start(launcher: Launcher, plan: &PairPlan, setup: &Setup, folder: TemporaryFolder) -> Result<Self> {
-        let mut ports = Ports::free()?;
-        let mut proxies = None;
-        if setup.spec.link == Wiring::Proxied {
-            let [a, b] = [Proxy::start(ports.address(NodeId::B)).await?, Proxy::start(ports.address(NodeId::A)).await?];
-            ports.peer = [a.address().port(), b.address().port()];
-            proxies = Some([a, b]);
-        }
+        let (links, addresses) = Links::start(setup.spec.link, setup.spec.clients, setup.seed)?;
         let disk = match setup.spec.store_on {
             StoreOn::SharedDisk => Some(SharedDisk::start(&launcher.harness, folder.path())?),
             StoreOn::Folder => None,
         };
         let store = |node| disk.as_ref().map_or_else(|| folder.path().join("store"), |disk| disk.store(node));
         let stores = NodeId::BOTH.map(store);
-        let configurations = write_configuration(folder.path(), &stores, plan, &ports, setup)?;
+        let configurations = write_configuration(folder.path(), &stores, plan, &addresses, setup)?;
         let slots = [Slot { process: None, starts: 0 }, Slot { process: None, starts: 0 }];
         let events = EventLog::default();
-        let mut pair = Self { slots, proxies, ports, configurations, launcher, events, disk, folder, lone: setup.lone };
+        let lone = setup.lone;
+        let mut pair = Self { slots, links, addresses, configurations, launcher, events, disk, folder, lone };
         for &node in pair.members() {
             pair.start_node(node)?;
         }
@@ -154,7 +152,8 @@ impl Pair {
         slot.process = None;
         slot.starts += 1;
         let errors = self.folder.path().join(node.name()).join(format!("stderr-{}.log", slot.starts));
-        let command = self.launcher.command(&self.configurations[node.index()]);
+        let namespace = self.links.hosts().map(|hosts| hosts.namespace(node));
+        let command = self.launcher.command(&self.configurations[node.index()], namespace);
         slot.process = Some(NodeProcess::start(command, node, slot.starts, &self.events, &errors)?);
         Ok(())
     }
@@ -176,7 +175,7 @@ impl Pair {
 
     /// The URL of a node for clients.
     pub fn url(&self, node: NodeId) -> String {
-        self.ports.url(node)
+        self.addresses.url(node)
     }
 
     /// The URLs of both nodes, for clients that fail over.
@@ -199,9 +198,9 @@ impl Pair {
         &self.events
     }
 
-    /// The proxies on the fault-tolerance link, if there are any.
-    pub fn proxies(&self) -> Option<&[Proxy; 2]> {
-        self.proxies.as_ref()
+    /// What lies between the nodes, and between them and clients.
+    pub fn links(&self) -> &Links {
+        &self.links
     }
 
     /// The disk that the nodes share, if it is one of its own.

@@ -3,8 +3,10 @@
 //! Owns the disk's process and where its folders lie. What the disk does wrong is `crate::faults::disk`.
 
 use super::NodeId;
+use crate::cleanup::{add_process, remove_process};
 use crate::error::{AtPath, Result};
 use crate::node;
+use nix::unistd::Pid;
 use shareddisk::client::Disk;
 use shareddisk::daemon::Options;
 use shareddisk::model::{HostState, LeaseState, OnLoss, Settings};
@@ -23,6 +25,14 @@ const FOLDER: &str = "disk";
 #[derive(Debug)]
 pub struct SharedDisk {
     disk: Disk,
+    pid: Pid,
+}
+
+impl Drop for SharedDisk {
+    fn drop(&mut self) {
+        // Before it is reaped, which the drop of the disk does next.
+        remove_process(self.pid);
+    }
 }
 
 impl SharedDisk {
@@ -44,7 +54,10 @@ impl SharedDisk {
         };
         let mut command = Command::new(harness);
         command.arg(node::DISK_ARGUMENT);
-        Ok(Self { disk: Disk::start(command, options)? })
+        let disk = Disk::start(command, options)?;
+        let pid = Pid::from_raw(disk.pid().cast_signed());
+        add_process(pid);
+        Ok(Self { disk, pid })
     }
 
     /// To whom faults are told.

@@ -1,6 +1,7 @@
 //! What can be done to a pair. Each fault returns evidence that it bit, taken from the operating system and not from the broker.
 //!
-//! A room owns its faults: `process` (signals, starvation), `network` (the proxies), `disk` (the shared disk and the hosts that use it). To add a fault:
+//! A room owns its faults: `process` (signals, starvation), `network` (proxies on links, rules between hosts), `disk` (the shared disk and the hosts that
+//! use it). To add a fault:
 //!
 //! 1. A variant of the room's enum with its parameters (`Kill {}`, `Delay { amount: Amount }`), its name in `NAMES`; a new room is a
 //!    variant of [`Fault`] besides, with an arm in each of its methods.
@@ -22,7 +23,7 @@ use crate::error::Result;
 use crate::plan::PairPlan;
 use crate::scenario::Role;
 use disk::{Asked, DiskFault};
-use network::NetworkFault;
+use network::{Inflicted, NetworkFault};
 use process::{ProcessFault, Starving};
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +75,8 @@ pub enum Held {
     Starving(Vec<Starving>),
     /// What the shared disk was asked to do.
     Disk(Asked),
+    /// What is done to links.
+    Network(Inflicted),
 }
 
 impl Bite {
@@ -103,8 +106,13 @@ impl Fault {
         if DiskFault::NAMES.contains(&name.as_str()) {
             return DiskFault::from_table(table).map(Self::Disk).map_err(wrong);
         }
-        let all = [ProcessFault::NAMES, NetworkFault::NAMES, DiskFault::NAMES].concat().join(", ");
+        let all = Self::names().join(", ");
         Err(format!("do = `{name}`: expected one of {all}"))
+    }
+
+    /// The names of all faults, as scenarios write them.
+    pub fn names() -> Vec<&'static str> {
+        [ProcessFault::NAMES, NetworkFault::NAMES, DiskFault::NAMES].concat()
     }
 
     /// What it is called in reports, with its amounts.
@@ -127,7 +135,10 @@ impl Fault {
 
     /// Whether it is over as soon as it has happened.
     pub fn is_instant(&self) -> bool {
-        false
+        match self {
+            Self::Process(_) | Self::Disk(_) => false,
+            Self::Network(fault) => fault.is_instant(),
+        }
     }
 
     /// Does it.
@@ -151,8 +162,8 @@ impl Fault {
     /// Looks for evidence at the end of the trial.
     pub async fn examine(&self, scene: &mut Scene<'_>, bite: &mut Bite) -> Result<()> {
         match self {
-            Self::Process(_) => Ok(()),
-            Self::Network(fault) => fault.examine(scene, bite).await,
+            // Their evidence is complete when they are healed.
+            Self::Process(_) | Self::Network(_) => Ok(()),
             Self::Disk(fault) => fault.examine(scene, bite),
         }
     }

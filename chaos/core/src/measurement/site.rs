@@ -9,7 +9,6 @@ use crate::cluster::{NodeId, Pair, Settings, Setup};
 use crate::error::{Error, Result};
 use crate::plan::{LoadPlan, PairPlan};
 use crate::progress::Progress;
-use crate::scenario::PairSpec;
 use loadgen::ledger::Ledger;
 use loadgen::verdict::{Rules, judge};
 use nix::unistd::Pid;
@@ -33,7 +32,7 @@ impl Site<'_> {
     pub(super) async fn start(&self, broker: &Broker, mut settings: Settings) -> Result<Pair> {
         let standby = self.request.standby;
         settings.extend(standby.map(|standby| ("standby_tailing".to_owned(), standby.tailing().to_owned())));
-        let setup = Setup { spec: PairSpec::default(), lone: standby.is_none(), settings };
+        let setup = Setup { lone: standby.is_none(), settings, ..Setup::default() };
         let folder = TemporaryFolder::new(self.store_parent, "pair-", self.request.keep)?;
         Pair::start(broker.launcher.clone(), &pair_plan(), &setup, folder).await
     }

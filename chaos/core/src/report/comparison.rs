@@ -121,7 +121,7 @@ fn verdict_box(comparison: &Comparison) -> String {
 fn gate_lines(gate: &GateResult) -> Vec<String> {
     let line = |one: &crate::compare::Judged| {
         format!(
-            "gate {}: {} figures judged, {} worse, {} not judged (too few trials, or trials beyond their limit)",
+            "gate {}: of its figures {} judged, {} worse, {} not judged (too few trials, or trials beyond their limit)",
             one.gate,
             one.judged,
             one.worse.len(),

@@ -82,7 +82,11 @@ pub(super) const NOTHING: &str = "<p class=\"muted\">No trial of this run gave d
 
 fn head(data: &Data) -> String {
     let result = &data.result;
+    let skips = result.trials.iter().any(|trial| trial.verdict == Verdict::Skipped);
     let words = match result.verdict {
+        Verdict::Pass if skips => {
+            "Every promise held in every trial that the environment allowed; what was skipped is below."
+        }
         Verdict::Pass => "Every promise held in every trial, and every fault was seen to take effect.",
         Verdict::Violated => "A promise was broken. The reasons are below.",
         Verdict::Unknown => "At least one trial could not be judged. The reasons are below.",
@@ -114,10 +118,10 @@ fn head(data: &Data) -> String {
 }
 
 /// Reasons that are listed at once; the others are in the sections of their scenarios.
-const REASONS_MAX: usize = 12;
+const REASONS_MAX: usize = 20;
 
 fn reasons(result: &RunResult) -> String {
-    let all = result.trials.iter().chain(&result.disturbed);
+    let all = result.trials.iter().chain(&result.disturbed).filter(|trial| trial.verdict != Verdict::Skipped);
     let mut list: Vec<String> = all.flat_map(|trial| trial.reasons.iter().map(move |one| reason(trial, one))).collect();
     list.extend(
         result
@@ -126,6 +130,7 @@ fn reasons(result: &RunResult) -> String {
             .filter(|store| !store.reasons.is_empty())
             .map(|store| format!("<li>{}</li>", escape(store.line().trim()))),
     );
+    list.extend(skipped(result));
     let more = list.len().saturating_sub(REASONS_MAX);
     list.truncate(REASONS_MAX);
     if more > 0 {
@@ -134,6 +139,23 @@ fn reasons(result: &RunResult) -> String {
     let list = if list.is_empty() { String::new() } else { format!("<ul>{}</ul>", list.concat()) };
     let shrunk = result.shrunk.as_ref().map(|shrunk| format!("<p>{}</p>", escape(&shrunk.sentence())));
     list + &shrunk.unwrap_or_default()
+}
+
+/// What was skipped, with its reason, a line for each scenario.
+fn skipped(result: &RunResult) -> Vec<String> {
+    let line = |scenario: String| {
+        let trials: Vec<&TrialResult> = result.trials.iter().filter(|trial| trial.scenario == scenario).collect();
+        let skipped: Vec<&&TrialResult> = trials.iter().filter(|trial| trial.verdict == Verdict::Skipped).collect();
+        let reason = skipped.first()?.reasons.last().cloned().unwrap_or_default();
+        let (n, of) = (skipped.len(), trials.len());
+        Some(format!(
+            "<li>{}, {}: {n} of {of} trials: {}</li>",
+            escape(&scenario),
+            tag(Verdict::Skipped),
+            escape(&reason)
+        ))
+    };
+    result.scenarios().into_iter().filter_map(line).collect()
 }
 
 /// A trial and why it is not a pass.

@@ -105,7 +105,8 @@ fn over_time(data: &Data, rows: &[&SummaryRow], pictures: &mut Vec<Picture>) -> 
         trials.sort_by_key(|trial| trial.number);
         let shown = shown(&trials);
         for trial in trials {
-            body += &trial_over_time(data, trial, shown == Some(trial.number), pictures)?;
+            let is_shown = shown == Some(trial.number);
+            body += &trial_over_time(data, trial, is_shown, pictures)?;
         }
     }
     Ok(body)
@@ -121,14 +122,11 @@ fn shown(trials: &[&TrialResult]) -> Option<usize> {
     sorted.get(sorted.len().saturating_sub(1) / 2).map(|trial| trial.number)
 }
 
-/// With more trials than this, those that passed and are not open at first have their plots in files beside the page.
-const EMBEDDED_TRIALS_MAX: usize = 60;
-
 fn trial_over_time(data: &Data, trial: &TrialResult, open: bool, pictures: &mut Vec<Picture>) -> Result<String> {
     let (number, place) = (trial.number, escape(&trial.cell().place()));
     let summary = format!("trial {number}: {place}, {}, {}", failover_words(trial), tag(trial.verdict));
     let stem = trial.file_stem();
-    let is_embedded = open || trial.verdict != Verdict::Pass || data.result.trials.len() <= EMBEDDED_TRIALS_MAX;
+    let is_embedded = open || trial.verdict != Verdict::Pass || !data.is_large();
     let mut body = match data.series.get(&trial.number) {
         Some(buckets) if !buckets.is_empty() => {
             let draw = |width| plots::timeline(trial, buckets, width).map(Some);
@@ -145,7 +143,8 @@ fn trial_over_time(data: &Data, trial: &TrialResult, open: bool, pictures: &mut 
         let drawn = figure(pictures, &name, words, None, |width| plots::fates(trial, messages, width).map(Some))?;
         body += &drawn.unwrap_or_default();
     }
-    Ok(details(open, &summary, &body))
+    let is_unfolded = open && (!data.is_large() || trial.verdict != Verdict::Pass);
+    Ok(details(is_unfolded, &summary, &body))
 }
 
 fn failover_words(trial: &TrialResult) -> String {

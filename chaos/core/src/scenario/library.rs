@@ -17,6 +17,7 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "kill-backlog",
     "pause-active",
     "delay-heartbeats",
+    "delay-heartbeats-below",
     "slow-sync",
     "kill-standby",
     "kill-both",
@@ -26,6 +27,19 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "restart-active",
     "rolling-restart",
     "starve-active",
+    "partition",
+    "partition-one-way",
+    "partition-other-way",
+    "client-partition",
+    "jitter",
+    "slow-link",
+    "reset-clients",
+    "refused-clients",
+    "half-open-clients",
+    "stalled-clients",
+    "host-cut",
+    "host-partition",
+    "kill-cut-off-host",
     "host-crash",
     "torn-writes",
     "slow-disk",
@@ -38,7 +52,8 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "lying-fsync",
     "soak",
 );
-const SUITES: &[(&str, &str)] = &shipped!("suites": "quick", "ci", "full", "soak", "backlog", "pause", "canary");
+const SUITES: &[(&str, &str)] =
+    &shipped!("suites": "quick", "ci", "full", "soak", "disk", "backlog", "pause", "canary");
 
 /// Trials of a scenario that is run by itself.
 const TRIALS_ALONE: usize = 2;
@@ -128,6 +143,41 @@ mod tests {
         let names = |list: &[(&str, &str)]| list.iter().map(|one| one.0.to_owned()).collect::<Vec<_>>();
         assert_eq!(scenarios().iter().map(|one| one.name.clone()).collect::<Vec<_>>(), names(SCENARIOS));
         assert_eq!(suites().iter().map(|one| one.name.clone()).collect::<Vec<_>>(), names(SUITES));
+    }
+
+    /// Every key of the table and of those in it.
+    fn keys(table: &toml::Table) -> Vec<String> {
+        let mut found = Vec::new();
+        for (key, value) in table {
+            found.push(key.clone());
+            let inner = match value {
+                // Parameters of the broker have a page of their own.
+                toml::Value::Table(_) if key == "settings" || key == "matrix" => continue,
+                toml::Value::Table(table) => vec![table],
+                toml::Value::Array(list) => list.iter().filter_map(toml::Value::as_table).collect(),
+                _ => continue,
+            };
+            found.extend(inner.into_iter().flat_map(keys));
+        }
+        found
+    }
+
+    #[test]
+    fn every_key_of_a_shipped_file_and_every_fault_is_described() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/SCENARIOS.md");
+        let page = std::fs::read_to_string(page).expect("it is in the repository");
+        let described = |word: &str| {
+            page.contains(&format!("`{word}`"))
+                || page.contains(&format!("`[{word}]`"))
+                || page.contains(&format!("`[[{word}]]`"))
+        };
+        for (name, text) in SCENARIOS.iter().chain(SUITES) {
+            let table: toml::Table = toml::from_str(text).expect("another test reads it");
+            let missing: Vec<String> = keys(&table).into_iter().filter(|key| !described(key)).collect();
+            assert!(missing.is_empty(), "{name}: {missing:?}");
+        }
+        let missing: Vec<&str> = crate::faults::Fault::names().into_iter().filter(|name| !described(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]

@@ -177,6 +177,12 @@ pub struct Expect {
     /// The log of the standby must hold these words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standby_logs: Option<String>,
+    /// The log of the standby must not hold these words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby_keeps_silent: Option<String>,
+    /// Clients may lose so many connections; looked at where no takeover may happen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_lost_max: Option<usize>,
 }
 
 impl std::fmt::Display for Requirement {

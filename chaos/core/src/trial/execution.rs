@@ -251,8 +251,8 @@ impl<'a> Execution<'a> {
     fn demand_recovery(&self, bite: &mut Bite) {
         let Some(effective_ns) = bite.effect.as_ref().map(|effect| effect.effective_ns) else { return };
         let events = self.pair.events().snapshot();
-        let states = events.iter().filter(|event| event.t_ns <= effective_ns).filter_map(Event::entered);
-        match states.last() {
+        let mut states = events.iter().filter(|event| event.t_ns <= effective_ns).filter_map(Event::entered);
+        match states.next_back() {
             Some(state) if state.is_recovering() => {
                 bite.evidence
                     .push("the last that was heard of the pair was that a server recovers the store".to_owned());

@@ -206,15 +206,29 @@ impl<'a> Conclusion<'a> {
         }
         let lost = connections(&self.evidence.load.ledger).filter(|one| one.is_lost()).count();
         self.trial.observations.push(format!("clients lost {lost} connections"));
+        if let Some(allowed) = self.plan.expect.connections_lost_max.filter(|allowed| lost > *allowed) {
+            self.judgement.violated(format!("clients lost {lost} connections, {allowed} were allowed"));
+        }
     }
 
     fn judge_logs(&mut self) {
-        let Some(words) = &self.plan.expect.standby_logs else { return };
+        let expect = &self.plan.expect;
+        if expect.standby_logs.is_none() && expect.standby_keeps_silent.is_none() {
+            return;
+        }
         let standby = self.evidence.active.peer();
-        let name = standby.name();
-        match self.pair.read_logs(standby).lines().filter(|line| line.contains(words)).count() {
-            0 => self.judgement.violated(format!("the standby {name} did not log \"{words}\"")),
-            count => self.trial.observations.push(format!("the standby {name} logged \"{words}\" (lines: {count})")),
+        let (name, log) = (standby.name(), self.pair.read_logs(standby));
+        let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+        if let Some(words) = &expect.standby_logs {
+            match lines(words) {
+                0 => self.judgement.violated(format!("the standby {name} did not log \"{words}\"")),
+                count => {
+                    self.trial.observations.push(format!("the standby {name} logged \"{words}\" (lines: {count})"));
+                }
+            }
+        }
+        if let Some(words) = expect.standby_keeps_silent.as_ref().filter(|words| lines(words) > 0) {
+            self.judgement.violated(format!("the standby {name} logged \"{words}\" without a reason"));
         }
     }
 

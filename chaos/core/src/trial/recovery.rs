@@ -28,7 +28,7 @@ impl Execution<'_> {
         let load = self.load_plan.clone();
         let needed = Duration::from_millis(load.steady_ms) + STEADY_MARGIN;
         let mut deadline = Instant::now() + Duration::from_millis(load.recovery_limit_ms);
-        let gone = Duration::from_nanos(clock::now_ns().saturating_sub(self.from_ns()));
+        let gone = Duration::from_nanos(clock::now_ns().saturating_sub(self.since_ns()));
         let mut next_look = Some(Instant::now() + needed.saturating_sub(gone));
         let mut is_flowing = false;
         while Instant::now() < deadline && !self.is_steady {
@@ -53,7 +53,7 @@ impl Execution<'_> {
     }
 
     /// The last fault must have gone, and the first one must have come.
-    fn from_ns(&self) -> u64 {
+    fn since_ns(&self) -> u64 {
         self.t0_ns().max(self.healed_ns)
     }
 
@@ -63,7 +63,7 @@ impl Execution<'_> {
         let sent = figures::sent(&self.load.sent_so_far());
         let now_ns = clock::now_ns();
         Steady::from_baseline(&sent, t0_ns, self.load_plan.steady_ms * NS_PER_MS)
-            .find(&sent, self.from_ns(), now_ns)
+            .find(&sent, self.since_ns(), now_ns)
             .is_some()
     }
 

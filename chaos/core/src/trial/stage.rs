@@ -115,7 +115,7 @@ impl Stage {
         let folder = TemporaryFolder::new(context.store_parent, "pair-", context.keep)?;
         let mut settings = plan.backlog.map_or_else(Vec::new, tailing);
         settings.extend(plan.extra_settings());
-        let setup = Setup { spec: plan.pair.clone(), lone: false, settings };
+        let setup = Setup { spec: plan.pair.clone(), seed: plan.seed, lone: false, settings };
         let pair = Pair::start(context.launcher.clone(), &context.plan.pair_of(plan), &setup, folder).await?;
         let mut stage = Self { pair, plan: plan.clone(), filled: None, observations: Vec::new() };
         if let Some(backlog) = plan.backlog {

@@ -149,7 +149,7 @@ impl Content {
         let end = offset + data.len() as u64;
         let mut below = self.below((offset, end), seen).into_iter();
         self.commit(media, ino, |_| below.next().unwrap_or(false))?;
-        media.write(ino, offset, data)?;
+        store(media, ino, offset, data)?;
         self.durable_len = self.durable_len.max(end);
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Content {
 
     fn make_durable(&mut self, media: &mut dyn Media, ino: Ino, change: &Change) -> io::Result<()> {
         match change {
-            Change::Write { offset, data } => media.write(ino, *offset, data)?,
+            Change::Write { offset, data } => store(media, ino, *offset, data)?,
             Change::SetLen(len) => media.erase(ino, *len, None)?,
             Change::Erase { offset, len } => media.erase(ino, *offset, Some(*len))?,
         }
@@ -230,6 +230,15 @@ impl Content {
     pub(super) fn land(&mut self, media: &mut dyn Media, ino: Ino, change: &Change) -> io::Result<()> {
         self.make_durable(media, ino, change)
     }
+}
+
+/// Zeros are not written but forgotten: stores fill files with them, and that must not keep the disk busy for everybody else.
+fn store(media: &mut dyn Media, ino: Ino, offset: u64, data: &[u8]) -> io::Result<()> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    if data.chunks(ZEROS.len()).all(|part| *part == ZEROS[..part.len()]) {
+        return media.erase(ino, offset, Some(data.len() as u64));
+    }
+    media.write(ino, offset, data)
 }
 
 fn shorten(change: &mut Change, len: u64) {
@@ -307,7 +316,7 @@ mod tests {
 
     fn changes() -> impl Strategy<Value = Change> {
         prop_oneof![
-            4 => (0_u64..60, 1_usize..30, any::<u8>()).prop_map(|(offset, len, byte)| write(offset, byte, len)),
+            4 => (0_u64..60, 1_usize..30, 0_u8..4).prop_map(|(offset, len, byte)| write(offset, byte, len)),
             1 => (0_u64..70).prop_map(Change::SetLen),
             1 => (0_u64..60, 1_u64..20).prop_map(|(offset, len)| Change::Erase { offset, len }),
         ]
