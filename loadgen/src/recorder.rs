@@ -217,7 +217,7 @@ impl Collector {
         for (index, (sum, part)) in total.all_mut().into_iter().zip(self.sum.histograms.all()).enumerate() {
             // What a fault does to the host is not the generator's own lag.
             let own_lag = Histograms::NAMES[index] == "lag";
-            if !own_lag || phase != FAULT {
+            if !part.is_empty() && (!own_lag || phase != FAULT) {
                 sum.add(part).expect("an auto-resizing histogram takes every value");
             }
         }

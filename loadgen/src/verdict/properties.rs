@@ -20,8 +20,9 @@ struct Shape {
     messages: u64,
 }
 
+/// Sixty messages are due before the outage is over: thirty and more come after it.
 fn shape() -> impl Strategy<Value = Shape> {
-    (any::<u64>(), 2..5_u32, 1..3_u32, 1..4_u32, 60..120_u64).prop_map(
+    (any::<u64>(), 2..5_u32, 1..3_u32, 1..4_u32, 90..150_u64).prop_map(
         |(seed, producers, queues, consumers_per_queue, messages)| Shape {
             seed,
             producers,
@@ -277,14 +278,14 @@ fn swap_two(ledger: &mut Ledger, random: &mut Rng) {
         .map(|(producer, one)| (producer, one.sequence))
         .collect();
     change(&mut ledger.consumers[0], |list| {
-        let first = list
-            .iter()
-            .position(|one| one.connection == 1 && !one.redelivered && fates.contains(&(one.producer, one.sequence)));
-        let first = first.expect("the load went on after the fault");
-        let is_like = |one: &Delivery| {
-            one.producer == list[first].producer && !one.redelivered && fates.contains(&(one.producer, one.sequence))
+        let is_sure = |one: &Delivery| !one.redelivered && fates.contains(&(one.producer, one.sequence));
+        // The last message of a producer has no other to change places with.
+        let pair = |first: usize| {
+            let is_like = |one: &Delivery| one.producer == list[first].producer && is_sure(one);
+            let others: Vec<usize> = (first + 1..list.len()).filter(|&index| is_like(&list[index])).collect();
+            (list[first].connection == 1 && is_sure(&list[first]) && !others.is_empty()).then_some((first, others))
         };
-        let others: Vec<usize> = (first + 1..list.len()).filter(|&index| is_like(&list[index])).collect();
+        let (first, others) = (0..list.len()).find_map(pair).expect("the load went on after the fault");
         let second = others[random.usize(..others.len())];
         let (low, high) = list.split_at_mut(second);
         std::mem::swap(&mut low[first].sequence, &mut high[0].sequence);
@@ -321,7 +322,7 @@ proptest! {
             prop_assert_eq!(verdict.verdict, Ruling::Pass, "{:?}", verdict.reasons);
         }
         let counts = judge(&ledger, &rules(StorePromise::Sync)).counts;
-        prop_assert!(counts.failed > 0 || shape.messages < 100);
+        prop_assert!(counts.failed > 0 || shape.messages < 120);
         prop_assert_eq!(counts.duplicated, counts.duplicated_by_resend + counts.redelivered_flagged);
     }
 
