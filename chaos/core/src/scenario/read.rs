@@ -176,13 +176,18 @@ pub(super) fn suite(source: Source<'_>, find: impl Fn(&str) -> Result<Scenario>)
             Error::Usage(reason) => source.error(Some(entry.name.span()), reason),
             other => other,
         })?;
-        entries.push(Entry {
+        let meant = Entry {
             scenario,
             trials: entry.trials.or(file.trials).unwrap_or(1),
             backlogs: sizes(entry.backlogs.as_ref().unwrap_or(&file.backlogs))?,
             standbys: entry.standbys.clone().or(file.standbys.clone()).unwrap_or(Standby::ALL.to_vec()),
             matrix: entry.matrix.clone().unwrap_or(file.matrix.clone()),
-        });
+        };
+        if entries.iter().any(|other: &Entry| other.is_same_row(&meant)) {
+            let words = format!("scenario `{}` is listed twice; give it more trials instead", meant.scenario.name);
+            return Err(source.error(Some(entry.name.span()), words));
+        }
+        entries.push(meant);
     }
     check_settings(source, &file.settings, &entries)?;
     Ok(Suite {
@@ -250,6 +255,9 @@ mod tests {
         let text = "name = \"s\"\nexplanation = \"e\"\nbacklogs = [\"1MiB\"]\n[[scenario]]\nname = \"x\"\ntrials = 3\n";
         let read = suite(Source { name: "s.toml", text }, find).expect("it is valid");
         assert_eq!((read.entries[0].trials, read.entries[0].backlogs.as_slice()), (3, [1_u64 << 20].as_slice()));
+        let twice = format!("{text}[[scenario]]\nname = \"x\"\n");
+        let error = suite(Source { name: "s.toml", text: &twice }, find).expect_err("x has two rows").to_string();
+        assert!(error.contains("s.toml:8: scenario `x` is listed twice"), "{error}");
         let text = text.replace("\"x\"", "\"z\"");
         let error = suite(Source { name: "s.toml", text: &text }, find).expect_err("no z").to_string();
         assert!(error.contains("s.toml:5: no scenario z"), "{error}");

@@ -36,6 +36,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether both have their trials in the same row of a table, where nobody could tell them apart.
+    pub(super) fn is_same_row(&self, other: &Self) -> bool {
+        let what = |entry: &Self| (entry.scenario.name.clone(), entry.backlogs.clone(), entry.matrix.clone());
+        what(self) == what(other)
+    }
+
     /// Every combination of the matrix; one without anything where it is empty.
     pub fn combinations(&self) -> Vec<BTreeMap<String, String>> {
         let mut all = vec![BTreeMap::new()];
