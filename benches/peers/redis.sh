@@ -4,11 +4,10 @@
 set -euo pipefail
 case $1 in
 protocol) echo redis ;;
-settled) exit 1 ;;
-version) redis-server --version ;;
+version) ${PROGRAM:-redis-server} --version ;;
 start)
     mkdir -p "$2"
-    ${PIN:-} redis-server --bind 127.0.0.1 --port "$3" --dir "$2" --save "" --appendonly yes --appendfsync always \
+    ${PIN:-} "${PROGRAM:-redis-server}" --bind 127.0.0.1 --port "$3" --dir "$2" --save "" --appendonly yes --appendfsync always \
         --auto-aof-rewrite-percentage 0 --daemonize no >"$2/log" 2>&1 &
     echo $! >"$2/pid"
     ;;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# This broker, alone on its store. UNDERSTUDY=PROGRAM (default: target/release/broker), SYNC_DELAY=TIME for a slower disk.
+# This broker, alone on its store. PROGRAM=FILE (default: target/release/broker), SYNC_DELAY=TIME for a slower disk.
 # Usage: understudy.sh protocol | version | start FOLDER PORT | stop FOLDER
 set -euo pipefail
-program=${UNDERSTUDY:-$(dirname "$0")/../../target/release/broker}
+program=${PROGRAM:-$(dirname "$0")/../../target/release/broker}
 case $1 in
 protocol) echo amqp ;;
 version) $program --version ;;
