@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# This broker, alone on its store. PROGRAM=FILE (default: target/release/broker), SYNC_DELAY=TIME for a slower disk.
+# This broker, alone on its store; the queue lies in the store that confirms only what is synced. PROGRAM=FILE (default: target/release/broker), SYNC_DELAY=TIME for a slower disk.
 # Usage: understudy.sh protocol | version | start FOLDER PORT | stop FOLDER
 set -euo pipefail
 program=${PROGRAM:-$(dirname "$0")/../../target/release/broker}
@@ -8,7 +8,7 @@ protocol) echo amqp ;;
 version) $program --version ;;
 start)
     mkdir -p "$2"
-    printf 'bench\nbench.>\n' >"$2/queues.conf"
+    printf 'bench store=$sys.failsafe\n' >"$2/queues.conf"
     cat >"$2/server.conf" <<CONF
 server = BENCH
 listen = tcp://127.0.0.1:$3

@@ -54,12 +54,8 @@ fn address() -> SocketAddr {
 /// # Errors
 /// The broker refuses something, or messages do not arrive.
 pub fn run(case: &Case, messages: usize) -> Result<()> {
-    let disk = SimConfig {
-        latency_ns_min: DISK_NS,
-        latency_ns_max: DISK_NS + 1,
-        slow_per_million: 0,
-        ..SimConfig::default()
-    };
+    let disk =
+        SimConfig { latency_ns_min: DISK_NS, latency_ns_max: DISK_NS + 1, slow_per_million: 0, ..SimConfig::default() };
     // As large as a receive buffer of the kernel backend.
     let network = NetworkConfig {
         latency: NETWORK_NS..NETWORK_NS + 1,
@@ -99,7 +95,7 @@ pub fn run(case: &Case, messages: usize) -> Result<()> {
 
 fn start_broker(world: &World) -> Result<Broker> {
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("queues.conf"), "bench\n")?;
+    std::fs::write(folder.path().join("queues.conf"), "bench store=$sys.failsafe\n")?;
     let path = folder.path().join("tibemsd.conf");
     let text = format!("server = BENCH\nlisten = tcp://{}\nstore = /store\nqueues = queues.conf\n", address());
     std::fs::write(&path, text)?;

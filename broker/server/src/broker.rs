@@ -73,11 +73,7 @@ pub(crate) struct TurnBudget {
 impl TurnBudget {
     /// The budget of a turn that begins now.
     fn full(now: Nanos) -> TurnBudget {
-        TurnBudget {
-            received_bytes: TURN_RECEIVED_BYTES,
-            deliveries: TURN_DELIVERIES,
-            until: now + TURN_HANDING_OUT,
-        }
+        TurnBudget { received_bytes: TURN_RECEIVED_BYTES, deliveries: TURN_DELIVERIES, until: now + TURN_HANDING_OUT }
     }
 
     /// One message is handed out; now and then `now` is asked for the time.

@@ -149,9 +149,7 @@ impl ReceivedDelivery {
     /// Whether `next` is the delivery after this one, on the same link, and to be answered alike.
     #[inline]
     pub(crate) fn precedes(self, next: &ReceivedDelivery) -> bool {
-        next.link == self.link
-            && next.delivery_id == self.delivery_id.wrapping_add(1)
-            && next.settled == self.settled
+        next.link == self.link && next.delivery_id == self.delivery_id.wrapping_add(1) && next.settled == self.settled
     }
 }
 

@@ -128,16 +128,13 @@ impl Broker {
 
     fn feed(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, mut input: &[u8]) {
         // Once: what a store has no room for after that is deferred.
-        if !connection.stalled && !self.exchange.has_room(connection.stores_used) {
-            self.stall(id, connection, input);
-            return;
-        }
+        let has_room = self.exchange.has_room(connection.stores_used);
         loop {
             if connection.stalled {
                 connection.unread.extend_from_slice(input);
                 return;
             }
-            if self.stopping || self.is_withheld(connection) {
+            if self.stopping || self.is_withheld(connection) || !has_room {
                 self.stall(id, connection, input);
                 return;
             }
@@ -312,9 +309,7 @@ impl Broker {
         let consumer = self.exchange.engine.add_consumer(queue, spec);
         self.consumers.insert(consumer, (id, link));
         let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
-        connection
-            .consumers
-            .insert(link, Consumer::new(consumer, settled));
+        connection.consumers.insert(link, Consumer::new(consumer, settled));
         // What the answer leaves out was not granted: no filter is supported yet.
         let granted = amqp::Source { filter: Vec::new(), ..temporary::source_granted(source, address) };
         let answer = Attach {

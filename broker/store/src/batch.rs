@@ -4,7 +4,8 @@
 
 use crate::MessageKey;
 use crate::format::{
-    self, BATCH_HEADER_BYTES, BatchHeader, CopyOf, PayloadSeed, RANGE_BYTES, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, SegmentIdentity,
+    self, BATCH_HEADER_BYTES, BatchHeader, CopyOf, PayloadSeed, RANGE_BYTES, RECORD_ALIGNMENT, RECORD_HEADER_BYTES,
+    SegmentIdentity,
 };
 use bytes::{Bytes, BytesMut};
 use disk::BLOCK_SIZE;
@@ -104,7 +105,8 @@ impl Batch {
         payload: &[&[u8]],
         copy_of: Option<CopyOf>,
     ) -> (u64, u32) {
-        let offset = format::put_publish(&mut self.buffer, self.payload_seed, self.offset, destinations, key, payload, copy_of);
+        let offset =
+            format::put_publish(&mut self.buffer, self.payload_seed, self.offset, destinations, key, payload, copy_of);
         (self.appended(), offset)
     }
 

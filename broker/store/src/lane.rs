@@ -229,9 +229,7 @@ impl Lane {
         let reserve =
             if is_last { self.segment_bytes / RESERVE_SHARE_LAST } else { self.segment_bytes / RESERVE_SHARE };
         let fits = match claim {
-            Claim::Message => {
-                self.next_stands && (end <= self.segment_bytes - reserve || self.can_roll() && !is_last)
-            }
+            Claim::Message => self.next_stands && (end <= self.segment_bytes - reserve || self.can_roll() && !is_last),
             // It may wait in memory for the segment after the next one.
             Claim::Reserve => self.next_stands || end <= self.segment_bytes,
         };

@@ -41,7 +41,8 @@ impl Figures {
 
 /// Processor time of all threads of a process, in steps of 10 ms.
 fn process_ns(pid: u32) -> Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))?;
+    let stat =
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))?;
     let (_, fields) = stat.rsplit_once(')').context("a name ends with a parenthesis")?;
     let ticks = fields.split_whitespace().skip(UTIME_FIELD).take(2).map(|field| field.parse::<u64>().unwrap_or(0));
     Ok(ticks.sum::<u64>() * 10_000_000)
@@ -50,7 +51,11 @@ fn process_ns(pid: u32) -> Result<u64> {
 fn flushes(device: &str) -> Result<u64> {
     let path = format!("/sys/block/{device}/stat");
     let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    stat.split_whitespace().nth(FLUSHES_FIELD).context("this kernel does not count flushes")?.parse().map_err(Into::into)
+    stat.split_whitespace()
+        .nth(FLUSHES_FIELD)
+        .context("this kernel does not count flushes")?
+        .parse()
+        .map_err(Into::into)
 }
 
 /// All that was measured, in one line.

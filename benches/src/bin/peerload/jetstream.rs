@@ -34,7 +34,9 @@ impl JetstreamPeer {
     /// Makes the stream and receives from it.
     pub(crate) fn consumer(options: &Options) -> Self {
         let (name, inbox) = (&options.queue, "_INBOX.api".to_owned());
-        let stream = format!(r#"{{"name":"{name}","subjects":["{name}"],"storage":"file","retention":"limits","num_replicas":1}}"#);
+        let stream = format!(
+            r#"{{"name":"{name}","subjects":["{name}"],"storage":"file","retention":"limits","num_replicas":1}}"#
+        );
         let consumer = format!(
             r#"{{"stream_name":"{name}","config":{{"durable_name":"c","deliver_subject":"deliver","deliver_policy":"new","ack_policy":"all","max_ack_pending":65536}}}}"#
         );

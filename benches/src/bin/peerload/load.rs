@@ -195,7 +195,10 @@ impl Load {
         };
         let mut polled: Vec<PollFd<'_>> =
             self.clients.iter().map(|client| PollFd::new(client.wire.stream.as_fd(), events(client))).collect();
-        let open = self.clients.iter().filter(|client| client.sends && client.interval_ns > 0 && client.in_flight < client.window);
+        let open = self
+            .clients
+            .iter()
+            .filter(|client| client.sends && client.interval_ns > 0 && client.in_flight < client.window);
         let next_at = open.map(|client| client.next_at).min().unwrap_or(now + 100_000_000);
         let timeout = TimeSpec::from_duration(Duration::from_nanos(next_at.saturating_sub(now).min(100_000_000)));
         ppoll(&mut polled, Some(timeout), None)?;

@@ -3,8 +3,8 @@
 //! Owns their bodies, SEAL and intents included. The batch around them is in `format.rs`.
 
 use super::{
-    COPY_FIXED_BYTES, Fields, PAYLOAD_CHECKSUM_BYTES, PUBLISH_FIXED_BYTES, Position, RANGE_BYTES, RECORD_ALIGNMENT,
-    RECORD_HEADER_BYTES, PayloadSeed, kind, put_text,
+    COPY_FIXED_BYTES, Fields, PAYLOAD_CHECKSUM_BYTES, PUBLISH_FIXED_BYTES, PayloadSeed, Position, RANGE_BYTES,
+    RECORD_ALIGNMENT, RECORD_HEADER_BYTES, kind, put_text,
 };
 use crate::MessageKey;
 use bytes::{BufMut, BytesMut};
@@ -280,7 +280,10 @@ pub fn put_publish(
     out.extend_from_slice(&seed.checksum(offset, payload).to_le_bytes());
     payload.iter().for_each(|part| out.extend_from_slice(part));
     pad_record(out);
-    debug_assert_eq!(out.len(), start + record_bytes(destinations.len(), payload_bytes).next_multiple_of(RECORD_ALIGNMENT));
+    debug_assert_eq!(
+        out.len(),
+        start + record_bytes(destinations.len(), payload_bytes).next_multiple_of(RECORD_ALIGNMENT)
+    );
     offset
 }
 

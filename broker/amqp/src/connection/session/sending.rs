@@ -153,13 +153,7 @@ impl Session {
 
     /// Receiver's settlement.
     #[inline]
-    pub(in super::super) fn settle(
-        &mut self,
-        range: (u32, u32),
-        outcome: Outcome,
-        settled: bool,
-        shared: &mut Shared,
-    ) {
+    pub(in super::super) fn settle(&mut self, range: (u32, u32), outcome: Outcome, settled: bool, shared: &mut Shared) {
         self.dispositions.add(range, settled, Some(outcome));
         if self.dispositions.is_full() {
             self.put_dispositions(shared);
