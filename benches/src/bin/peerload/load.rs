@@ -36,7 +36,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) fn new(options: &Options, peer: Box<dyn Peer>, sends: bool) -> Result<Self> {
-        let interval_ns = if options.rate > 0 { 1_000_000_000 * options.producers as u64 / options.rate } else { 0 };
+        let interval_ns = (1_000_000_000 * options.producers as u64).checked_div(options.rate).unwrap_or(0);
         Ok(Client {
             wire: Wire::connect(options.address)?,
             peer,
