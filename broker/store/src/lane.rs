@@ -514,7 +514,8 @@ impl Lane {
         let records = |flight: &Flight| flight.last_lsn + 1 - flight.first_lsn;
         let under_way: u64 = self.in_flight.iter().map(records).sum();
         let accumulated = batch.last_lsn() + 1 - batch.first_lsn();
-        let is_share = accumulated * self.writes_max() as u64 >= under_way + accumulated;
+        // With all places taken, and one share more that waits: less than a place's, or unequal shares would wait in turn.
+        let is_share = accumulated * (self.writes_max() as u64 + 1) >= under_way + accumulated;
         under_way == 0 || self.write_time >= OVERLAP_FROM && is_share
     }
 

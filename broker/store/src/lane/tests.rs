@@ -90,7 +90,7 @@ fn on_a_slow_disk_fair_shares_are_written_beside_each_other() {
     complete(&mut lane, &mut now, 80 * OVERLAP_FROM, &mut requests);
     requests.extend(publish_and_flush(&mut lane, now, 3));
     assert_eq!(requests.len(), 1);
-    // Six are under way: one is less than a quarter of all, two are.
+    // Six are under way: one is less than a fifth of all, two are not.
     assert_eq!(publish_and_flush(&mut lane, now, 1).len(), 0);
     requests.extend(publish_and_flush(&mut lane, now, 1));
     assert_eq!(requests.len(), 2);
