@@ -6,6 +6,8 @@
 //! * `disk`: io_uring on a temporary folder of the build directory, plain and with `debug_sync_delay`.
 //!
 //! With a slow disk, group commit must keep the rate up by making the batches larger: compare the windows.
+//!
+//! `recovery`: from the claim to the last message of a backlog, on `disk`.
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -15,7 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use store::{Config, Event, MessageKey, Mode, Refused, Store, StoreConfig};
+use store::{Backlog, Config, Event, MessageKey, Mode, Refused, Store, StoreConfig};
 
 /// Bytes of a message.
 const MESSAGE_BYTES: usize = 1024;
@@ -26,6 +28,10 @@ const WINDOW: u64 = 512;
 /// The one store of these measurements, and its one destination.
 const STORE: u8 = 0;
 const DESTINATION: u32 = 1;
+
+/// Messages of the backlog that is recovered, and of the parts in which it is taken over.
+const BACKLOG: u64 = 100_000;
+const BACKLOG_PART: usize = 2048;
 
 /// Executes disk requests, one way or another.
 trait Executor {
@@ -194,10 +200,14 @@ struct Bench<E> {
 
 impl<E: Executor> Bench<E> {
     fn new(executor: E, folder: &Path, mode: Mode) -> Self {
-        let minimum_bytes = 256 << 20;
+        Self::start(executor, folder, mode, 256 << 20, 0x5eed)
+    }
+
+    /// The same, with so many bytes of segments standing ready; `process` differs for each start on one folder.
+    fn start(executor: E, folder: &Path, mode: Mode, minimum_bytes: u64, process: u128) -> Self {
         let stores = vec![StoreConfig { name: "bench".into(), file: "bench.db".into(), mode, minimum_bytes }];
         let config = Config { create: true, ..Config::new(folder.to_path_buf(), stores) };
-        let store = Store::new(config, 0x5eed, reactor::buffer::aligned);
+        let store = Store::new(config, process, reactor::buffer::aligned);
         let payload = Bytes::from(vec![7; MESSAGE_BYTES]);
         let mut bench = Bench { executor, store, done: Vec::new(), published: 0, confirmable: 0, payload };
         bench.serve();
@@ -266,6 +276,18 @@ impl<E: Executor> Bench<E> {
         began.elapsed()
     }
 
+    /// Takes over what was there; returns how many messages that were.
+    fn load(&mut self) -> u64 {
+        let mut messages = 0;
+        loop {
+            match self.store.backlog(STORE, BACKLOG_PART) {
+                Backlog::Part { messages: part, .. } => messages += part.len() as u64,
+                Backlog::Pending => self.turn(|_| {}),
+                Backlog::Complete => return messages,
+            }
+        }
+    }
+
     /// Admits `count` messages to an async store, which confirms on admission; waits only where it has no room.
     fn admit(&mut self, count: u64) -> Duration {
         let began = Instant::now();
@@ -326,6 +348,24 @@ fn on_disk(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn recovery(criterion: &mut Criterion) {
+    let folder = folder();
+    Bench::new(Ring::new(Duration::ZERO), folder.path(), Mode::Sync).commit(BACKLOG, WINDOW);
+    let mut process = 1;
+    let mut recover = || {
+        process += 1;
+        let executor = Ring::new(Duration::ZERO);
+        let began = Instant::now();
+        let mut bench = Bench::start(executor, folder.path(), Mode::Sync, 0, process);
+        assert_eq!(bench.load(), BACKLOG, "what was confirmed is there");
+        began.elapsed()
+    };
+    let mut group = criterion.benchmark_group("recovery");
+    group.throughput(Throughput::Elements(BACKLOG)).sample_size(10);
+    group.bench_function("100000 x 1 KiB", |bencher| bencher.iter_custom(|count| (0..count).map(|_| recover()).sum()));
+    group.finish();
+}
+
 fn short() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(500))
@@ -333,5 +373,5 @@ fn short() -> Criterion {
         .sample_size(20)
 }
 
-criterion_group! { name = benches; config = short(); targets = instant, on_disk }
+criterion_group! { name = benches; config = short(); targets = instant, on_disk, recovery }
 criterion_main!(benches);

@@ -1,4 +1,5 @@
-//! What a queue costs per message: publish, deliver, accept; with an empty queue and with a backlog, one consumer and many.
+//! What a queue costs per message: publish, deliver, accept; with an empty queue and with a backlog, one consumer and many. And what
+//! finding the queue of a name costs among few and many.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::{
@@ -73,9 +74,30 @@ fn turns(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Names of queues that exist already, found among so many others and so many patterns.
+fn routing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("engine/route");
+    group.throughput(Throughput::Elements(1));
+    for (queues, patterns) in [(10, 10), (10_000, 10), (10_000, 1000)] {
+        let definition = |number| QueueDefinition { pattern: format!("p{number}.>"), ..QueueDefinition::default() };
+        let stores = Stores { default: StoreId(0), sync: vec![StoreId(0)] };
+        let mut engine = Engine::new((0..patterns).map(definition).collect(), stores);
+        let names: Vec<String> = (0..queues).map(|number| format!("p{}.q{number}", number % patterns)).collect();
+        for name in &names {
+            engine.resolve(name).expect("a pattern allows it");
+        }
+        let mut next = names.iter().cycle();
+        let name = format!("{queues} queues, {patterns} patterns");
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter(|| engine.resolve(black_box(next.next().expect("there are names"))));
+        });
+    }
+    group.finish();
+}
+
 fn short() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3)).sample_size(30)
 }
 
-criterion_group! { name = benches; config = short(); targets = turns }
+criterion_group! { name = benches; config = short(); targets = turns, routing }
 criterion_main!(benches);

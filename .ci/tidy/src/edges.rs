@@ -50,7 +50,7 @@ const PACKAGES: [Package; 14] = [
     Package {
         name: "benches",
         manifest: "benches/Cargo.toml",
-        members: &[],
+        members: &["amqp", "broker", "disk", "reactor"],
         test_members: &["amqp", "disk", "engine", "store", "reactor", "broker", "loadgen", "chaos-core"],
     },
     Package { name: "tidy", manifest: ".ci/tidy/Cargo.toml", members: &[], test_members: &[] },

@@ -6,6 +6,7 @@
 use crate::admin::Admin;
 use crate::clock::WallClock;
 use crate::config::Configuration;
+use crate::connection::ReceivedDelivery;
 use crate::connections::{ConnectionId, Connections};
 use crate::exchange::Exchange;
 use crate::ha::{Ha, Input, Output, Recovered, Standby, State};
@@ -27,6 +28,7 @@ use crate::unshared::Unshared;
 use amqp::{LinkId, Outcome};
 use engine::ConsumerId;
 use reactor::{Event, ListenerId, Nanos, Reactor};
+use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -36,14 +38,17 @@ const LINGER: Nanos = 2_000_000_000;
 /// How often messages whose time has run out are looked for, and how many entries are looked at then.
 const SWEEP_INTERVAL: Nanos = 1_000_000_000;
 const SWEEP_BUDGET: usize = 10_000;
-/// What one turn takes in of what peers sent, and how many messages it hands out; the rest is the next turn's, which follows
-/// at once. Found by measuring: some 1.5 us a message of 1 KiB, several times that where memory is new. With twice as much
-/// throughput was the same, and a turn met another program on its processor twice as often.
-const TURN_RECEIVED_BYTES: usize = 64 << 10;
-const TURN_DELIVERIES: usize = 64;
+/// What one turn takes in of what peers sent, and how many messages it hands out, at most; the rest is the next turn's, which
+/// follows at once. Time is the limit that counts; see [`TURN_INTAKE`] and docs/decisions/0038.
+const TURN_RECEIVED_BYTES: usize = 256 << 10;
+const TURN_DELIVERIES: usize = 1024;
 /// A turn that has taken so long takes in nothing more, whatever made it slow: memory that the system gives for the first
 /// time costs ten times the work on it, and another process may have had the processor.
 const TURN_INTAKE: Nanos = 200_000;
+/// After twice that it hands out nothing more either.
+const TURN_HANDING_OUT: Nanos = 400_000;
+/// Messages that are handed out between two looks at the clock.
+const DELIVERIES_PER_LOOK: usize = 64;
 
 /// What clients that open a connection get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +66,23 @@ pub(crate) enum Audience {
 pub(crate) struct TurnBudget {
     pub(crate) received_bytes: usize,
     pub(crate) deliveries: usize,
+    /// When the last message is handed out, at most.
+    until: Nanos,
 }
 
 impl TurnBudget {
-    const FULL: TurnBudget = TurnBudget { received_bytes: TURN_RECEIVED_BYTES, deliveries: TURN_DELIVERIES };
+    /// The budget of a turn that begins now.
+    fn full(now: Nanos) -> TurnBudget {
+        TurnBudget { received_bytes: TURN_RECEIVED_BYTES, deliveries: TURN_DELIVERIES, until: now + TURN_HANDING_OUT }
+    }
+
+    /// One message is handed out; now and then `now` is asked for the time.
+    pub(crate) fn spend_delivery(&mut self, now: impl FnOnce() -> Nanos) {
+        self.deliveries -= 1;
+        if self.deliveries.is_multiple_of(DELIVERIES_PER_LOOK) && now() >= self.until {
+            self.deliveries = 0;
+        }
+    }
 
     fn is_spent(self) -> bool {
         self.received_bytes == 0 || self.deliveries == 0
@@ -81,7 +99,7 @@ pub struct Broker {
     pub(crate) log: Log,
     pub(crate) clock: WallClock,
     pub(crate) connections: Connections,
-    pub(crate) consumers: HashMap<ConsumerId, (ConnectionId, LinkId)>,
+    pub(crate) consumers: FxHashMap<ConsumerId, (ConnectionId, LinkId)>,
     pub(crate) reading: Reading,
     pub(crate) audience: Audience,
     pub(crate) waiting: Vec<ConnectionId>,
@@ -160,7 +178,7 @@ impl Broker {
             log: parts.log,
             clock: parts.clock,
             connections: Connections::default(),
-            consumers: HashMap::new(),
+            consumers: FxHashMap::default(),
             reading: Reading::new(),
             audience: Audience::Wait,
             waiting: Vec::new(),
@@ -182,7 +200,7 @@ impl Broker {
             pauses: Pauses::new(),
             counters: Counters::new(),
             publisher: None,
-            budget: TurnBudget::FULL,
+            budget: TurnBudget::full(0),
             is_unsure: false,
             stopping: false,
             exit: None,
@@ -219,7 +237,7 @@ impl Broker {
         let mut events = std::mem::take(&mut self.events);
         self.reactor.wait(&mut events)?;
         let now = self.reactor.now();
-        self.budget = TurnBudget::FULL;
+        self.budget = TurnBudget::full(now);
         self.beat_in_time(now);
         self.review_ownership(now);
         while self.budget.received_bytes > 0
@@ -495,8 +513,13 @@ impl Broker {
     fn confirmable(&mut self, store: u8, through: u64) {
         let index = usize::from(store);
         while let Some((id, delivery)) = self.exchange.publishes.pop(index, through) {
+            let mut last = delivery;
+            let is_next = |last: ReceivedDelivery| move |(other, next): &_| *other == id && last.precedes(next);
+            while let Some((_, next)) = self.exchange.publishes.pop_if(index, through, is_next(last)) {
+                last = next;
+            }
             if let Some(connection) = self.connections.touch(id) {
-                connection.answer(delivery, Outcome::Accepted);
+                connection.answer(delivery, last.delivery_id, Outcome::Accepted);
             }
         }
         while let Some((id, sent)) = self.exchange.removals.pop(index, through) {

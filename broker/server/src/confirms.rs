@@ -35,11 +35,14 @@ impl<T: Copy> Confirms<T> {
 
     /// The next answer of `store` whose record is at or below `through`.
     pub(crate) fn pop(&mut self, store: usize, through: u64) -> Option<T> {
+        self.pop_if(store, through, |_| true)
+    }
+
+    /// The same, if it is one that is wanted.
+    #[inline]
+    pub(crate) fn pop_if(&mut self, store: usize, through: u64, is_wanted: impl FnOnce(&T) -> bool) -> Option<T> {
         let queue = &mut self.stores[store];
-        if queue.front()?.lsn > through {
-            return None;
-        }
-        queue.pop_front().map(|owed| owed.answer)
+        queue.pop_front_if(|owed| owed.lsn <= through && is_wanted(&owed.answer)).map(|owed| owed.answer)
     }
 }
 
@@ -56,6 +59,7 @@ mod tests {
         assert_eq!(confirms.pop(0, 4), None);
         assert_eq!(confirms.pop(0, 6), Some('a'));
         assert_eq!(confirms.pop(0, 6), None);
+        assert_eq!(confirms.pop_if(0, 7, |answer| *answer == 'x'), None);
         assert_eq!(confirms.pop(0, 7), Some('b'));
         assert_eq!(confirms.pop(1, 7), Some('c'));
     }

@@ -7,10 +7,12 @@ use crate::security::{Channel, Identity};
 use crate::stage::Stage;
 use crate::tls::{PeerCertificate, Session, Side};
 use crate::transform::Transform;
+use amqp::message::Header;
 use amqp::{LinkId, SessionId};
 use bytes::{Bytes, BytesMut};
 use engine::{ConsumerId, DeliveryToken, Entry, QueueId};
 use reactor::{Nanos, Reactor, SocketId};
+use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
 
 /// Bytes of output above which a connection gets no further deliveries until the peer has read some.
@@ -42,6 +44,25 @@ pub(crate) struct PendingDelivery {
     pub(crate) body: Option<Bytes>,
 }
 
+/// An encoded header section, kept because the next message's is the same as a rule.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    header: Header,
+    bytes: BytesMut,
+}
+
+impl Head {
+    /// The section for `header`.
+    pub(crate) fn encode(&mut self, header: Header) -> &[u8] {
+        if self.bytes.is_empty() || self.header != header {
+            self.bytes.clear();
+            header.encode(&mut self.bytes);
+            self.header = header;
+        }
+        &self.bytes
+    }
+}
+
 /// A link on which the peer receives messages from a queue.
 #[derive(Debug)]
 pub(crate) struct Consumer {
@@ -49,12 +70,21 @@ pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
     /// Deliveries are sent settled: handed out is gone.
     pub(crate) settled: bool,
+    /// The header section of what was sent last.
+    pub(crate) head: Head,
     /// Handed out by the engine, not yet sent; in order.
     pub(crate) pending: VecDeque<PendingDelivery>,
     /// The peer asked for what there is, and then for its credit back.
     pub(crate) draining: bool,
     /// The queue's drain has ended with so much of the credit left: to be answered behind the deliveries that wait.
     pub(crate) drained: Option<u32>,
+}
+
+impl Consumer {
+    /// One that has nothing yet.
+    pub(crate) fn new(id: ConsumerId, settled: bool) -> Self {
+        Consumer { id, settled, head: Head::default(), pending: VecDeque::new(), draining: false, drained: None }
+    }
 }
 
 /// One connection.
@@ -77,10 +107,10 @@ pub(crate) struct Connection {
     pub(crate) peer_certificate: Option<PeerCertificate>,
     /// When it came in, or 0.
     pub(crate) accepted_at: Nanos,
-    /// Links towards us.
-    pub(crate) producers: HashMap<LinkId, Producer>,
+    /// Links towards us. The hash is a quick one: we choose the numbers of links, so that no peer can choose collisions.
+    pub(crate) producers: FxHashMap<LinkId, Producer>,
     /// Links away from us.
-    pub(crate) consumers: HashMap<LinkId, Consumer>,
+    pub(crate) consumers: FxHashMap<LinkId, Consumer>,
     /// An administrator's reply links, by address, and a peer's link for our heartbeats under [`crate::peer::ADDRESS`].
     pub(crate) reply_links: HashMap<String, LinkId>,
     /// Links on which requests to the server itself arrive.
@@ -115,6 +145,14 @@ pub(crate) struct ReceivedDelivery {
     pub(crate) settled: bool,
 }
 
+impl ReceivedDelivery {
+    /// Whether `next` is the delivery after this one, on the same link, and to be answered alike.
+    #[inline]
+    pub(crate) fn precedes(self, next: &ReceivedDelivery) -> bool {
+        next.link == self.link && next.delivery_id == self.delivery_id.wrapping_add(1) && next.settled == self.settled
+    }
+}
+
 /// A delivery of ours whose outcome waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SentDelivery {
@@ -139,8 +177,8 @@ impl Connection {
             transform: Transform::of(session),
             peer_certificate: None,
             accepted_at: 0,
-            producers: HashMap::new(),
-            consumers: HashMap::new(),
+            producers: FxHashMap::default(),
+            consumers: FxHashMap::default(),
             reply_links: HashMap::new(),
             request_links: Vec::new(),
             stores_used: 0,

@@ -4,7 +4,7 @@
 
 use crate::connection::Connection;
 use reactor::SocketId;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// A connection's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ struct Slot {
 pub(crate) struct Connections {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    by_socket: HashMap<SocketId, ConnectionId>,
+    by_socket: FxHashMap<SocketId, ConnectionId>,
     /// Connections that have something to send, or a timer to set.
     touched: Vec<u32>,
 }

@@ -14,7 +14,6 @@ use amqp::{Attach, Event, LinkId, Outcome, Role, SaslCode, SenderSettleMode, Ses
 use bytes::Bytes;
 use engine::{ConsumerSpec, DeliveryToken, Settle};
 use reactor::Nanos;
-use std::collections::VecDeque;
 
 /// Messages that a producer may have under way to us and unanswered. With group commit the window sets the batch: a
 /// smaller one makes more and smaller writes.
@@ -128,12 +127,14 @@ impl Broker {
     }
 
     fn feed(&mut self, now: Nanos, id: ConnectionId, connection: &mut Connection, mut input: &[u8]) {
+        // Once: what a store has no room for after that is deferred.
+        let has_room = self.exchange.has_room(connection.stores_used);
         loop {
             if connection.stalled {
                 connection.unread.extend_from_slice(input);
                 return;
             }
-            if self.stopping || self.is_withheld(connection) || !self.exchange.has_room(connection.stores_used) {
+            if self.stopping || self.is_withheld(connection) || !has_room {
                 self.stall(id, connection, input);
                 return;
             }
@@ -228,14 +229,14 @@ impl Broker {
             Ok(Published::Waiting { lsn }) => {
                 self.exchange.publishes.push(usize::from(producer.store), lsn, (id, delivery));
             }
-            Ok(Published::Confirmed) => connection.answer(delivery, Outcome::Accepted),
+            Ok(Published::Confirmed) => connection.answer(delivery, delivery.delivery_id, Outcome::Accepted),
             Ok(Published::Throttled) => unreachable!("a throttled message is kept, not answered"),
             Err(error) if delivery.settled => {
                 // The sender wants no answer, so that the end of its link is the only way to tell it.
                 connection.protocol.detach(delivery.link, true, Some(error));
                 connection.producers.remove(&delivery.link);
             }
-            Err(error) => connection.answer(delivery, Outcome::Rejected(Some(error))),
+            Err(error) => connection.answer(delivery, delivery.delivery_id, Outcome::Rejected(Some(error))),
         }
     }
 
@@ -308,9 +309,7 @@ impl Broker {
         let consumer = self.exchange.engine.add_consumer(queue, spec);
         self.consumers.insert(consumer, (id, link));
         let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
-        connection
-            .consumers
-            .insert(link, Consumer { id: consumer, settled, pending: VecDeque::new(), draining: false, drained: None });
+        connection.consumers.insert(link, Consumer::new(consumer, settled));
         // What the answer leaves out was not granted: no filter is supported yet.
         let granted = amqp::Source { filter: Vec::new(), ..temporary::source_granted(source, address) };
         let answer = Attach {
@@ -398,15 +397,16 @@ impl Broker {
 }
 
 impl Connection {
-    /// Answers one delivery of a producer, and renews the credit once half of it has been answered: on commit, not on
-    /// receipt, so that the store's pace reaches the sender.
-    pub(crate) fn answer(&mut self, delivery: ReceivedDelivery, outcome: Outcome) {
+    /// Answers the deliveries of a producer from `delivery` to the number `last`, and renews the credit once half of it has
+    /// been answered: on commit, not on receipt, so that the store's pace reaches the sender.
+    pub(crate) fn answer(&mut self, delivery: ReceivedDelivery, last: u32, outcome: Outcome) {
         if !delivery.settled {
-            self.protocol.settle(delivery.link.session, delivery.delivery_id, outcome, true);
+            self.protocol.settle_range(delivery.link.session, (delivery.delivery_id, last), outcome, true);
         }
         if let Some(producer) = self.producers.get_mut(&delivery.link) {
-            producer.unanswered -= 1;
-            producer.answered += 1;
+            let count = last.wrapping_sub(delivery.delivery_id) + 1;
+            producer.unanswered -= count;
+            producer.answered += count;
             if producer.answered >= PRODUCER_WINDOW / 2 {
                 producer.answered = 0;
                 self.protocol.grant(delivery.link, credit_left(producer), false);

@@ -10,7 +10,7 @@ use crate::exchange::{self, Exchange};
 use crate::inbound::outcome_of;
 use amqp::message::Header;
 use amqp::{Delivery, LinkId, SendError};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use engine::{ConsumerId, Effect, RemoveReason, Settle};
 use reactor::Nanos;
 use store::Location;
@@ -35,7 +35,7 @@ impl Broker {
             any = true;
             match effect {
                 Effect::Deliver { consumer, token, queue, entry, .. } => {
-                    self.budget.deliveries -= 1;
+                    self.budget.spend_delivery(|| self.reactor.now());
                     self.exchange.flows.delivered(queue, u64::from(entry.place.len));
                     self.deliver(now_ms, consumer, PendingDelivery { token, entry, body: None });
                 }
@@ -175,14 +175,14 @@ fn pump(
             }
             return;
         };
-        let head = header(now_ms, pending);
+        let head = consumer.head.encode(header(now_ms, pending));
         let delivery = Delivery {
             token: pending.token.0,
             tag: &pending.token.0.to_be_bytes(),
             settled: consumer.settled,
             format: 0,
             state: None,
-            head: &head,
+            head,
             body: body.clone(),
         };
         match protocol.send(link, delivery) {
@@ -233,11 +233,10 @@ fn answer_drain(
     protocol.drained(link);
 }
 
-fn header(now_ms: u64, pending: &PendingDelivery) -> BytesMut {
+fn header(now_ms: u64, pending: &PendingDelivery) -> Header {
     let entry = &pending.entry;
     let ttl_ms = (entry.expires_at_ms > 0)
         .then(|| u32::try_from(entry.expires_at_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX));
-    let mut head = BytesMut::with_capacity(32);
     let repeated = entry.may_have_been_delivered();
     Header {
         durable: exchange::is_durable(entry),
@@ -246,6 +245,4 @@ fn header(now_ms: u64, pending: &PendingDelivery) -> BytesMut {
         first_acquirer: !repeated,
         delivery_count: u32::from(entry.delivery_count),
     }
-    .encode(&mut head);
-    head
 }

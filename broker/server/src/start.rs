@@ -265,6 +265,8 @@ fn ha_config(configuration: &Configuration) -> HaConfig {
 
 /// A segment of the metadata has this share of a store's: a record there stands for a segment here.
 const META_SEGMENT_SHARE: u64 = 16;
+/// Journal writes in flight where a write takes long; all of them together may have half a segment.
+const WRITES_IN_FLIGHT_MAX: usize = 4;
 
 /// What a store accepts with one write in flight.
 const META_SEGMENT_BYTES_MIN: u64 = 16 << 10;
@@ -291,6 +293,7 @@ fn store_config(configuration: &Configuration, options: StoreOptions) -> store::
         batch_bytes_max: defaults
             .batch_bytes_max
             .min(usize::try_from(configuration.segment_bytes / 8).unwrap_or(usize::MAX)),
+        writes_in_flight_max: WRITES_IN_FLIGHT_MAX,
         async_flush_interval: configuration.async_flush_interval_ns,
         async_unflushed_max: configuration.async_unflushed_max,
         heartbeat_interval: configuration.ft_heartbeat_ns,

@@ -37,16 +37,16 @@ pub struct Config {
     /// Folder of the epoch chain and the metadata, below `folder`; normally `meta.db`.
     pub meta_file: String,
     /// Length of a segment in bytes: a multiple of 4096, at least 65536, at most 1 GiB. The largest message is half of
-    /// it, divided by `writes_in_flight_max`.
+    /// it.
     pub segment_bytes: u64,
-    /// Length of a segment of the metadata in bytes: a multiple of 4096, at least 16384 for each write in flight, so that a
-    /// SEAL of some hundred runs fits.
+    /// Length of a segment of the metadata in bytes: a multiple of 4096, at least 16384, so that a SEAL of some hundred runs
+    /// fits.
     pub meta_segment_bytes: u64,
     /// Bytes of the metadata that stand ready ahead of use, at least. One segment always does.
     pub meta_minimum_bytes: u64,
     /// A batch takes no further record beyond this many bytes.
     pub batch_bytes_max: usize,
-    /// Journal writes in flight per store, 1 to 4.
+    /// Journal writes in flight per store, 1 to 4. More than one only where writes take long.
     pub writes_in_flight_max: usize,
     /// An async store writes what it has at least this often, in nanoseconds.
     pub async_flush_interval: Nanos,
@@ -107,10 +107,8 @@ impl Config {
 /// Why a [`Config`] cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// Segments are whole blocks, 64 KiB (of the metadata 16 KiB for each write in flight) to 1 GiB.
-    #[error(
-        "a segment must have a multiple of 4096 bytes, from 65536 (of the metadata 16384 for each write in flight) to 1073741824"
-    )]
+    /// Segments are whole blocks, 64 KiB (of the metadata 16 KiB) to 1 GiB.
+    #[error("a segment must have a multiple of 4096 bytes, from 65536 (of the metadata 16384) to 1073741824")]
     SegmentBytes,
     /// A batch has 4 KiB at least, and all writes in flight together half a segment at most.
     #[error("a batch must have at least 4096 bytes, and all batches in flight together at most half a segment")]
@@ -133,8 +131,7 @@ impl Config {
             return Err(ConfigError::WritesInFlight);
         }
         let is_segment = |bytes: u64, minimum: u64| bytes.is_multiple_of(4096) && (minimum..=1 << 30).contains(&bytes);
-        let meta_minimum = 16_384 * self.writes_in_flight_max as u64;
-        if !is_segment(self.segment_bytes, 65_536) || !is_segment(self.meta_segment_bytes, meta_minimum) {
+        if !is_segment(self.segment_bytes, 65_536) || !is_segment(self.meta_segment_bytes, 16_384) {
             return Err(ConfigError::SegmentBytes);
         }
         let in_flight = (self.batch_bytes_max * self.writes_in_flight_max) as u64;

@@ -4,7 +4,8 @@
 
 use crate::MessageKey;
 use crate::format::{
-    self, BATCH_HEADER_BYTES, BatchHeader, CopyOf, RANGE_BYTES, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, SegmentIdentity,
+    self, BATCH_HEADER_BYTES, BatchHeader, CopyOf, PayloadSeed, RANGE_BYTES, RECORD_ALIGNMENT, RECORD_HEADER_BYTES,
+    SegmentIdentity,
 };
 use bytes::{Bytes, BytesMut};
 use disk::BLOCK_SIZE;
@@ -20,6 +21,7 @@ pub(crate) struct Batch {
     /// In the segment, in bytes.
     pub(crate) offset: u32,
     buffer: BytesMut,
+    payload_seed: PayloadSeed,
     capacity: usize,
     first_lsn: u64,
     record_count: u32,
@@ -41,7 +43,17 @@ impl Batch {
         assert!((offset as usize).is_multiple_of(BLOCK_SIZE) && offset >= format::FIRST_BATCH_OFFSET);
         let mut buffer = buffer;
         buffer.resize(BATCH_HEADER_BYTES, 0);
-        Self { identity, segment, offset, buffer, capacity, first_lsn, record_count: 0, open_acknowledge: None }
+        Self {
+            identity,
+            segment,
+            offset,
+            buffer,
+            payload_seed: identity.payload_seed(),
+            capacity,
+            first_lsn,
+            record_count: 0,
+            open_acknowledge: None,
+        }
     }
 
     pub(crate) fn sequence(&self) -> u32 {
@@ -93,8 +105,8 @@ impl Batch {
         payload: &[&[u8]],
         copy_of: Option<CopyOf>,
     ) -> (u64, u32) {
-        let (identity, start) = (&self.identity, self.offset);
-        let offset = format::put_publish(&mut self.buffer, identity, start, destinations, key, payload, copy_of);
+        let offset =
+            format::put_publish(&mut self.buffer, self.payload_seed, self.offset, destinations, key, payload, copy_of);
         (self.appended(), offset)
     }
 

@@ -247,17 +247,28 @@ impl SegmentIdentity {
         crc32c::crc32c(&bytes)
     }
 
-    /// The checksum of a payload at `offset` of this segment: bytes that belong elsewhere never validate.
-    pub fn payload_checksum(&self, offset: u32, payload: &[&[u8]]) -> u32 {
-        let seed = crc32c::crc32c_append(self.seed(), &offset.to_le_bytes());
-        payload.iter().fold(seed, |checksum, part| crc32c::crc32c_append(checksum, part))
+    /// What the checksums of its payloads begin with.
+    pub fn payload_seed(&self) -> PayloadSeed {
+        PayloadSeed(self.seed())
     }
 
     /// The payload at `offset`, given the bytes from its checksum on, if it is what was written there.
     pub fn checked_payload<'a>(&self, offset: u32, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let mut fields = Fields(bytes);
         let checksum = fields.u32()?;
-        (checksum == self.payload_checksum(offset, &[fields.0])).then_some(fields.0)
+        (checksum == self.payload_seed().checksum(offset, &[fields.0])).then_some(fields.0)
+    }
+}
+
+/// What the checksums of a segment's payloads begin with: computed once for many messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadSeed(u32);
+
+impl PayloadSeed {
+    /// The checksum of a payload at `offset` of this segment: bytes that belong elsewhere never validate.
+    pub fn checksum(self, offset: u32, payload: &[&[u8]]) -> u32 {
+        let seed = crc32c::crc32c_append(self.0, &offset.to_le_bytes());
+        payload.iter().fold(seed, |checksum, part| crc32c::crc32c_append(checksum, part))
     }
 }
 

@@ -31,6 +31,12 @@ use std::rc::Rc;
 /// The smallest buffer for a batch; the next one doubles when it proves too small and halves when it proves too large.
 const BATCH_BYTES_MIN: usize = 16 << 10;
 
+/// Where a write takes so long, nanoseconds, others follow before it is complete; below, one at a time costs less work and is as
+/// fast. Found by measuring on a disk of 20 us, see docs/decisions/0038.
+const OVERLAP_FROM: Nanos = 200_000;
+/// How much the newest write counts in the time that writes take: an eighth.
+const WRITE_TIME_SHARE: Nanos = 8;
+
 /// While no further segment is ready, messages leave this share of the last one to acknowledgements.
 const RESERVE_SHARE: u64 = 8;
 
@@ -87,6 +93,8 @@ pub(crate) struct Lane {
     pub(crate) moved: Moved,
     /// Segments that stand ready, from the one after the current on.
     standing: BTreeMap<u32, File>,
+    /// The segment after the current one is among them.
+    next_stands: bool,
     /// A spare is becoming the segment after the last standing one.
     is_adopting: bool,
     spares: VecDeque<Spare>,
@@ -102,6 +110,8 @@ pub(crate) struct Lane {
     in_flight_bytes: usize,
     buffer_bytes: usize,
     last_issue: Nanos,
+    /// How long writes take, smoothed.
+    write_time: Nanos,
     pub(crate) statistics: LaneStatistics,
     destinations: BTreeMap<u32, String>,
     destination_bytes: usize,
@@ -136,6 +146,7 @@ impl Lane {
             cache: Cache::new(&shared.memory),
             moved: Moved::default(),
             standing: (1..).zip(standing).collect(),
+            next_stands: true,
             is_adopting: false,
             spares: VecDeque::new(),
             is_disk_full: false,
@@ -148,6 +159,7 @@ impl Lane {
             in_flight_bytes: 0,
             buffer_bytes: BATCH_BYTES_MIN,
             last_issue: 0,
+            write_time: 0,
             statistics: LaneStatistics::new(),
             destinations: BTreeMap::new(),
             destination_bytes: 0,
@@ -185,8 +197,7 @@ impl Lane {
 
     /// The largest publish record that is admitted, in bytes.
     fn record_bytes_max(&self) -> usize {
-        // All writes in flight together must fit in a successor's first segment, should they have to be copied there.
-        self.segment_bytes as usize / 2 / self.writes_max() - BATCH_HEADER_BYTES
+        self.in_flight_bytes_max() - BATCH_HEADER_BYTES
     }
 
     /// Bytes that were admitted and are not yet durable.
@@ -199,7 +210,7 @@ impl Lane {
     fn can_roll(&self) -> bool {
         let after_next =
             self.standing.contains_key(&(self.sequence + 2)) || self.is_adopting || !self.spares.is_empty();
-        self.standing.contains_key(&(self.sequence + 1)) && after_next
+        self.next_stands && after_next
     }
 
     /// Whether a message of ordinary size would be admitted now, as far as the lane can tell.
@@ -214,14 +225,13 @@ impl Lane {
 
     fn fits(&self, record_bytes: usize, claim: Claim) -> Result<(), Refused> {
         let end = self.end_with(record_bytes);
-        let next_stands = self.standing.contains_key(&(self.sequence + 1));
         let is_last = self.is_disk_full && self.spares.is_empty() && !self.is_adopting;
-        let share = if is_last { RESERVE_SHARE_LAST } else { RESERVE_SHARE };
-        let limit = self.segment_bytes - self.segment_bytes / share;
+        let reserve =
+            if is_last { self.segment_bytes / RESERVE_SHARE_LAST } else { self.segment_bytes / RESERVE_SHARE };
         let fits = match claim {
-            Claim::Message => next_stands && (end <= limit || self.can_roll() && !is_last),
+            Claim::Message => self.next_stands && (end <= self.segment_bytes - reserve || self.can_roll() && !is_last),
             // It may wait in memory for the segment after the next one.
-            Claim::Reserve => next_stands || end <= self.segment_bytes,
+            Claim::Reserve => self.next_stands || end <= self.segment_bytes,
         };
         match (fits, self.is_disk_full) {
             (true, _) => Ok(()),
@@ -282,6 +292,7 @@ impl Lane {
         // A batch that waits to be issued needs its successor, though messages have filled several segments behind it.
         let oldest = self.ready.front().map_or(self.sequence, Batch::sequence);
         self.standing.retain(|sequence, _| *sequence >= oldest);
+        self.next_stands = self.standing.contains_key(&(self.sequence + 1));
         let LaneIdentity { epoch, attempt, number, .. } = self.identity;
         let path = self.shared.names.segment(&self.name, epoch, attempt, self.sequence);
         let written = (epoch, attempt, number, self.sequence);
@@ -486,8 +497,35 @@ impl Lane {
             .then(|| self.last_issue + self.shared.config.async_flush_interval)
     }
 
+    /// Metadata is little, and its segments are small.
     fn writes_max(&self) -> usize {
-        self.shared.config.writes_in_flight_max
+        if self.identity.number == 0 { 1 } else { self.shared.config.writes_in_flight_max }
+    }
+
+    /// All writes in flight together must fit in a successor's first segment, should they have to be copied there.
+    fn in_flight_bytes_max(&self) -> usize {
+        self.segment_bytes as usize / 2
+    }
+
+    /// Whether what has accumulated is to be written beside the writes in flight. On a slow disk that is so once it is a fair share
+    /// of all that is under way: much smaller ones would keep all places taken while the rest waits.
+    fn is_worth_a_write(&self) -> bool {
+        let Some(batch) = self.open.as_ref().filter(|batch| !batch.is_empty()) else { return true };
+        let records = |flight: &Flight| flight.last_lsn + 1 - flight.first_lsn;
+        let under_way: u64 = self.in_flight.iter().map(records).sum();
+        let accumulated = batch.last_lsn() + 1 - batch.first_lsn();
+        // With all places taken, and one share more that waits: less than a place's, or unequal shares would wait in turn.
+        let is_share = accumulated * (self.writes_max() as u64 + 1) >= under_way + accumulated;
+        under_way == 0 || self.write_time >= OVERLAP_FROM && is_share
+    }
+
+    /// Whether the oldest batch may be written now.
+    fn may_issue(&self) -> bool {
+        self.ready.front().is_some_and(|batch| {
+            let is_bounded = self.in_flight_bytes + batch.padded_len() <= self.in_flight_bytes_max();
+            // The segment after the one that is written to must stand, or a reader could meet a missing name.
+            (self.in_flight.is_empty() || is_bounded) && self.standing.contains_key(&(batch.sequence() + 1))
+        })
     }
 
     /// Issues what accumulated, as far as writes in flight allow. `at_once`: an async store does not wait for its time.
@@ -495,7 +533,7 @@ impl Lane {
         while self.in_flight.len() < self.writes_max() {
             let is_due =
                 self.mode == Mode::Sync || at_once || now >= self.last_issue + self.shared.config.async_flush_interval;
-            if self.ready.is_empty() && is_due {
+            if self.ready.is_empty() && is_due && (self.mode == Mode::Async || self.is_worth_a_write()) {
                 if let Some(batch) = &self.open
                     && batch.len() < batch.capacity() / 4
                 {
@@ -503,8 +541,7 @@ impl Lane {
                 }
                 self.close_batch();
             }
-            // The segment after the one that is written to must stand, or a reader could meet a missing name.
-            if self.ready.front().is_none_or(|batch| !self.standing.contains_key(&(batch.sequence() + 1))) {
+            if !self.may_issue() {
                 return;
             }
             self.issue(now);
@@ -534,7 +571,9 @@ impl Lane {
         let flight = flight.expect("a write completes once");
         flight.is_done = true;
         let records = flight.last_lsn + 1 - flight.first_lsn;
-        self.statistics.committed(now.saturating_sub(flight.issued_at), flight.bytes, records);
+        let time = now.saturating_sub(flight.issued_at);
+        self.write_time = (self.write_time * (WRITE_TIME_SHARE - 1) + time) / WRITE_TIME_SHARE;
+        self.statistics.committed(time, flight.bytes, records);
         while self.in_flight.front().is_some_and(|flight| flight.is_done) {
             let Some(flight) = self.in_flight.pop_front() else { return };
             assert!(flight.last_lsn > self.durable && flight.last_lsn < self.next_lsn);
@@ -589,6 +628,7 @@ impl Lane {
         assert!(self.is_adopting);
         self.is_adopting = false;
         self.standing.insert(sequence, file);
+        self.next_stands |= sequence == self.sequence + 1;
     }
 
     /// Where the journal goes on if everything before the segment that is written to now is known: a checkpoint's

@@ -235,9 +235,13 @@ impl Segments {
         segment.live_count += 1;
         segment.live.insert(lsn);
         segment.has_copies |= order < lsn;
-        segment.destinations.extend(destinations.clone());
         match &mut segment.index {
-            IndexPlace::Memory(index) => index.push(lsn, order, place, key, destinations),
+            IndexPlace::Memory(index) => {
+                let is_news = index.push(lsn, order, place, key, destinations.clone());
+                if is_news {
+                    segment.destinations.extend(destinations);
+                }
+            }
             IndexPlace::File { .. } => unreachable!("an index is written when its segment is full"),
         }
         if was_empty {

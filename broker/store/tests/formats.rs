@@ -192,13 +192,13 @@ fn samples() -> Vec<(&'static str, BytesMut)> {
         (
             "Publish",
             of(&|out| {
-                put_publish(out, &identity(), 4096, &[1, 2], KEY, &[b"pay", b"load"], None);
+                put_publish(out, identity().payload_seed(), 4096, &[1, 2], KEY, &[b"pay", b"load"], None);
             }),
         ),
         (
             "Copy",
             of(&|out| {
-                put_publish(out, &identity(), 4096, &[1, 2], KEY, &[b"pay", b"load"], Some(COPY_OF));
+                put_publish(out, identity().payload_seed(), 4096, &[1, 2], KEY, &[b"pay", b"load"], Some(COPY_OF));
             }),
         ),
         (

@@ -30,17 +30,17 @@ impl Dispositions {
         self.runs.len() >= RUNS_MAX
     }
 
-    /// Adds a settlement.
+    /// Adds a settlement of the deliveries from `first` to `last`.
     #[inline]
-    pub(super) fn add(&mut self, id: u32, settled: bool, state: Option<Outcome>) {
+    pub(super) fn add(&mut self, (first, last): (u32, u32), settled: bool, state: Option<Outcome>) {
         if let Some(run) = self.runs.last_mut() {
-            if run.last.wrapping_add(1) == id && run.settled == settled && run.state == state {
-                run.last = id;
+            if run.last.wrapping_add(1) == first && run.settled == settled && run.state == state {
+                run.last = last;
                 return;
             }
-            self.sorted &= precedes(run.last, id);
+            self.sorted &= precedes(run.last, first);
         }
-        self.runs.push(Disposition { role: self.role, first: id, last: id, settled, state });
+        self.runs.push(Disposition { role: self.role, first, last, settled, state });
     }
 
     /// Gives the ranges, in order of their ids. Two that concern the same delivery keep their order.
@@ -85,7 +85,7 @@ mod tests {
         let mut dispositions = Dispositions::new(Role::Receiver);
         for (id, accepted) in ids {
             let outcome = if *accepted { Outcome::Accepted } else { Outcome::Released };
-            dispositions.add(*id, true, Some(outcome));
+            dispositions.add((*id, *id), true, Some(outcome));
         }
         let mut seen = Vec::new();
         dispositions.flush(|run| seen.push((run.first, run.last, run.state == Some(Outcome::Accepted))));
@@ -103,6 +103,17 @@ mod tests {
     }
 
     #[test]
+    fn ranges_continue_ranges() {
+        let mut dispositions = Dispositions::new(Role::Receiver);
+        for range in [(u32::MAX - 5, u32::MAX), (0, 3), (5, 9), (4, 4)] {
+            dispositions.add(range, true, Some(Outcome::Accepted));
+        }
+        let mut seen = Vec::new();
+        dispositions.flush(|run| seen.push((run.first, run.last)));
+        assert_eq!(seen, [(u32::MAX - 5, 9)]);
+    }
+
+    #[test]
     fn order_of_settlement_does_not_matter() {
         check(&[(1, true), (3, true), (2, true), (0, true)], &[(0, 3, true)]);
         check(&[(9, true), (8, false), (7, true)], &[(7, 7, true), (8, 8, false), (9, 9, true)]);
@@ -117,9 +128,9 @@ mod tests {
     #[test]
     fn two_steps_of_one_delivery_keep_their_order() {
         let mut dispositions = Dispositions::new(Role::Sender);
-        dispositions.add(4, false, Some(Outcome::Accepted));
-        dispositions.add(4, true, Some(Outcome::Accepted));
-        dispositions.add(3, true, Some(Outcome::Accepted));
+        dispositions.add((4, 4), false, Some(Outcome::Accepted));
+        dispositions.add((4, 4), true, Some(Outcome::Accepted));
+        dispositions.add((3, 3), true, Some(Outcome::Accepted));
         let mut seen = Vec::new();
         dispositions.flush(|run| seen.push((run.first, run.last, run.settled)));
         assert_eq!(seen, [(3, 3, true), (4, 4, false), (4, 4, true)]);

@@ -267,7 +267,13 @@ impl Connection {
     /// Receiver's disposition on one delivery; adjacent equal ones leave as one range.
     #[inline]
     pub fn settle(&mut self, session: SessionId, delivery_id: u32, outcome: Outcome, settled: bool) {
-        self.with(session, |session, shared| session.settle(delivery_id, outcome, settled, shared));
+        self.settle_range(session, (delivery_id, delivery_id), outcome, settled);
+    }
+
+    /// The same for all deliveries from the first to the last number, both included.
+    #[inline]
+    pub fn settle_range(&mut self, session: SessionId, range: (u32, u32), outcome: Outcome, settled: bool) {
+        self.with(session, |session, shared| session.settle(range, outcome, settled, shared));
     }
 
     /// Queues a message and returns its delivery-id.

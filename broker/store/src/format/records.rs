@@ -3,8 +3,8 @@
 //! Owns their bodies, SEAL and intents included. The batch around them is in `format.rs`.
 
 use super::{
-    COPY_FIXED_BYTES, Fields, PAYLOAD_CHECKSUM_BYTES, PUBLISH_FIXED_BYTES, Position, RANGE_BYTES, RECORD_ALIGNMENT,
-    RECORD_HEADER_BYTES, SegmentIdentity, kind, put_text,
+    COPY_FIXED_BYTES, Fields, PAYLOAD_CHECKSUM_BYTES, PUBLISH_FIXED_BYTES, PayloadSeed, Position, RANGE_BYTES,
+    RECORD_ALIGNMENT, RECORD_HEADER_BYTES, kind, put_text,
 };
 use crate::MessageKey;
 use bytes::{BufMut, BytesMut};
@@ -239,34 +239,51 @@ fn record_header(out: &mut BytesMut, kind: u8) -> usize {
 fn finish_record(out: &mut BytesMut, start: usize) {
     let length = u32::try_from(out.len() - start).expect("records are limited where they enter");
     out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
-    let padded = out.len().next_multiple_of(RECORD_ALIGNMENT);
-    out.resize(padded, 0);
+    pad_record(out);
+}
+
+fn pad_record(out: &mut BytesMut) {
+    let padding = out.len().next_multiple_of(RECORD_ALIGNMENT) - out.len();
+    out.extend_from_slice(&[0; RECORD_ALIGNMENT][..padding]);
 }
 
 /// Appends a message to a batch that starts at `batch_offset` of its segment; returns the payload's offset in the file.
+/// The fixed part is put together aside and appended at once: many small appends cost more than the message.
 pub fn put_publish(
     out: &mut BytesMut,
-    identity: &SegmentIdentity,
+    seed: PayloadSeed,
     batch_offset: u32,
     destinations: &[u32],
     key: MessageKey,
     payload: &[&[u8]],
     copy_of: Option<CopyOf>,
 ) -> u32 {
-    let start = record_header(out, if copy_of.is_some() { kind::COPY } else { kind::PUBLISH });
+    let start = out.len();
+    let payload_bytes: usize = payload.iter().map(|part| part.len()).sum();
+    let record_bytes = if copy_of.is_some() { copy_bytes } else { publish_bytes };
+    let length = u32::try_from(record_bytes(destinations.len(), payload_bytes));
+    let mut fixed = [0; COPY_FIXED_BYTES];
+    let mut rest = &mut fixed[..];
+    rest.put_slice(&[if copy_of.is_some() { kind::COPY } else { kind::PUBLISH }, 0, 0, 0]);
+    rest.put_u32_le(length.expect("records are limited where they enter"));
     if let Some(CopyOf { order, replaces }) = copy_of {
-        out.put_u64_le(order);
-        out.put_u64_le(replaces);
+        rest.put_u64_le(order);
+        rest.put_u64_le(replaces);
     }
-    out.put_u64_le(key.expires_at_ms);
-    out.put_u8(key.priority);
-    out.put_u8(key.flags);
-    out.put_u16_le(u16::try_from(destinations.len()).expect("destinations are limited where they enter"));
-    destinations.iter().for_each(|id| out.put_u32_le(*id));
+    rest.put_u64_le(key.expires_at_ms);
+    rest.put_slice(&[key.priority, key.flags]);
+    rest.put_u16_le(u16::try_from(destinations.len()).expect("destinations are limited where they enter"));
+    let fixed_bytes = COPY_FIXED_BYTES - rest.len();
+    out.extend_from_slice(&fixed[..fixed_bytes]);
+    destinations.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
     let offset = batch_offset + (out.len() + PAYLOAD_CHECKSUM_BYTES) as u32;
-    out.put_u32_le(identity.payload_checksum(offset, payload));
-    payload.iter().for_each(|part| out.put_slice(part));
-    finish_record(out, start);
+    out.extend_from_slice(&seed.checksum(offset, payload).to_le_bytes());
+    payload.iter().for_each(|part| out.extend_from_slice(part));
+    pad_record(out);
+    debug_assert_eq!(
+        out.len(),
+        start + record_bytes(destinations.len(), payload_bytes).next_multiple_of(RECORD_ALIGNMENT)
+    );
     offset
 }
 

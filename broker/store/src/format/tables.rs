@@ -81,7 +81,10 @@ impl TableHeader {
 }
 
 /// Appends a number in groups of seven bits, the lowest first.
-fn put_number(out: &mut BytesMut, mut number: u64) {
+/// The most bytes that a number takes.
+const NUMBER_BYTES_MAX: usize = 10;
+
+fn put_number(out: &mut impl BufMut, mut number: u64) {
     while number >= 0x80 {
         out.put_u8(number as u8 | 0x80);
         number >>= 7;
@@ -130,7 +133,8 @@ const SAME: u8 = 1;
 const COPY: u8 = 2;
 
 impl Index {
-    /// Adds a message behind the last one. `order`: the number under which it was published.
+    /// Adds a message behind the last one. `order`: the number under which it was published. True: its key or its
+    /// destinations are not those of the one before.
     pub fn push(
         &mut self,
         lsn: u64,
@@ -138,19 +142,23 @@ impl Index {
         (offset, len): (u32, u32),
         key: MessageKey,
         destinations: impl ExactSizeIterator<Item = u32> + Clone,
-    ) {
+    ) -> bool {
         let last = &mut self.last;
         assert!(lsn > last.lsn && offset >= last.offset + last.len, "messages come in order");
         assert!(order <= lsn, "a copy comes after its original");
         let is_same = key == last.key && destinations.clone().eq(last.destinations.iter().copied());
         let is_copy = order < lsn;
-        self.body.put_u8(if is_same { SAME } else { 0 } | if is_copy { COPY } else { 0 });
-        put_number(&mut self.body, lsn - last.lsn);
+        let mut entry = [0; 1 + 4 * NUMBER_BYTES_MAX];
+        let mut rest = &mut entry[..];
+        rest.put_u8(if is_same { SAME } else { 0 } | if is_copy { COPY } else { 0 });
+        put_number(&mut rest, lsn - last.lsn);
         if is_copy {
-            put_number(&mut self.body, lsn - order);
+            put_number(&mut rest, lsn - order);
         }
-        put_number(&mut self.body, u64::from(offset - last.offset - last.len));
-        put_number(&mut self.body, u64::from(len));
+        put_number(&mut rest, u64::from(offset - last.offset - last.len));
+        put_number(&mut rest, u64::from(len));
+        let bytes = 1 + 4 * NUMBER_BYTES_MAX - rest.len();
+        self.body.extend_from_slice(&entry[..bytes]);
         if !is_same {
             put_number(&mut self.body, key.expires_at_ms);
             self.body.put_slice(&[key.priority, key.flags]);
@@ -162,6 +170,7 @@ impl Index {
             }
         }
         (last.lsn, last.offset, last.len, last.key) = (lsn, offset, len, key);
+        !is_same
     }
 
     /// The bytes so far.

@@ -37,6 +37,7 @@ fn writes(shared: &Rc<Shared>) -> Vec<DiskRequest> {
 fn only_the_contiguous_prefix_is_durable() {
     let shared = shared(Mode::Sync, 3);
     let mut lane = lane(&shared);
+    lane.write_time = OVERLAP_FROM;
     for _ in 0..3 {
         publish(&mut lane, 100).expect("room");
         lane.flush(0, false);
@@ -62,6 +63,52 @@ fn records_wait_for_the_write_in_flight_and_go_out_together() {
     (0..20).for_each(|_| assert!(publish(&mut lane, 100).is_ok()));
     lane.flush(0, false);
     assert_eq!((first.len(), writes(&shared).len()), (1, 0));
+    lane.written(0, first[0].id);
+    lane.flush(0, false);
+    assert_eq!(writes(&shared).len(), 1);
+}
+
+/// Completes the oldest write after `time`.
+fn complete(lane: &mut Lane, now: &mut Nanos, time: Nanos, requests: &mut VecDeque<u64>) {
+    *now += time;
+    lane.written(*now, requests.pop_front().expect("a write in flight"));
+}
+
+#[test]
+fn on_a_slow_disk_fair_shares_are_written_beside_each_other() {
+    let shared = shared(Mode::Sync, 4);
+    let mut lane = lane(&shared);
+    let mut requests: VecDeque<u64> = VecDeque::new();
+    let mut now = 0;
+    let publish_and_flush = |lane: &mut Lane, now, count: usize| {
+        (0..count).for_each(|_| assert!(publish(lane, 10).is_ok()));
+        lane.flush(now, false);
+        writes(&shared).iter().map(|request| request.id).collect::<Vec<_>>()
+    };
+    requests.extend(publish_and_flush(&mut lane, now, 3));
+    assert_eq!(publish_and_flush(&mut lane, now, 3).len(), 0, "nobody knows yet that the disk is slow");
+    complete(&mut lane, &mut now, 80 * OVERLAP_FROM, &mut requests);
+    requests.extend(publish_and_flush(&mut lane, now, 3));
+    assert_eq!(requests.len(), 1);
+    // Six are under way: one is less than a fifth of all, two are not.
+    assert_eq!(publish_and_flush(&mut lane, now, 1).len(), 0);
+    requests.extend(publish_and_flush(&mut lane, now, 1));
+    assert_eq!(requests.len(), 2);
+    (0..2).for_each(|_| complete(&mut lane, &mut now, OVERLAP_FROM, &mut requests));
+    lane.write_time = OVERLAP_FROM - 1;
+    requests.extend(publish_and_flush(&mut lane, now, 1));
+    assert_eq!(publish_and_flush(&mut lane, now, 100).len(), 0, "the disk is fast again");
+}
+
+#[test]
+fn what_is_in_flight_fits_in_half_a_segment() {
+    let shared = shared(Mode::Sync, 4);
+    let mut lane = lane(&shared);
+    lane.write_time = OVERLAP_FROM;
+    (0..2).for_each(|_| assert!(publish(&mut lane, 40 << 10).is_ok()));
+    lane.flush(0, false);
+    let first = writes(&shared);
+    assert_eq!(first.len(), 1, "two would be more than half of 128 KiB");
     lane.written(0, first[0].id);
     lane.flush(0, false);
     assert_eq!(writes(&shared).len(), 1);

@@ -153,8 +153,8 @@ impl Session {
 
     /// Receiver's settlement.
     #[inline]
-    pub(in super::super) fn settle(&mut self, delivery_id: u32, outcome: Outcome, settled: bool, shared: &mut Shared) {
-        self.dispositions.add(delivery_id, settled, Some(outcome));
+    pub(in super::super) fn settle(&mut self, range: (u32, u32), outcome: Outcome, settled: bool, shared: &mut Shared) {
+        self.dispositions.add(range, settled, Some(outcome));
         if self.dispositions.is_full() {
             self.put_dispositions(shared);
         }
@@ -164,7 +164,7 @@ impl Session {
     pub(in super::super) fn settle_sent(&mut self, delivery_id: u32, outcome: Option<Outcome>, shared: &mut Shared) {
         let Some(found) = self.unsettled.get(delivery_id) else { return };
         self.unsettled.remove(found.sequence);
-        self.settlements.add(delivery_id, true, outcome);
+        self.settlements.add((delivery_id, delivery_id), true, outcome);
         if self.settlements.is_full() {
             self.put_dispositions(shared);
         }
