@@ -30,9 +30,10 @@ impl Source<'_> {
         toml::from_str(self.text).map_err(|error| self.error(error.span(), error.message()))
     }
 
-    /// Whether the text describes a suite: it names scenarios.
+    /// Whether the text describes a suite: it has keys that only suites have.
     pub(super) fn is_suite(&self) -> bool {
-        toml::from_str::<Table>(self.text).is_ok_and(|table| table.contains_key("scenario"))
+        let has = |table: Table| ["scenario", "stores", "trials", "matrix"].iter().any(|key| table.contains_key(*key));
+        toml::from_str::<Table>(self.text).is_ok_and(has)
     }
 }
 
@@ -276,6 +277,14 @@ mod tests {
         ] {
             scenario(Source { name: "x.toml", text: &with(pair, fault) }).expect(fault);
         }
+    }
+
+    #[test]
+    fn a_suite_that_names_no_scenarios_is_still_read_as_a_suite() {
+        let is_suite = |text| Source { name: "x.toml", text }.is_suite();
+        assert!(is_suite("name = \"s\"\ntrials = 1\n[[run]]\nname = \"x\"\n"));
+        assert!(is_suite("[[scenario]]\nname = \"x\"\n"));
+        assert!(!is_suite(KILL) && !is_suite("name = "));
     }
 
     #[test]
