@@ -61,6 +61,8 @@ fn a_crashed_host_costs_a_sync_store_nothing_and_the_disk_tells_what_it_did() {
     assert_eq!((&trial["takeover"], &trial["messages"]["lost"]), (&true.into(), &0.into()), "{trial}");
     let evidence = trial["faults"][0]["evidence"].to_string();
     assert!(evidence.contains("did not arrive"), "{evidence}");
+    // Nobody was told: no FIN and no RST left the dead host.
+    assert!(evidence.contains(" 0 bytes passed") && evidence.contains("were swallowed"), "{evidence}");
     assert_eq!(mounts_below(folder.path()), 0);
 }
 

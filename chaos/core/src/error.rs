@@ -167,16 +167,6 @@ pub enum Error {
     /// A node did not answer on its administration address.
     #[error("administration: {0}")]
     Administration(#[from] loadgen::admin::AdminError),
-    /// The broker refused a setting that a scenario needs.
-    #[error("node {node} refused {command}: {reply}")]
-    Refused {
-        /// Which node.
-        node: &'static str,
-        /// The command that was sent.
-        command: String,
-        /// Its answer.
-        reply: String,
-    },
     /// A plot could not be drawn.
     #[error("plot {name}: {reason}")]
     Plot {

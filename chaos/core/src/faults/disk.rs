@@ -2,6 +2,7 @@
 //!
 //! Owns what is asked of the disk, and the proof from its counters. The disk itself is the crate `shareddisk`.
 
+use super::network::NetworkFault;
 use super::process::{kill, resume, stop_main};
 use super::{Bite, Effect, Held, Scene};
 use crate::clock::{self, NS_PER_MS, ms_between};
@@ -20,7 +21,8 @@ use tokio::time::{Instant, sleep};
 pub enum DiskFault {
     /// Operations of the victims misbehave; the keys are those of `shareddisk::model::FaultSpec`.
     Disk(FaultSpec),
-    /// The host loses power: SIGKILL, its unsynced data is lost, its locks stay until the lease is over. Healed by a start of the server.
+    /// The host loses power: its links fall silent as far as they can be cut, SIGKILL, its unsynced data is lost, its locks stay until the
+    /// lease is over. Healed by giving it its links back and a start of the server.
     CrashHost {
         /// What arrives of what was unsynced or in flight.
         #[serde(default)]
@@ -99,7 +101,7 @@ impl DiskFault {
         match self {
             Self::Disk(spec) => set(disk, spec, scene.nodes).await,
             Self::CrashHost { unsynced, writes } => {
-                let mut bite = Bite::default();
+                let mut bite = silence(scene).await?;
                 let mut effects = Vec::new();
                 for &node in scene.nodes {
                     effects.extend(crash(scene, node, (*unsynced, *writes), &mut bite)?);
@@ -118,7 +120,10 @@ impl DiskFault {
         }
     }
 
-    pub(super) fn heal(&self, scene: &mut Scene<'_>, bite: &mut Bite) -> Result<u64> {
+    pub(super) async fn heal(&self, scene: &mut Scene<'_>, bite: &mut Bite) -> Result<u64> {
+        if let (Self::CrashHost { .. }, Some(cut)) = (self, NetworkFault::of_a_dead_host(scene.pair.links())) {
+            return cut.heal(scene, bite).await;
+        }
         let disk = shared(scene)?.disk();
         match self {
             Self::CrashHost { .. } => {}
@@ -202,6 +207,14 @@ fn sentence(report: &FaultReport) -> String {
     let host = report.spec.host.as_deref().unwrap_or("every host");
     let span_ms = report.first_ns.zip(report.last_ns).map_or(0.0, |(first, last)| ms_between(first, last));
     format!("{host}: {} of {} operations hit, over {span_ms:.1} ms", report.hit, report.matched)
+}
+
+/// A dead host tells nobody: no FIN, no RST. What the end of its process would say must not leave it, so its links are cut before.
+async fn silence(scene: &mut Scene<'_>) -> Result<Bite> {
+    let Some(cut) = NetworkFault::of_a_dead_host(scene.pair.links()) else { return Ok(Bite::default()) };
+    let mut bite = cut.inject(scene).await?;
+    bite.evidence.extend(bite.effect.take().map(|effect| effect.proof));
+    Ok(bite)
 }
 
 /// The host's requests stop first, so that the end of its process frees no lock, and its mount is cut off, so that the process ends.

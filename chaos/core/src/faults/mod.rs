@@ -22,7 +22,7 @@ pub mod tree;
 use crate::cluster::{NodeId, Pair};
 use crate::error::Result;
 use crate::plan::PairPlan;
-use crate::scenario::Role;
+use crate::scenario::{PairSpec, Role, StoreOn};
 use disk::{Asked, DiskFault};
 use network::{Inflicted, NetworkFault};
 use process::{ProcessFault, Starving};
@@ -116,6 +116,19 @@ impl Fault {
         [ProcessFault::NAMES, NetworkFault::NAMES, DiskFault::NAMES].concat()
     }
 
+    /// What a scenario's pair or its role lacks for it, with the remedy.
+    pub fn check(&self, role: Role, pair: &PairSpec) -> Result<(), String> {
+        let is_of_servers = matches!(role, Role::Active | Role::Standby | Role::Both);
+        match self {
+            Self::Network(fault) => fault.check(role, pair),
+            _ if !is_of_servers => Err(format!("role = \"{role}\": it is done to active, standby or both")),
+            Self::Disk(_) if pair.store_on != StoreOn::SharedDisk => {
+                Err("it needs store_on = \"shared-disk\" in [pair]".to_owned())
+            }
+            Self::Process(_) | Self::Disk(_) => Ok(()),
+        }
+    }
+
     /// What it is called in reports, with its amounts.
     pub fn words(&self, settings: &PairPlan) -> String {
         match self {
@@ -156,7 +169,7 @@ impl Fault {
         match self {
             Self::Process(fault) => fault.heal(scene, bite),
             Self::Network(fault) => fault.heal(scene, bite).await,
-            Self::Disk(fault) => fault.heal(scene, bite),
+            Self::Disk(fault) => fault.heal(scene, bite).await,
         }
     }
 

@@ -51,6 +51,7 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "zombie-write-back",
     "lying-fsync",
     "soak",
+    "soak-disk",
 );
 const SUITES: &[(&str, &str)] =
     &shipped!("suites": "quick", "ci", "full", "soak", "disk", "control", "backlog", "pause", "canary");

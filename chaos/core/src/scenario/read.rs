@@ -2,7 +2,7 @@
 
 use super::{
     After, Amount, Entry, Expect, FaultSpec, LoadSpec, Moment, PairSpec, Repeat, Requirement, Role, Scenario, Standby,
-    StoreSetting, Suite, Takeover,
+    StoreOn, StoreSetting, Suite, Takeover, Wiring,
 };
 use crate::error::{Error, Result};
 use crate::faults::Fault;
@@ -30,9 +30,10 @@ impl Source<'_> {
         toml::from_str(self.text).map_err(|error| self.error(error.span(), error.message()))
     }
 
-    /// Whether the text describes a suite: it names scenarios.
+    /// Whether the text describes a suite: it has keys that only suites have.
     pub(super) fn is_suite(&self) -> bool {
-        toml::from_str::<Table>(self.text).is_ok_and(|table| table.contains_key("scenario"))
+        let has = |table: Table| ["scenario", "stores", "trials", "matrix"].iter().any(|key| table.contains_key(*key));
+        toml::from_str::<Table>(self.text).is_ok_and(has)
     }
 }
 
@@ -102,7 +103,7 @@ struct EntryFile {
 /// Reads a scenario.
 pub(super) fn scenario(source: Source<'_>) -> Result<Scenario> {
     let file: ScenarioFile = source.toml()?;
-    let faults = file.fault.into_iter().map(|table| fault(source, table)).collect::<Result<Vec<_>>>()?;
+    let faults = file.fault.into_iter().map(|table| fault(source, table, &file.pair)).collect::<Result<Vec<_>>>()?;
     if !faults.iter().any(|fault| !fault.preparation) {
         return Err(source.error(None, "no [[fault]]: a scenario needs at least one that is no preparation"));
     }
@@ -110,7 +111,7 @@ pub(super) fn scenario(source: Source<'_>) -> Result<Scenario> {
         name: file.name,
         explanation: file.explanation.trim().to_owned(),
         takeover: file.takeover,
-        requires: file.requires,
+        requires: requirements(file.requires, &file.pair),
         pair: file.pair,
         load: checked(source, file.load)?,
         faults,
@@ -119,7 +120,17 @@ pub(super) fn scenario(source: Source<'_>) -> Result<Scenario> {
     })
 }
 
-fn fault(source: Source<'_>, table: Spanned<Table>) -> Result<FaultSpec> {
+/// What the file asks for, and what its pair needs.
+fn requirements(mut requires: Vec<Requirement>, pair: &PairSpec) -> Vec<Requirement> {
+    let is_on_hosts = [pair.link, pair.clients].contains(&Wiring::Namespaces);
+    requires.extend((pair.store_on == StoreOn::SharedDisk).then_some(Requirement::Disk));
+    requires.extend(is_on_hosts.then_some(Requirement::Network));
+    requires.sort_unstable();
+    requires.dedup();
+    requires
+}
+
+fn fault(source: Source<'_>, table: Spanned<Table>, pair: &PairSpec) -> Result<FaultSpec> {
     let span = table.span();
     let (schedule, own): (Table, Table) =
         table.into_inner().into_iter().partition(|(key, _)| SCHEDULE_KEYS.contains(&key.as_str()));
@@ -131,8 +142,11 @@ fn fault(source: Source<'_>, table: Spanned<Table>) -> Result<FaultSpec> {
     if let Some(heal) = &heal {
         heal.after.check(After::ENDS).map_err(|reason| misplaced("heal", reason))?;
     }
-    let fault =
-        Fault::from_table(own).map_err(|reason| source.error(Some(span.clone()), format!("[[fault]]: {reason}")))?;
+    let unfit = |reason: String| source.error(Some(span.clone()), format!("[[fault]]: {reason}"));
+    let name = own.get("do").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
+    let fault = Fault::from_table(own).map_err(unfit)?;
+    let words = |reason| unfit(format!("do = \"{name}\": {reason}"));
+    fault.check(role, pair).map_err(words)?;
     Ok(FaultSpec { fault, role, at, heal, preparation })
 }
 
@@ -244,6 +258,42 @@ mod tests {
         refused(&KILL.replace("warm-up", "exit"), &["x.toml:3: ", "at.after", "warm-up"]);
         refused(&format!("{KILL}heal = {{ after = \"healed\" }}\n"), &["x.toml:3: ", "heal.after", "exit"]);
         refused("name = ", &["x.toml:1: "]);
+    }
+
+    #[test]
+    fn a_fault_that_its_pair_or_role_does_not_allow_is_refused() {
+        let with =
+            |pair: &str, fault: &str| format!("{}{fault}\n[pair]\n{pair}\n", KILL.replace("do = \"kill\"\n", ""));
+        refused(&with("", "do = \"cut\""), &["x.toml:3: ", "cut", "link or clients = \"proxied\" in [pair]"]);
+        refused(&with("link = \"proxied\"", "do = \"reset\"\nrole = \"clients\""), &["clients = \"proxied\""]);
+        refused(&with("clients = \"proxied\"", "do = \"delay-heartbeats\"\namount = \"1s\""), &["link = \"proxied\""]);
+        refused(&with("link = \"namespaces\"", "do = \"stall\""), &["namespaces", "`cut` only"]);
+        refused(&with("", "do = \"disk\"\nkind = \"hang\""), &["x.toml:3: ", "store_on = \"shared-disk\""]);
+        refused(&with("", "do = \"kill\"\nrole = \"link\""), &["role = \"link\"", "standby"]);
+        for (pair, fault) in [
+            ("link = \"proxied\"", "do = \"cut\""),
+            ("link = \"namespaces\"", "do = \"cut\""),
+            ("store_on = \"shared-disk\"", "do = \"disk\"\nkind = \"hang\""),
+        ] {
+            scenario(Source { name: "x.toml", text: &with(pair, fault) }).expect(fault);
+        }
+    }
+
+    #[test]
+    fn a_suite_that_names_no_scenarios_is_still_read_as_a_suite() {
+        let is_suite = |text| Source { name: "x.toml", text }.is_suite();
+        assert!(is_suite("name = \"s\"\ntrials = 1\n[[run]]\nname = \"x\"\n"));
+        assert!(is_suite("[[scenario]]\nname = \"x\"\n"));
+        assert!(!is_suite(KILL) && !is_suite("name = "));
+    }
+
+    #[test]
+    fn what_the_pair_needs_is_required_without_being_asked_for() {
+        let read =
+            |more: &str| scenario(Source { name: "x.toml", text: &format!("{KILL}{more}") }).expect(more).requires;
+        assert_eq!(read(""), []);
+        let both = "[pair]\nstore_on = \"shared-disk\"\nclients = \"namespaces\"\n";
+        assert_eq!(read(both), [Requirement::Disk, Requirement::Network]);
     }
 
     #[test]

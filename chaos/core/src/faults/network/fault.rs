@@ -13,7 +13,7 @@ use crate::cluster::namespaces::rules::{Cut, Manner, Packets, Rules};
 use crate::error::{Error, Result};
 use crate::faults::{Bite, Effect, Held, Scene};
 use crate::plan::PairPlan;
-use crate::scenario::{Amount, Role};
+use crate::scenario::{Amount, PairSpec, Role, Wiring};
 use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -196,6 +196,16 @@ impl NetworkFault {
     pub const NAMES: &[&str] =
         &["delay-heartbeats", "delay", "jitter", "bandwidth", "stall", "drop", "cut", "reset", "refuse"];
 
+    /// What the links of a host without power do: everything to and from it vanishes, and nobody is told. None where they cannot be cut.
+    pub(in crate::faults) fn of_a_dead_host(links: &Links) -> Option<Self> {
+        let (way, side) = (Way::Both, Side::Everything);
+        if links.hosts().is_some() {
+            return Some(Self::Cut { way, side, manner: Manner::Drop });
+        }
+        let is_proxied = !links.lanes(NodeId::A, side, way).is_empty();
+        is_proxied.then_some(Self::Drop { way, side })
+    }
+
     /// What it is called in reports, with its amounts.
     pub(in crate::faults) fn words(&self, pair: &PairPlan) -> String {
         let ms = |amount: &Amount| format!("{} ms", amount.duration(pair).as_millis());
@@ -258,24 +268,44 @@ impl NetworkFault {
         }
     }
 
+    /// Which links of a server.
+    fn side(&self, role: Role) -> Side {
+        match (self, role) {
+            (Self::DelayHeartbeats { .. }, _) | (_, Role::Link) => Side::Peer,
+            (_, Role::Clients) => Side::Clients,
+            (
+                Self::Delay { side, .. }
+                | Self::Jitter { side, .. }
+                | Self::Bandwidth { side, .. }
+                | Self::Stall { side, .. }
+                | Self::Drop { side, .. }
+                | Self::Cut { side, .. }
+                | Self::Reset { side }
+                | Self::Refuse { side },
+                _,
+            ) => *side,
+        }
+    }
+
     /// Which links of which servers, seen from the server.
     fn scope<'a>(&self, target: &Target<'a>) -> (&'a [NodeId], Side) {
-        let side = match self {
-            Self::DelayHeartbeats { .. } => return (&target.nodes[..1], Side::Peer),
-            Self::Delay { side, .. }
-            | Self::Jitter { side, .. }
-            | Self::Bandwidth { side, .. }
-            | Self::Stall { side, .. }
-            | Self::Drop { side, .. }
-            | Self::Cut { side, .. }
-            | Self::Reset { side }
-            | Self::Refuse { side } => *side,
-        };
-        match target.role {
-            Role::Link => (&target.nodes[..1], Side::Peer),
-            Role::Clients => (target.nodes, Side::Clients),
-            Role::Active | Role::Standby | Role::Both => (target.nodes, side),
+        let is_link = matches!(self, Self::DelayHeartbeats { .. }) || target.role == Role::Link;
+        (if is_link { &target.nodes[..1] } else { target.nodes }, self.side(target.role))
+    }
+
+    /// What a scenario's pair lacks for it, with the remedy.
+    pub(in crate::faults) fn check(&self, role: Role, pair: &PairSpec) -> Result<(), String> {
+        if [pair.link, pair.clients].contains(&Wiring::Namespaces) {
+            let is_cut = matches!(self, Self::Cut { .. });
+            return if is_cut { Ok(()) } else { Err("between namespaces there is `cut` only".to_owned()) };
         }
+        let (link, clients) = (pair.link == Wiring::Proxied, pair.clients == Wiring::Proxied);
+        let (is_there, keys) = match self.side(role) {
+            Side::Peer => (link, "link"),
+            Side::Clients => (clients, "clients"),
+            Side::Everything => (link || clients, "link or clients"),
+        };
+        if is_there { Ok(()) } else { Err(format!("it needs {keys} = \"proxied\" in [pair]")) }
     }
 
     fn lanes(&self, target: &Target<'_>) -> Result<Vec<(ProxyName, Direction)>> {

@@ -8,6 +8,7 @@ use crate::faults::{Bite, Held};
 use crate::plan::PairPlan;
 use crate::scenario::{Role, Wiring};
 use serde::Deserialize;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -161,6 +162,26 @@ async fn resets_and_refusals_are_proved_at_once() {
     TcpStream::connect(rig.clients[0]).await.expect_err("refused");
     rig.heal(refuse).await;
     connected(rig.clients[0]).await;
+}
+
+#[tokio::test]
+async fn a_dead_host_is_silent_to_everybody_as_far_as_links_can_be_cut() {
+    let rig = rig().await;
+    let (mut client, mut peer) = (connected(rig.clients[0]).await, connected(rig.peer[1]).await);
+    let mut others_client = connected(rig.clients[1]).await;
+    let silence = NetworkFault::of_a_dead_host(&rig.links).expect("all is proxied");
+    let settings = &PairPlan::default();
+    let target = Target { links: &rig.links, role: Role::Active, nodes: &[NodeId::A], settings };
+    let bite = silence.inflict(&target).await.expect("all is proxied");
+    for stream in [&mut client, &mut peer] {
+        assert!(!answers(stream).await);
+        let silent = stream.try_read(&mut [0; 1]).expect_err("neither bytes nor an end");
+        assert_eq!(silent.kind(), ErrorKind::WouldBlock);
+    }
+    assert!(answers(&mut others_client).await);
+    assert!(rig.heal(bite).await.has_bitten);
+    let (direct, _) = Links::start(Wiring::Direct, Wiring::Direct, 7).expect("free ports");
+    assert_eq!(NetworkFault::of_a_dead_host(&direct), None);
 }
 
 #[tokio::test]
