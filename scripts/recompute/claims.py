@@ -28,6 +28,13 @@ class Comparison:
         else:
             self.wrong(name, claimed, f"{computed} (allowed difference {within})")
 
+    def add(self, other):
+        """Everything that another comparison found."""
+        self.agreed += other.agreed
+        self.disagreements += other.disagreements
+        for reason, names in other.not_recomputed.items():
+            self.omit(reason, *names)
+
     def omit(self, reason, *names):
         self.not_recomputed.setdefault(reason, set()).update(names)
 

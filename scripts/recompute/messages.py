@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 
+from records import once
+
 
 class Fate:
     __slots__ = ("outcomes", "arrivals")
@@ -19,6 +21,7 @@ class Fate:
         return all(outcome == "fail" for outcome in self.outcomes.values())
 
 
+@once
 def fates(ledger):
     """By producer and sequence number; and the deliveries that no attempt explains."""
     known = defaultdict(Fate)
@@ -35,7 +38,9 @@ def fates(ledger):
     return known, unexpected
 
 
-def counts(ledger, known, unexpected, drained):
+@once
+def counts(ledger, drained):
+    known, unexpected = fates(ledger)
     values = list(known.values())
     total = dict.fromkeys(
         ["duplicated_by_resend", "redelivered_flagged", "redelivered_unflagged", "resurrected"], 0
@@ -103,8 +108,10 @@ def confirmed_by_two(ledger):
     return sum(overlaps(old) for old in rows)
 
 
-def losses(ledger, known, size_bytes):
+@once
+def losses(ledger, size_bytes):
     """By producer and connection: what was confirmed and never came, in the order of confirms."""
+    known, _ = fates(ledger)
     closed = {(one[2], one[3]): one[6] for one in ledger.connections if one[1] == "producer"}
     header = ledger.header
     consumers_of = lambda producer: header["consumers"].count(header["producers"][producer])

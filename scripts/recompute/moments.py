@@ -2,6 +2,7 @@
 
 All times are milliseconds after the fault unless a name says otherwise."""
 
+from records import once
 from statistics_of import rank
 
 PHASES = {"td": "standby-notices", "tl": "claimed", "tr": "recovered", "ta": "accepting"}
@@ -27,17 +28,26 @@ def active_node(events, t_ns):
 
 
 class Successor:
-    """The server that takes over: where clients were connected before the fault is the one that was active."""
+    """The server that takes over: where clients were connected before the fault is the one that was active. Where they never were
+    connected to another one, the address of that is not known, and nobody was served by it."""
 
-    def __init__(self, ledger, requested_us, is_same_node):
+    def __init__(self, ledger, requested_us, is_same_node, is_lone):
         before = [one for one in ledger.connections if one[5] <= requested_us]
         last = max(before, key=lambda one: one[5])[4] if before else None
         others = sorted({one[4] for one in ledger.connections} - {last})
         # A server that its supervisor starts again succeeds itself.
-        self.url = last if is_same_node or not others else others[0]
-        self.used = {
-            (one[1], one[2], one[3]) for one in ledger.connections if one[4] == self.url and one[5] > requested_us
-        }
+        self.url = last if is_same_node or is_lone else next(iter(others), None)
+        served = [one for one in ledger.connections if self.url is not None and one[4] == self.url]
+        identity = lambda one: (one[1], one[2], one[3])
+        self.new = {identity(one) for one in served if one[5] > requested_us}
+        self.has_served = any(one[5] >= 0 for one in served)
+        # A lone server that was only stopped goes on with the connections that it had.
+        self.used = {identity(one) for one in served} if is_lone and not self.has_served else self.new
+
+
+@once
+def successor(ledger, requested_us, is_same_node, is_lone):
+    return Successor(ledger, requested_us, is_same_node, is_lone)
 
 
 def became_active(events, t_ns, node=None):
@@ -47,18 +57,21 @@ def became_active(events, t_ns, node=None):
 
 
 def successor_node(events, requested_ns):
-    """The first node that becomes active after the fault; without one, the node that was not active when it came."""
+    """The first node that becomes active after the fault, and which start of it; without one, the node that was not active when it
+    came."""
     is_state = lambda one: one["event"] == "ft_state" and one.get("to") == "ACTIVE" and one["t_ns"] >= requested_ns
     if said := [one for one in events if is_state(one)]:
-        return min(said, key=lambda one: one["t_ns"])["node"]
+        first = min(said, key=lambda one: one["t_ns"])
+        return first["node"], first["start"]
     before = active_node(events, requested_ns)
-    return {"A": "B", "B": "A"}.get(before)
+    return {"A": "B", "B": "A"}.get(before), None
 
 
 def event_times(events, requested_ns, effective_ns):
-    """td, tl, tr, ta and what was recovered, from the event lines of the node that takes over."""
-    node = successor_node(events, requested_ns)
-    of_successor = [one for one in events if one["node"] == node and one["t_ns"] >= requested_ns]
+    """td, tl, tr, ta and what was recovered, from the event lines of the process that takes over."""
+    node, start = successor_node(events, requested_ns)
+    is_process = lambda one: one["node"] == node and start in (None, one["start"])
+    of_successor = [one for one in events if is_process(one) and one["t_ns"] >= requested_ns]
     moments, recovered = {}, None
     for name, event in PHASES.items():
         first = min((one for one in of_successor if one["event"] == event), key=lambda one: one["t_ns"], default=None)
@@ -68,12 +81,13 @@ def event_times(events, requested_ns, effective_ns):
     return moments, recovered
 
 
+@once
 def client_times(ledger, successor):
     """tc, tf, td1, ta100."""
     clients = {}
     for _, kind, number, connection, server, opened, _, _ in ledger.connections:
         back = clients.setdefault((kind, number), None)
-        if back is None and (kind, number, connection) in successor.used:
+        if back is None and (kind, number, connection) in successor.new:
             clients[kind, number] = opened
     back = [opened for opened in clients.values() if opened is not None]
     first_after = {}
@@ -97,6 +111,7 @@ def client_times(ledger, successor):
     }
 
 
+@once
 def sent(ledger):
     """Each message once: when it was intended, and its first confirm or None, us."""
     intended, confirmed = {}, {}
@@ -109,21 +124,24 @@ def sent(ledger):
     return [(due, confirmed.get(key)) for key, due in intended.items()]
 
 
-def percentiles(values_us):
-    values = sorted(values_us)
+def percentiles(values):
+    """Of values in order of size, us."""
     n = len(values)
     at = lambda share: values[rank(n, share) - 1] / 1000 if n else 0
     return {"n": n, "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "max": at(1)}
 
 
-def responses(messages, from_us, to_us):
-    """Response times of what was confirmed in the time from `from_us` to before `to_us`, us."""
-    return [max(done - due, 0) for due, done in messages if done is not None and from_us <= done < to_us]
+@once
+def responses(ledger, from_us, to_us):
+    """Response times of what was confirmed in the time from `from_us` to before `to_us`, us, in order of size."""
+    in_time = (pair for pair in sent(ledger) if pair[1] is not None and from_us <= pair[1] < to_us)
+    return sorted(max(done - due, 0) for due, done in in_time)
 
 
-def steady(messages, from_us, length_ms):
+@once
+def steady(ledger, from_us, length_ms):
     """The first moment from which the flow is steady, us; None if there is none before sending ended."""
-    baseline = sorted(responses(messages, -1_000_000, 0))
+    messages, baseline = sent(ledger), responses(ledger, -1_000_000, 0)
     p99 = baseline[rank(len(baseline), 0.99) - 1] if baseline else 0
     limit = max(2 * p99, 10_000)
     end = max((due for due, _ in messages), default=0)
@@ -184,4 +202,24 @@ def windows(clients, from_us, to_us):
         "any_client": ms(union),
         "all_clients": ms(together),
         "clients_seen": len(found),
+    }
+
+
+@once
+def unavailable(ledger, end):
+    """The distances between confirms, and between deliveries, that overlap the time from the fault to `end`, us; ms."""
+    limit = ledger.header["measured"]
+    confirms, arrivals = [[] for _ in range(limit["producers"])], [[] for _ in range(limit["consumers"])]
+    for _, producer, _, _, _, _, _, answer, outcome, _ in ledger.sends:
+        if outcome == "ok":
+            confirms[producer].append(answer)
+    for delivery in ledger.deliveries:
+        arrivals[delivery[1]].append(delivery[6])
+    gaps = [largest_gap(times, 0, end) for times in confirms]
+    return {
+        "publish": largest_gap([one for times in confirms for one in times], 0, end),
+        "publish_worst_client": max((gap for gap in gaps if gap is not None), default=None),
+        "deliver": largest_gap([one for times in arrivals for one in times], 0, end),
+        "producers": windows(confirms, 0, end),
+        "consumers": windows(arrivals, 0, end),
     }

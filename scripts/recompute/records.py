@@ -1,5 +1,6 @@
 """Reads the raw records of a run: JSON files, events.jsonl, and history.jsonl.zst trial by trial. Judges nothing."""
 
+import functools
 import io
 import json
 import shutil
@@ -18,6 +19,11 @@ def read_json(path):
         raise Unreadable(f"{path}: {error}") from error
 
 
+def is_lone(result):
+    """Whether the run was against one server of another make, which nobody stands in for."""
+    return (result.get("target") or {}).get("nodes") == 1
+
+
 def read_events(path):
     """The events of each trial, in the order of the file."""
     events = {}
@@ -31,6 +37,10 @@ def read_events(path):
     return events
 
 
+# For what follows from the records of a trial alone, however often a claim is compared with it. Ledgers are large: few are kept.
+once = functools.lru_cache(maxsize=4)
+
+
 class Ledger:
     """The records of one trial. Times are microseconds after the fault, rounded down."""
 
@@ -41,6 +51,7 @@ class Ledger:
         self.connections = []
         self.strays = []
 
+    @once
     def measured(self):
         """The part of the clients whose times are measured; the others were only judged."""
         limit = self.header["measured"]
@@ -60,23 +71,34 @@ LAYOUT = {
 }
 
 
-def read_history(path):
-    """Yields a ledger for each trial."""
-    ledger = None
+def read_history(path, is_wanted=lambda header: True):
+    """Yields a ledger for each trial whose header is wanted."""
+    header, rows = None, []
     for line in lines(path):
-        record = json.loads(line)
-        if isinstance(record, dict):
-            if ledger is not None:
-                yield ledger
-            for kind, columns in LAYOUT.items():
-                if record.get(kind) != columns:
-                    raise Unreadable(f"{path}: columns of {kind!r} are {record.get(kind)}, this script knows {columns}")
-            ledger = Ledger(record)
-            by_kind = {"s": ledger.sends, "d": ledger.deliveries, "c": ledger.connections, "x": ledger.strays}
-        else:
+        if line.startswith("{"):
+            if header is not None:
+                yield ledger_of(path, header, rows)
+            record, rows = json.loads(line), []
+            header = record if is_wanted(record) else None
+        elif header is not None:
+            rows.append(line)
+    if header is not None:
+        yield ledger_of(path, header, rows)
+
+
+def ledger_of(path, header, rows):
+    """Reads all rows at once: that is several times as fast as line by line."""
+    for kind, columns in LAYOUT.items():
+        if header.get(kind) != columns:
+            raise Unreadable(f"{path}: columns of {kind!r} are {header.get(kind)}, this script knows {columns}")
+    ledger = Ledger(header)
+    by_kind = {"s": ledger.sends, "d": ledger.deliveries, "c": ledger.connections, "x": ledger.strays}
+    try:
+        for record in json.loads(f"[{','.join(rows)}]"):
             by_kind[record[0]].append(record)
-    if ledger is not None:
-        yield ledger
+    except (ValueError, KeyError, IndexError) as error:
+        raise Unreadable(f"{path}: trial {header.get('trial')}: {error!r}") from error
+    return ledger
 
 
 def lines(path):

@@ -46,10 +46,11 @@ def check_without_history(found, claimed):
         found.equal(f"{name}: {group} without a history", any(claimed[group].values()), False)
 
 
-def check(found, claimed, ledger, events, plan):
+def check(found, claimed, ledger, events, plan, is_lone=False):
+    """`is_lone`: the run was against one server, which nobody stands in for."""
     is_known(found, claimed)
     check_messages(found, claimed, ledger, plan)
-    check_times(found, claimed, ledger.measured(), events, plan)
+    check_times(found, claimed, ledger.measured(), events, plan, is_lone)
 
 
 def planned(claimed, plan):
@@ -70,11 +71,10 @@ def is_allowed(claimed, plan):
 def check_messages(found, claimed, ledger, plan):
     name = name_of(claimed)
     drained = "not-drained" not in claimed["findings"]
-    known, unexpected = messages.fates(ledger)
-    counted = messages.counts(ledger, known, unexpected, drained)
+    counted = messages.counts(ledger, drained)
     for key, value in claimed["messages"].items():
         found.equal(f"{name}: messages.{key}", value, counted.get(key, "not known to this script"))
-    lost = messages.losses(ledger, known, load_of(claimed, plan)["size_bytes"]) if drained else []
+    lost = messages.losses(ledger, load_of(claimed, plan)["size_bytes"]) if drained else []
     found.equal(f"{name}: losses, how many", len(claimed["losses"]), len(lost))
     for index, (one, computed) in enumerate(zip(claimed["losses"], lost)):
         for key, value in one.items():
@@ -107,7 +107,7 @@ def check_findings(found, claimed, counted, lost, demanded):
         found.equal(f"{name}: verdict, since promises were broken", claimed["verdict"], "violated")
 
 
-def check_times(found, claimed, ledger, events, plan):
+def check_times(found, claimed, ledger, events, plan, is_lone):
     name = name_of(claimed)
     fault = moments.fault(events)
     effects = [one["effect"] is not None for one in claimed["faults"]]
@@ -118,18 +118,19 @@ def check_times(found, claimed, ledger, events, plan):
     if fault is not None:
         requested_ns, effective_ns = fault
         found.equal(f"{name}: zero of the history", ledger.header["zero_ns"], effective_ns)
-        node = moments.successor_node(events, requested_ns)
+        node, _ = moments.successor_node(events, requested_ns)
         is_same = node is not None and node == moments.active_node(events, requested_ns)
-        successor = moments.Successor(ledger, (requested_ns - effective_ns) // 1000, is_same)
-        served = any(one[4] == successor.url and one[5] >= 0 for one in ledger.connections)
-        is_other = not is_same and (served or moments.became_active(events, effective_ns, node))
-        found.equal(f"{name}: takeover", claimed["takeover"], is_other)
+        successor = moments.successor(ledger, (requested_ns - effective_ns) // 1000, is_same, is_lone)
+        says_so = not is_lone and moments.became_active(events, effective_ns, node)
+        found.equal(f"{name}: takeover", claimed["takeover"], not is_same and (successor.has_served or says_so))
         is_measured = is_measured or (is_allowed(claimed, plan) and moments.became_active(events, effective_ns))
         if is_measured:
             instants, recovered = moments.event_times(events, requested_ns, effective_ns)
             instants.update(moments.client_times(ledger, successor))
+    if "failover_measured" in claimed:
+        found.equal(f"{name}: failover_measured", claimed["failover_measured"], is_measured)
     from_us = round((instants["tf"] or 0) * 1000)
-    ts_us = moments.steady(list_of, from_us, load_of(claimed, plan)["steady_ms"])
+    ts_us = moments.steady(ledger, from_us, load_of(claimed, plan)["steady_ms"])
     instants["ts"] = None if ts_us is None else ts_us / 1000
     for key, value in claimed["instants_ms"].items():
         within = STEP_MS + MICROSECOND_MS if key == "ts" else MICROSECOND_MS
@@ -139,7 +140,7 @@ def check_times(found, claimed, ledger, events, plan):
     end_ms = max((due for due, _ in list_of), default=0) / 1000
     censored = instants["ts"] is None or (is_measured and instants["tf"] is None)
     found.near(f"{name}: censored_ms", claimed["censored_ms"], max(end_ms, 0) if censored else None, MICROSECOND_MS)
-    check_responses(found, claimed, list_of)
+    check_responses(found, claimed, ledger)
     check_unavailable(found, claimed, ledger)
 
 
@@ -159,7 +160,7 @@ def check_durations(found, claimed, instants):
         found.near(f"{name_of(claimed)}: times_ms.{key}", value, computed, within)
 
 
-def check_responses(found, claimed, list_of):
+def check_responses(found, claimed, ledger):
     """Where the flow became steady is known to a step; the claimed moment divides what came during and after."""
     name, steady_ms = name_of(claimed), claimed["instants_ms"]["ts"]
     parts = {"before": (-1_000_000, 0)}
@@ -169,7 +170,7 @@ def check_responses(found, claimed, list_of):
         parts["during"] = (0, int(steady_ms * 1000 + 0.999))
         parts["after"] = (int(steady_ms * 1000 + 0.999), float("inf"))
     for part, (begin, end) in parts.items():
-        computed = moments.percentiles(moments.responses(list_of, begin, end))
+        computed = moments.percentiles(moments.responses(ledger, begin, end))
         for key, value in claimed["response_ms"][part].items():
             found.near(f"{name}: response_ms.{part}.{key}", value, computed[key], 0 if key == "n" else MICROSECOND_MS)
 
@@ -179,21 +180,7 @@ def check_unavailable(found, claimed, ledger):
     if steady_ms is None:
         return
     limit = ledger.header["measured"]
-    confirms, arrivals = [[] for _ in range(limit["producers"])], [[] for _ in range(limit["consumers"])]
-    for _, producer, _, _, _, _, _, answer, outcome, _ in ledger.sends:
-        if outcome == "ok":
-            confirms[producer].append(answer)
-    for delivery in ledger.deliveries:
-        arrivals[delivery[1]].append(delivery[6])
-    end = steady_ms * 1000
-    gaps = [moments.largest_gap(times, 0, end) for times in confirms]
-    computed = {
-        "publish": moments.largest_gap([one for times in confirms for one in times], 0, end),
-        "publish_worst_client": max((gap for gap in gaps if gap is not None), default=None),
-        "deliver": moments.largest_gap([one for times in arrivals for one in times], 0, end),
-        "producers": moments.windows(confirms, 0, end),
-        "consumers": moments.windows(arrivals, 0, end),
-    }
+    computed = moments.unavailable(ledger, steady_ms * 1000)
     for key, value in claimed["unavailable_ms"].items():
         name = f"{name_of(claimed)}: unavailable_ms.{key}"
         if not isinstance(value, dict):
@@ -201,7 +188,7 @@ def check_unavailable(found, claimed, ledger):
             continue
         for inner, one in value.items():
             # A union adds the rounding of each client up; which client is the worst one may hang on a microsecond.
-            within = MICROSECOND_MS * (1 + 2 * len(confirms + arrivals))
+            within = MICROSECOND_MS * (1 + 2 * (limit["producers"] + limit["consumers"]))
             if inner == "worst_client_number":
                 found.near(f"{name}.{inner}", one, one if one in computed[key]["worst_candidates"] else computed[key][inner], 0)
             else:

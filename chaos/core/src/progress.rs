@@ -117,11 +117,12 @@ fn trial_line(trial: &TrialResult, trials: usize) -> String {
     let failover = match trial.failover() {
         Some(Observed::At(failover)) => format!("failover {failover:7.1} ms"),
         Some(Observed::Beyond(limit)) => format!("failover > {limit:5.0} ms"),
+        None if trial.takeover => "takeover           ".to_owned(),
         None => "no takeover        ".to_owned(),
     };
     let messages = &trial.messages;
     let mut line = format!(
-        "{:>3}/{trials}  {:<15} {:<5}  {:<8}  {failover}  lost {:>4} of {:>6}  duplicates {:>4}  {:4.1} s",
+        "{:>3}/{trials}  {:<22} {:<5}  {:<8}  {failover}  lost {:>4} of {:>6}  duplicates {:>4}  {:4.1} s",
         trial.number,
         trial.scenario,
         trial.cell().place(),

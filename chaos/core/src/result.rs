@@ -260,6 +260,21 @@ mod tests {
     }
 
     #[test]
+    fn a_failover_that_was_allowed_and_not_reached_is_not_left_out() {
+        let mut trials = synthetic::run().trials;
+        trials.retain(|trial| trial.scenario == "kill-active" && trial.store == StoreSetting::Sync);
+        for trial in &mut trials {
+            trial.takeover_expected = false;
+        }
+        // One in which nobody became active, and one in which a server did whom no client reached.
+        trials[0].times_ms.failover = None;
+        (trials[1].times_ms.failover, trials[1].failover_measured, trials[1].censored_ms) = (None, true, Some(5000.0));
+        let row = &summarize(&trials)[0];
+        assert_eq!((row.failover_ms.n, row.failover_ms.censored), (trials.len() - 1, 1));
+        assert_eq!(row.failover_ms.max, None, "it is larger than every one that was reached");
+    }
+
+    #[test]
     fn what_was_skipped_counts_only_where_everything_was() {
         use Verdict::{Pass, Skipped, Unknown, Violated};
         let of = |list: &[Verdict]| Verdict::of_all(list.iter().copied());

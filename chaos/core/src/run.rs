@@ -342,7 +342,7 @@ fn print_plan(setting: &Setting) {
     for trial in &plan.trials {
         let phase_ms = trial.fault_phase_us as f64 / 1000.0;
         println!(
-            "{:>3}  {:<15} {:<5}  fault {phase_ms:7.3} ms after the warm-up  seed {}",
+            "{:>3}  {:<22} {:<5}  fault {phase_ms:7.3} ms after the warm-up  seed {}",
             trial.number,
             trial.scenario,
             trial.cell().place(),

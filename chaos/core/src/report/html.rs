@@ -69,7 +69,7 @@ pub(super) fn details(is_open: bool, summary: &str, body: &str) -> String {
 }
 
 /// Columns of words; all others hold numbers, which stand at the right.
-const WORDS: [&str; 5] = ["store", "verdict", "figure", "conclusion", "evidence and observations"];
+const WORDS: [&str; 5] = ["scenario", "store", "verdict", "figure", "conclusion"];
 
 /// A table that is moved sideways where the window is narrower.
 pub(super) fn table(head: &[&str], rows: &str) -> String {
@@ -201,7 +201,10 @@ fn index(result: &RunResult) -> String {
                 if row.verdict == Verdict::Skipped {
                     return format!("<td>{}</td><td>-</td>", tag(row.verdict));
                 }
-                let failover = of_spread(&row.failover_ms, row.failover_ms.median);
+                let failover = match row.failover_ms.n {
+                    0 if !row.takeover_expected => "no takeover".to_owned(),
+                    _ => of_spread(&row.failover_ms, row.failover_ms.median),
+                };
                 format!(
                     "<td>{}, n = {}, {} lost</td><td>{failover}</td>",
                     tag(row.verdict),

@@ -1,5 +1,6 @@
 //! junit.xml: a test case for each trial, for CI servers.
 
+use super::scenarios::failover_words;
 use super::tables::evidence;
 use crate::error::Result;
 use crate::result::{RunResult, TrialResult, Verdict};
@@ -59,10 +60,13 @@ fn case(trial: &TrialResult, replay: String) -> TestCase {
     case.add_property(Property::new("seed", trial.seed.to_string()));
     case.add_property(Property::new("replay", replay));
     let messages = &trial.messages;
-    let failover = trial.times_ms.failover.map_or_else(|| "none".to_owned(), |ms| format!("{ms:.1} ms"));
     let figures = format!(
-        "seed {}; failover {failover}; lost {} of {} confirmed; duplicated {}",
-        trial.seed, messages.lost, messages.confirmed, messages.duplicated
+        "seed {}; {}; lost {} of {} confirmed; duplicated {}",
+        trial.seed,
+        failover_words(trial),
+        messages.lost,
+        messages.confirmed,
+        messages.duplicated
     );
     case.set_system_out([vec![figures], evidence(trial)].concat().join("\n"));
     case

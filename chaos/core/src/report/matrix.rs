@@ -88,14 +88,16 @@ fn rate(result: &RunResult) -> String {
     let of_sync = |trial: &&TrialResult| trial.store == StoreSetting::Sync;
     // A negative control that lost what it had to says nothing about the others.
     let is_sound = |trial: &&TrialResult| trial.verdict == Verdict::Pass && trial.messages.lost == 0;
-    let passed = result.trials.iter().filter(of_sync).filter(is_sound).count();
+    // Nor does a trial in which nobody took over say anything about failovers.
+    let is_failover = |trial: &&TrialResult| trial.failover().is_some();
+    let passed = result.trials.iter().filter(of_sync).filter(is_sound).filter(is_failover).count();
     let lost = result.trials.iter().filter(of_sync).any(|one| one.verdict != Verdict::Pass && one.messages.lost > 0);
     if passed == 0 || lost {
         return String::new();
     }
-    let share = (300.0 / passed as f64).min(100.0);
+    let share = (300.0 / passed as f64).ceil().min(100.0);
     format!(
-        " No sync loss in {passed} trials: at 95 % confidence, at most {share:.0} % of such failovers lose anything (3/n)."
+        " No sync loss in {passed} failovers: at 95 % confidence, at most {share:.0} % of such failovers lose anything (3/n)."
     )
 }
 
@@ -120,4 +122,27 @@ pub(super) fn markdown(result: &RunResult) -> String {
         text += "\n";
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic;
+
+    #[test]
+    fn only_failovers_say_how_often_a_failover_loses_anything() {
+        let mut result = synthetic::run();
+        let of_sync = |trial: &&TrialResult| trial.store == StoreSetting::Sync;
+        let (all, with) = (
+            result.trials.iter().filter(of_sync).count(),
+            result.trials.iter().filter(of_sync).filter(|trial| trial.takeover).count(),
+        );
+        assert!(
+            with < all && rate(&result).contains(&format!("No sync loss in {with} failovers")),
+            "{}",
+            rate(&result)
+        );
+        result.trials.retain(|trial| !trial.takeover);
+        assert_eq!(rate(&result), "");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::html::{NOTHING, details, escape, figure, reason, section, table, tag};
 use super::plots::{self, Curve};
-use super::tables::times_row;
+use super::tables::{evidence, times_row};
 use super::text::{count, duration};
 use super::theme::{BLUE, Dash, GREEN, Line, PURPLE, VERMILION};
 use super::{Data, Picture, data};
@@ -24,7 +24,7 @@ pub(super) fn part(data: &Data, scenario: &str, pictures: &mut Vec<Picture>) -> 
     let mut body = explanation(scenario);
     body += &reasons(&trials);
     let head = ["scenario", "store", "n", "min", "median", "p90", "max", "95 % interval of the median"];
-    body += &table(&head, &rows.iter().map(|row| times_row(row)).collect::<String>());
+    body += &table(&head, &rows.iter().map(|row| times_row(result, row)).collect::<String>());
     let name = format!("waterfall-{scenario}");
     let csv = super::data::waterfall(&trials);
     let drawn = figure(pictures, &name, "", Some(csv), |width| plots::waterfall(scenario, &trials, width))?;
@@ -143,11 +143,14 @@ fn trial_over_time(data: &Data, trial: &TrialResult, open: bool, pictures: &mut 
         let drawn = figure(pictures, &name, words, None, |width| plots::fates(trial, messages, width).map(Some))?;
         body += &drawn.unwrap_or_default();
     }
+    let seen: String = evidence(trial).iter().map(|words| format!("<li>{}</li>", escape(words))).collect();
+    body += &format!("<ul class=\"evidence\">{seen}</ul>\n");
     let is_unfolded = open && (!data.is_large() || trial.verdict != Verdict::Pass);
     Ok(details(is_unfolded, &summary, &body))
 }
 
-fn failover_words(trial: &TrialResult) -> String {
+/// The failover of a trial, or that there was none.
+pub(super) fn failover_words(trial: &TrialResult) -> String {
     match trial.failover() {
         Some(Observed::At(failover)) => format!("failover {}", duration(failover)),
         Some(Observed::Beyond(limit)) => format!("no failover within {}", duration(limit)),

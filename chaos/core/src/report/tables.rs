@@ -3,10 +3,10 @@
 use super::html::{NOTHING, definitions, details, environment, escape, figure, table, tag};
 use super::plots::{self, PHASES};
 use super::text::{count, duration, interval, of_spread};
-use super::{Picture, data};
+use super::{Picture, data, scenarios};
 use crate::clock::ms_between;
 use crate::error::Result;
-use crate::result::{FaultRecord, Observed, RunResult, SummaryRow, TrialResult};
+use crate::result::{FaultRecord, Observed, RunResult, SummaryRow, TrialResult, Verdict};
 use crate::statistics::Spread;
 
 pub(super) fn failover(result: &RunResult, pictures: &mut Vec<Picture>) -> Result<String> {
@@ -15,7 +15,7 @@ pub(super) fn failover(result: &RunResult, pictures: &mut Vec<Picture>) -> Resul
                  circle with an arrow did not recover within the limit.";
     let csv = data::failover(&result.trials);
     let figure = figure(pictures, "failover", words, Some(csv), |width| plots::failover(result, width))?;
-    let rows: String = result.summary.iter().map(times_row).collect();
+    let rows: String = result.summary.iter().map(|row| times_row(result, row)).collect();
     let head = ["scenario", "store", "n", "min", "median", "p90", "max", "95 % interval of the median"];
     let table = long_table(result.summary.len(), "failover times in numbers", &table(&head, &rows));
     Ok(figure.unwrap_or_else(|| NOTHING.to_owned()) + &table)
@@ -28,11 +28,11 @@ fn long_table(rows: usize, words: &str, table: &str) -> String {
     if rows > ROWS_SHOWN_MAX { details(false, &format!("{words} ({rows} rows)"), table) } else { table.to_owned() }
 }
 
-pub(super) fn times_row(row: &SummaryRow) -> String {
+pub(super) fn times_row(result: &RunResult, row: &SummaryRow) -> String {
     let spread = &row.failover_ms;
     let (scenario, place) = (escape(&row.scenario), escape(&row.cell().place()));
     if spread.n == 0 {
-        let words = if row.takeover_expected { "not measured" } else { "no takeover expected" };
+        let words = without_failover(result, row);
         return format!(
             "<tr><td>{scenario}</td><td class=\"left\">{place}</td><td>{}</td><td colspan=\"5\">{words}</td></tr>",
             row.trials
@@ -42,6 +42,22 @@ pub(super) fn times_row(row: &SummaryRow) -> String {
         .map(|value| format!("<td>{}</td>", of_spread(spread, value)));
     let (n, values, interval) = (spread.n, values.concat(), interval(spread));
     format!("<tr><td>{scenario}</td><td class=\"left\">{place}</td><td>{n}</td>{values}<td>{interval}</td></tr>")
+}
+
+/// What is told of trials without a failover: where nobody took over, how long clients were not served.
+fn without_failover(result: &RunResult, row: &SummaryRow) -> String {
+    if row.verdict == Verdict::Skipped {
+        return "skipped".to_owned();
+    }
+    if row.takeover_expected {
+        return "not measured".to_owned();
+    }
+    let cell = row.cell();
+    let gaps = result.cell(&cell).filter_map(|trial| trial.unavailable_ms.publish);
+    match gaps.max_by(f64::total_cmp) {
+        Some(gap) => format!("no takeover; longest time without confirms {}", duration(gap)),
+        None => "no takeover".to_owned(),
+    }
 }
 
 /// How long former active servers stayed after they woke up; `None` when none did.
@@ -75,7 +91,8 @@ pub(super) fn phases(result: &RunResult) -> String {
     let head = ["median of", "store", "detection", "claim", "store recovery", "reattach", "failover", "to steady flow"];
     format!(
         "<p>The phases come from the servers' own event lines, on the same clock; they only annotate what clients saw, and a trial in \
-         which they are out of order is unknown. A broker that logs no such lines has phases that are not observable.</p>\n<ul>{ends}</ul>\n{}\
+         which they are out of order is unknown. A phase that was not told of joins the next one: a broker may log no such lines, and a \
+         server that is itself started again after the fault notices nothing, but claims the store at once.</p>\n<ul>{ends}</ul>\n{}\
          <p class=\"muted\">Medians of phases do not add up to the median of the whole.</p>\n",
         long_table(result.summary.len(), "medians of the phases", &table(&head, &rows))
     )
@@ -92,7 +109,7 @@ pub(super) fn recovery(result: &RunResult, pictures: &mut Vec<Picture>) -> Resul
     Ok(figure.unwrap_or_else(|| NOTHING.to_owned()))
 }
 
-const TRIAL_HEAD: [&str; 17] = [
+const TRIAL_HEAD: [&str; 16] = [
     "#",
     "scenario",
     "store",
@@ -109,11 +126,14 @@ const TRIAL_HEAD: [&str; 17] = [
     "recovered",
     "duplicates",
     "p99 before",
-    "evidence and observations",
 ];
 
 pub(super) fn trials(result: &RunResult) -> String {
-    table(&TRIAL_HEAD, &result.trials.iter().map(trial_row).collect::<String>())
+    let rows: String = result.trials.iter().map(trial_row).collect();
+    format!(
+        "<p>What was seen of a fault, and what else was, is with the plot of the trial, in the section of its scenario.</p>\n{}",
+        table(&TRIAL_HEAD, &rows)
+    )
 }
 
 fn trial_row(trial: &TrialResult) -> String {
@@ -140,10 +160,10 @@ fn trial_row(trial: &TrialResult) -> String {
     let numbers = numbers.map(|value| format!("<td>{value}</td>")).concat();
     let (number, verdict) = (trial.number, tag(trial.verdict));
     let (scenario, place) = (escape(&trial.scenario), escape(&trial.cell().place()));
-    let words = escape(&evidence(trial).join("; "));
+    let section = scenarios::id(&trial.scenario);
     format!(
-        "<tr><td>{number}</td><td class=\"left\">{scenario}</td><td class=\"left\">{place}</td><td class=\"left\">{verdict}</td>{numbers}\
-         <td class=\"words\">{words}</td></tr>\n"
+        "<tr><td>{number}</td><td class=\"left\"><a href=\"#{section}\">{scenario}</a></td><td class=\"left\">{place}</td>\
+         <td class=\"left\">{verdict}</td>{numbers}</tr>\n"
     )
 }
 

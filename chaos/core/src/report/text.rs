@@ -58,8 +58,9 @@ pub(super) fn not_exercised(result: &RunResult) -> bool {
 /// The verdict table, one row for each scenario and store setting.
 pub fn terminal_table(result: &RunResult) -> String {
     let place_width = result.summary.iter().map(|row| row.cell().place().len()).max().unwrap_or(0).max(5);
+    let name_width = result.summary.iter().map(|row| row.scenario.len()).max().unwrap_or(0).max(8);
     let mut text = format!(
-        "\n{:<15} {:<place_width$}  {:<8} {:>6} {:>10} {:>6} {:>10}  failover: {:>9} {:>9} {:>9}\n",
+        "\n{:<name_width$} {:<place_width$}  {:<8} {:>6} {:>10} {:>6} {:>10}  failover: {:>9} {:>9} {:>9}\n",
         "scenario", "store", "verdict", "trials", "confirmed", "lost", "duplicates", "median", "p90", "max"
     );
     for row in &result.summary {
@@ -67,7 +68,7 @@ pub fn terminal_table(result: &RunResult) -> String {
         let [median, p90, max] = [spread.median, spread.p90, spread.max].map(|value| of_spread(spread, value));
         let (scenario, place, lost, duplicated) = (&row.scenario, row.cell().place(), row.lost, row.duplicated);
         text += &format!(
-            "{scenario:<15} {place:<place_width$}  {:<8} {:>6} {:>10} {lost:>6} {duplicated:>10}            {median:>9} {p90:>9} {max:>9}\n",
+            "{scenario:<name_width$} {place:<place_width$}  {:<8} {:>6} {:>10} {lost:>6} {duplicated:>10}            {median:>9} {p90:>9} {max:>9}\n",
             row.verdict, row.trials, row.confirmed
         );
     }
@@ -111,8 +112,13 @@ pub(super) fn markdown(result: &RunResult, plan_hash: Option<&str>) -> String {
     text +=
         "| scenario | store | n | min | median | p90 | max | 95 % interval of the median | store recovery (median) |\n";
     text += "|---|---|---|---|---|---|---|---|---|\n";
-    for row in &result.summary {
+    let (measured, others): (Vec<_>, Vec<_>) = result.summary.iter().partition(|row| has_times(row));
+    for row in measured {
         text += &times_row(row);
+    }
+    if !others.is_empty() {
+        let names: Vec<String> = others.iter().map(|row| format!("{} {}", row.scenario, row.cell().place())).collect();
+        text += &format!("\nWithout a takeover: {}.\n", names.join(", "));
     }
     for sentence in ratio_sentences(result).iter().chain(&left_sentences(result)) {
         text += &format!("\n{sentence}\n");
@@ -157,15 +163,15 @@ fn disturbed_sentence(result: &RunResult) -> Option<String> {
     (count > 0).then(|| format!("played again, since the load generator itself was late: {count} of the trials"))
 }
 
-/// How long woken former active servers stayed, a sentence for each store setting.
+/// How long woken former active servers stayed, a sentence for each scenario and store setting.
 fn left_sentences(result: &RunResult) -> Vec<String> {
     let rows = result.summary.iter().filter(|row| row.left_after_ms.n > 0);
     let sentence = |row: &SummaryRow| {
         let spread = &row.left_after_ms;
         let [median, max] = [spread.median, spread.max].map(|value| of_spread(spread, value));
-        let (n, place) = (spread.n, row.cell().place());
+        let (n, scenario, place) = (spread.n, &row.scenario, row.cell().place());
         format!(
-            "woken former active servers left by themselves, {place} store: n = {n}, median {median}, max {max} after SIGCONT"
+            "woken former active servers left by themselves, {scenario} {place} store: n = {n}, median {median}, max {max} after SIGCONT"
         )
     };
     rows.map(sentence).collect()
@@ -188,6 +194,11 @@ pub(super) fn ratio_sentences(result: &RunResult) -> Vec<String> {
         )
     };
     result.ratios.iter().map(sentence).collect()
+}
+
+/// Whether a row has failover times, or ought to.
+fn has_times(row: &SummaryRow) -> bool {
+    row.failover_ms.n > 0 || row.takeover_expected
 }
 
 fn times_row(row: &SummaryRow) -> String {
@@ -297,6 +308,16 @@ mod tests {
         result.async_loss_seen = false;
         assert!(markdown(&result, None).contains(NOT_EXERCISED));
         assert!(terminal_table(&result).contains(NOT_EXERCISED));
+    }
+
+    #[test]
+    fn rows_without_a_takeover_are_named_and_have_no_times() {
+        let result = synthetic::run();
+        let row = result.summary.iter().find(|row| !has_times(row)).expect("one scenario has no takeover");
+        let text = markdown(&result, None);
+        let times = text.split("## Failover time").nth(1).expect("there is such a section");
+        assert!(!times.contains(&format!("| {} |", row.scenario)), "{times}");
+        assert!(times.contains("Without a takeover: ") && times.contains(&row.scenario), "{times}");
     }
 
     #[test]

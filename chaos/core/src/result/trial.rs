@@ -232,6 +232,9 @@ pub struct TrialResult {
     pub faults: Vec<FaultRecord>,
     /// Whether a takeover took place.
     pub takeover: bool,
+    /// Whether there was a failover to be measured: one was expected, or one was seen where it is allowed.
+    #[serde(default)]
+    pub failover_measured: bool,
     /// The messages.
     pub messages: Messages,
     /// Moments after the fault.
@@ -310,6 +313,7 @@ impl TrialResult {
             fault_effective: false,
             faults: Vec::new(),
             takeover: false,
+            failover_measured: false,
             messages: Messages::default(),
             instants_ms: Instants::default(),
             times_ms: Times::default(),
@@ -353,9 +357,9 @@ impl TrialResult {
         self.faults.iter().find(|fault| !fault.preparation)
     }
 
-    /// The failover time; absent where no failover is expected, and where it was not observed at all.
+    /// The failover time; absent where there was none to be measured, and where it was not observed at all.
     pub fn failover(&self) -> Option<Observed> {
-        match self.takeover_expected {
+        match self.takeover_expected || self.failover_measured {
             true => self.observed(self.times_ms.failover),
             false => self.times_ms.failover.map(Observed::At),
         }

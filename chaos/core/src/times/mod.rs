@@ -16,6 +16,8 @@ pub struct Reference {
     pub effect: Effect,
     /// The node that shall take over.
     pub successor: NodeId,
+    /// Which start of it became active; absent where none did. A successor may itself be killed and started again.
+    pub successor_start: Option<u32>,
     /// Its URL, as the load generator writes it in its records.
     pub successor_url: String,
     /// Whether it goes on with the connections that it had before the fault.
@@ -76,11 +78,13 @@ pub fn measure(reference: &Reference, events: &[Event], ledger: &Ledger) -> Meas
     }
 }
 
-/// The first such event of the successor after the fault was asked for.
+/// The first such event of the successor after the fault was asked for, by the process that became active.
 fn phase<'a>(reference: &Reference, events: &'a [Event], name: &str) -> Option<&'a Event> {
     let requested_ns = reference.effect.requested_ns;
-    let of_successor =
-        |event: &&Event| event.node == reference.successor && event.event == name && event.t_ns >= requested_ns;
+    let of_successor = |event: &&Event| {
+        let is_process = reference.successor_start.is_none_or(|start| event.start == start);
+        event.node == reference.successor && is_process && event.event == name && event.t_ns >= requested_ns
+    };
     events.iter().filter(of_successor).min_by_key(|event| event.t_ns)
 }
 

@@ -11,7 +11,8 @@ fn ms(after: i64) -> u64 {
 
 fn reference() -> Reference {
     let effect = Effect { requested_ns: T0 - 50_000, effective_ns: T0, proof: "planted".to_owned() };
-    Reference { effect, successor: NodeId::B, successor_url: "amqp://127.0.0.1:2".to_owned(), keeps_connections: false }
+    let successor_url = "amqp://127.0.0.1:2".to_owned();
+    Reference { effect, successor: NodeId::B, successor_start: Some(1), successor_url, keeps_connections: false }
 }
 
 fn event(node: NodeId, name: &str, after_ms: i64) -> Event {
@@ -112,6 +113,22 @@ fn events_before_the_fault_or_of_the_victim_are_not_phases() {
     events.push(event(NodeId::A, "standby-notices", 5));
     let found = measure(&reference(), &events, &ledger(&[]));
     assert_eq!(found.missing.len(), 4);
+}
+
+#[test]
+fn phases_of_a_successor_that_was_killed_are_not_those_of_its_next_start() {
+    // It noticed, owned the store and was killed; started again, it owns the store at once and recovers it.
+    let mut events = phases([2, 10, 1230, 1231]);
+    let mut again = event(NodeId::B, "claimed", 1000);
+    (again.start, events[2].start, events[3].start) = (2, 2, 2);
+    events.push(again);
+    let found = measure(&Reference { successor_start: Some(2), ..reference() }, &events, &ledger(&[]));
+    let times = durations(&found.instants_ms);
+    assert_eq!((times.detection, times.claim, times.store_recovery), (None, None, Some(230.0)));
+    assert_eq!(found.missing, ["td, the standby notices"]);
+    // Where nobody became active, what the node said is all there is.
+    let found = measure(&Reference { successor_start: None, ..reference() }, &events[..2], &ledger(&[]));
+    assert_eq!((found.instants_ms.td, found.instants_ms.tl), (Some(2.0), Some(10.0)));
 }
 
 #[test]

@@ -35,11 +35,12 @@ pub(super) fn conclude(
     Ok(conclusion.finish(started_ns))
 }
 
-/// The first node that becomes active after the fault; without one, the node that ought to.
-fn successor(evidence: &Evidence, subject: Subject<'_>, requested_ns: u64) -> NodeId {
+/// The first node that becomes active after the fault, and which start of it; without one, the node that ought to.
+fn successor(evidence: &Evidence, subject: Subject<'_>, requested_ns: u64) -> (NodeId, Option<u32>) {
     let after = evidence.events.iter().filter(|event| event.t_ns >= requested_ns);
     let active = after.filter(|event| event.entered().is_some_and(|state| state.is_active()));
-    active.min_by_key(|event| event.t_ns).map_or_else(|| subject.successor(evidence.active), |event| event.node)
+    let first = active.min_by_key(|event| event.t_ns);
+    first.map_or_else(|| (subject.successor(evidence.active), None), |event| (event.node, Some(event.start)))
 }
 
 /// A result while it is being put together.
@@ -50,6 +51,8 @@ struct Conclusion<'a> {
     plan: &'a TrialPlan,
     /// The node that is active after the fault, or ought to be.
     successor: NodeId,
+    /// Which start of it became active.
+    successor_start: Option<u32>,
     sent: Vec<Sent>,
     /// When the fault took effect; without one, when the load began.
     t0_ns: u64,
@@ -62,6 +65,8 @@ impl<'a> Conclusion<'a> {
         let first = evidence.faults.iter().find(|fault| !fault.preparation);
         let effect = first.and_then(|fault| fault.effect.as_ref());
         let series = &evidence.load.series;
+        let requested_ns = effect.map_or(u64::MAX, |effect| effect.requested_ns);
+        let (successor, successor_start) = successor(evidence, subject, requested_ns);
         let mut judgement = evidence.judgement.clone();
         if first.is_none() {
             judgement.find(Finding::NoEffect, "no fault has come");
@@ -86,7 +91,8 @@ impl<'a> Conclusion<'a> {
             evidence,
             subject,
             plan,
-            successor: successor(evidence, subject, effect.map_or(u64::MAX, |effect| effect.requested_ns)),
+            successor,
+            successor_start,
             sent: figures::sent(&evidence.load.ledger),
             t0_ns: effect.map_or(series.start_ns, |effect| effect.effective_ns),
             judgement,
@@ -115,13 +121,20 @@ impl<'a> Conclusion<'a> {
 
     fn measure(&mut self) {
         let mut measured = Measured::default();
+        self.trial.failover_measured = self.is_measured();
         if self.is_measured()
             && let Some(effect) = self.trial.fault().and_then(|fault| fault.effect.clone())
         {
             let successor_url = self.subject.server(self.successor);
             // A lone node that was stopped goes on with the connections that it had.
             let keeps_connections = self.subject.is_lone() && !self.trial.takeover;
-            let reference = Reference { effect, successor: self.successor, successor_url, keeps_connections };
+            let reference = Reference {
+                effect,
+                successor: self.successor,
+                successor_start: self.successor_start,
+                successor_url,
+                keeps_connections,
+            };
             measured = times::measure(&reference, &self.evidence.events, &self.evidence.load.ledger);
         }
         let steady_ns = self.steady_ns(measured.instants_ms.tf.unwrap_or(0.0));
