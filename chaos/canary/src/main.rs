@@ -32,14 +32,23 @@ const DEFECT_VARIABLE: &str = "CANARY_DEFECT";
 const EXIT_USAGE: i32 = 254;
 
 fn main() {
-    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    std::process::exit(run(std::env::args_os().skip(1).collect()));
+}
+
+/// The harness starts this program again: as its nodes, as the disk that they share, and within a host of their own.
+fn run(mut arguments: Vec<OsString>) -> i32 {
     let first = arguments.first().and_then(|first| first.to_str());
-    std::process::exit(match first {
+    match first {
         Some(HARNESS_ARGUMENT) => chaos_core::main(arguments),
         Some(node::NODE_ARGUMENT) => node::run(arguments.split_off(1), serve),
         Some(node::NODE_PROGRAM_ARGUMENT) => node::become_program(arguments.split_off(1)),
+        Some(node::DISK_ARGUMENT) => node::run_disk(&arguments[1..]),
+        Some(node::NODE_WITHIN_ARGUMENT) => match node::enter_named(arguments.split_off(1)) {
+            Ok(rest) => run(rest),
+            Err(code) => code,
+        },
         _ => serve(arguments),
-    });
+    }
 }
 
 fn serve(mut arguments: Vec<OsString>) -> i32 {

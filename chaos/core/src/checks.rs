@@ -3,10 +3,13 @@
 mod epochs;
 mod expected;
 mod finding;
+mod tenancy;
 mod unavailability;
 
 pub use epochs::{Tenure, overlaps, tenures};
+pub use expected::lines_since;
 pub use finding::Finding;
+pub use tenancy::{became_active, promise_kept_by};
 pub use unavailability::{Windows, windows};
 
 use crate::clock::NS_PER_MS;

@@ -208,7 +208,8 @@ impl Error {
     /// Whether the machine, rather than the pair, stands in the way: a kernel or a container that refuses io_uring, or a small disk.
     pub fn is_environment(&self) -> bool {
         match self {
-            Self::NodeEnded { last_words, .. } => last_words.contains("io_uring"),
+            // A panic may name it too, and is the broker's own fault.
+            Self::NodeEnded { last_words, .. } => last_words.contains("io_uring") && !last_words.contains("panicked"),
             Self::NoRoom { .. }
             | Self::Missing { .. }
             | Self::Unsuited { .. }
@@ -265,5 +266,22 @@ impl<T> Doing<T> for io::Result<T> {
 impl<T> Doing<T> for nix::Result<T> {
     fn doing(self, what: &'static str) -> Result<T> {
         self.map_err(|errno| Error::System { what, source: errno.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_io_uring_is_no_fault_of_the_broker_and_a_panic_is() {
+        let ended = |last_words: &str| Error::NodeEnded {
+            node: "A",
+            status: "exit code 71".to_owned(),
+            last_words: last_words.to_owned(),
+        };
+        assert!(ended("cannot set up io_uring: Operation not permitted").is_environment());
+        assert!(!ended("thread 'main' panicked at reactor.rs:7\n   3: io_uring::submit").is_environment());
+        assert!(!ended("no such parameter").is_environment());
     }
 }

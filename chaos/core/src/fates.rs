@@ -94,6 +94,13 @@ pub fn around_loss(ledger: &Ledger, zero_ns: u64) -> Vec<Message> {
     within.map(|(message, _)| message).take(MESSAGES_MAX).collect()
 }
 
+/// When the first of all lost messages was confirmed; `None` when nothing was lost.
+pub fn first_lost_ns(ledger: &Ledger) -> Option<u64> {
+    let arrivals = arrivals(ledger);
+    let all = ledger.producers.iter().flat_map(|log| messages(log, &arrivals, 0));
+    all.filter(|(message, _)| message.fate == Fate::Lost).map(|(_, place_ns)| place_ns).min()
+}
+
 /// By producer and number: the first arrival and how many there were.
 fn arrivals(ledger: &Ledger) -> HashMap<(u32, u64), (u64, u32)> {
     let mut arrivals = HashMap::new();
@@ -233,7 +240,9 @@ mod tests {
         ];
         let sends = outcomes.map(|(sequence, after_ms, outcome)| send(sequence, after_ms, outcome)).to_vec();
         let arrived = [(0, -499), (1, -18), (3, 30), (5, 31), (5, 40), (6, 901)];
-        let found = around_loss(&ledger(sends, arrived.map(|(one, at)| delivery(one, at)).to_vec()), ZERO);
+        let ledger = ledger(sends, arrived.map(|(one, at)| delivery(one, at)).to_vec());
+        assert_eq!(first_lost_ns(&ledger), Some(ZERO - 9 * NS_PER_MS));
+        let found = around_loss(&ledger, ZERO);
         let fates: Vec<(u64, Fate)> = found.iter().map(|one| (one.sequence, one.fate)).collect();
         let expected =
             [(1, Fate::Delivered), (2, Fate::Lost), (3, Fate::Recovered), (4, Fate::InDoubt), (5, Fate::Duplicated)];
@@ -243,7 +252,9 @@ mod tests {
 
     #[test]
     fn nothing_lost_is_nothing_to_show() {
-        assert!(around_loss(&ledger(vec![send(0, 1, Outcome::Ok)], vec![delivery(0, 2)]), ZERO).is_empty());
+        let ledger = ledger(vec![send(0, 1, Outcome::Ok)], vec![delivery(0, 2)]);
+        assert!(around_loss(&ledger, ZERO).is_empty());
+        assert_eq!(first_lost_ns(&ledger), None);
     }
 
     #[test]

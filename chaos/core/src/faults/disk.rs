@@ -10,7 +10,7 @@ use crate::cluster::{NodeId, SharedDisk, host};
 use crate::error::{Error, Result};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use shareddisk::gate::{EventKind, InFlightRule};
+use shareddisk::gate::{DiskEvent, EventKind, InFlightRule};
 use shareddisk::model::{CrashMode, FaultId, FaultReport, FaultSpec, OnLoss};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -104,9 +104,9 @@ impl DiskFault {
                 let mut bite = silence(scene).await?;
                 let mut effects = Vec::new();
                 for &node in scene.nodes {
-                    effects.extend(crash(scene, node, (*unsynced, *writes), &mut bite)?);
+                    effects.push(crash(scene, node, (*unsynced, *writes), &mut bite)?);
                 }
-                bite.effect = Effect::join(effects);
+                bite.effect = Effect::of_each(effects);
                 Ok(bite)
             }
             Self::FreezeHost { on_loss } => {
@@ -275,10 +275,10 @@ async fn freeze(scene: &Scene<'_>) -> Result<Bite> {
             }
             sleep(POLL).await;
         };
-        effects.extend(stop_main(pid)?);
+        effects.push(stop_main(pid)?);
         bite.evidence.push(format!("{}: {writes} writes in flight when it stood still", host(node)));
     }
-    bite.effect = Effect::join(effects);
+    bite.effect = Effect::of_each(effects);
     Ok(bite)
 }
 
@@ -320,21 +320,25 @@ async fn lose_lock(disk: &SharedDisk, nodes: &[NodeId]) -> Result<Bite> {
     let deadline = Instant::now() + LOSS_LIMIT;
     loop {
         let events = disk.disk().report()?.events;
-        let lost = events.iter().filter(|event| event.t_ns >= requested_ns).find_map(|event| match event.what {
-            EventKind::LocksLost { locks } => Some((event, locks)),
-            _ => None,
-        });
-        if let Some((event, locks)) = lost {
-            let after_ms = (event.t_ns - requested_ns) / NS_PER_MS;
-            let proof = format!("the disk's lock server: {} lost {locks} locks after {after_ms} ms", event.host);
-            let effect = Effect { requested_ns, effective_ns: event.t_ns, proof };
-            return Ok(Bite::of((locks > 0).then_some(effect)));
-        }
-        if Instant::now() >= deadline {
-            return Ok(Bite::default());
+        let effect = Effect::of_each(nodes.iter().map(|&node| loss(&events, host(node), requested_ns)));
+        if effect.is_some() || Instant::now() >= deadline {
+            return Ok(Bite::of(effect));
         }
         sleep(POLL).await;
     }
+}
+
+/// That this host has lost locks since then.
+fn loss(events: &[DiskEvent], host: &str, requested_ns: u64) -> Option<Effect> {
+    let of_host = events.iter().filter(|event| event.host == host && event.t_ns >= requested_ns);
+    let mut losses = of_host.filter_map(|event| match event.what {
+        EventKind::LocksLost { locks } if locks > 0 => Some((event.t_ns, locks)),
+        _ => None,
+    });
+    let (effective_ns, locks) = losses.next()?;
+    let after_ms = (effective_ns - requested_ns) / NS_PER_MS;
+    let proof = format!("the disk's lock server: {host} lost {locks} locks after {after_ms} ms");
+    Some(Effect { requested_ns, effective_ns, proof })
 }
 
 #[cfg(test)]
@@ -355,6 +359,15 @@ mod tests {
             DiskFault::CrashHost { unsynced: CrashMode::Torn { sector_bytes: 512 }, writes: InFlightRule::AsUnsynced };
         assert_eq!(read(text), Ok(torn));
         assert_eq!(read("do = 'lose-lock'\non_loss = 'silent'"), Ok(DiskFault::LoseLock { on_loss: OnLoss::Silent }));
+    }
+
+    #[test]
+    fn only_locks_that_the_victim_lost_after_it_was_asked_for_are_evidence() {
+        let event = |t_ns, host: &str, what| DiskEvent { t_ns, host: host.to_owned(), what };
+        let lost = |locks| EventKind::LocksLost { locks };
+        let events = [event(4, "a", lost(1)), event(6, "b", lost(1)), event(7, "a", lost(0))];
+        assert_eq!(loss(&events, "a", 5), None);
+        assert_eq!(loss(&events, "b", 5).map(|effect| effect.effective_ns), Some(6));
     }
 
     #[test]

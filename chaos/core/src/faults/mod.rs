@@ -203,6 +203,11 @@ impl Effect {
             proof: format!("{}; {}", first.proof, next.proof),
         })
     }
+
+    /// One effect for what was done to each victim; none if one of them showed none.
+    pub fn of_each(effects: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        Self::join(effects.into_iter().collect::<Option<Vec<_>>>()?)
+    }
 }
 
 #[cfg(test)]
@@ -216,5 +221,8 @@ mod tests {
         let joined = Effect::join([effect(5, 9, "a"), effect(6, 7, "b")]);
         assert_eq!(joined, Some(effect(5, 9, "a; b")));
         assert_eq!(Effect::join([]), None);
+        // A victim that was spared is no part of an effect.
+        assert_eq!(Effect::of_each([Some(effect(5, 9, "a")), Some(effect(6, 7, "b"))]), joined);
+        assert_eq!(Effect::of_each([Some(effect(5, 9, "a")), None]), None);
     }
 }

@@ -54,7 +54,7 @@ const SCENARIOS: &[(&str, &str)] = &shipped!(
     "soak-disk",
 );
 const SUITES: &[(&str, &str)] =
-    &shipped!("suites": "quick", "ci", "full", "soak", "disk", "control", "backlog", "pause", "canary");
+    &shipped!("suites": "quick", "ci", "full", "soak", "disk", "control", "backlog", "pause");
 
 /// Trials of a scenario that is run by itself.
 const TRIALS_ALONE: usize = 2;

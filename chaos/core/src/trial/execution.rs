@@ -53,6 +53,8 @@ pub(super) struct Evidence {
     pub(super) patient: Option<Ledger>,
     /// What the active server said that its queues hold.
     pub(super) depths: Depths,
+    /// What the standby had logged before the first fault that is no preparation.
+    pub(super) standby_log_before: String,
 }
 
 impl Evidence {
@@ -92,6 +94,7 @@ pub(super) struct Execution<'a> {
     /// What the successor had read from the disk when the fault was asked for; after the takeover, what it has read since.
     successor_read_bytes: Option<u64>,
     has_taken_over: bool,
+    standby_log_before: String,
 }
 
 /// Time that a server which has to leave is given.
@@ -128,6 +131,7 @@ impl<'a> Execution<'a> {
             left_after_ms: None,
             successor_read_bytes: None,
             has_taken_over: false,
+            standby_log_before: String::new(),
         }
     }
 
@@ -212,6 +216,7 @@ impl<'a> Execution<'a> {
             self.active = self.pair.active().unwrap_or(self.active);
             self.processor_share = self.meter.share();
             self.successor_read_bytes = self.read_bytes(self.active.peer());
+            self.standby_log_before = self.pair.read_logs(self.active.peer());
         }
         let name = fault.words(&self.settings);
         let target = target(*role, &nodes);
@@ -267,10 +272,13 @@ impl<'a> Execution<'a> {
     async fn note_ends(&mut self, nodes: &[NodeId], effective_ns: u64, bite: &mut Bite) {
         for &node in nodes {
             let Some(victim) = self.pair.process(node) else { continue };
-            if let Ok(exit) = timeout(EXIT_LIMIT, victim.ended()).await {
-                let after_ms = ms_between(effective_ns, exit.t_ns);
-                bite.evidence
-                    .push(format!("waitid: {}: {exit}, {after_ms:+.3} ms from the proof in /proc", node.name()));
+            let name = node.name();
+            match timeout(EXIT_LIMIT, victim.ended()).await {
+                Ok(exit) => {
+                    let after_ms = ms_between(effective_ns, exit.t_ns);
+                    bite.evidence.push(format!("waitid: {name}: {exit}, {after_ms:+.3} ms from the proof in /proc"));
+                }
+                Err(_) => bite.withdraw(format!("{name} still runs {} s later", EXIT_LIMIT.as_secs())),
             }
         }
     }
@@ -369,6 +377,7 @@ impl<'a> Execution<'a> {
             backlog: None,
             patient,
             depths: self.depths,
+            standby_log_before: self.standby_log_before,
         })
     }
 

@@ -9,7 +9,7 @@ use super::execution::Evidence;
 use super::load::{Load, Service};
 use super::meter::Meter;
 use super::outcome;
-use super::recovery::{DRAIN_QUIET, Watch};
+use super::recovery::{DRAIN_QUIET, Watch, unanswered};
 use super::subject::Subject;
 use super::timeline::{Next, Seen, Timeline};
 use crate::checks::Judgement;
@@ -302,8 +302,7 @@ impl<'a> Execution<'a> {
         let answered = self.load.stop_sending(limit).await;
         self.stopped_ns = clock::now_ns();
         if !answered {
-            self.observations
-                .push(format!("some sends were still unanswered {} ms after the last one", limit.as_millis()));
+            self.judgement.unknown(unanswered(limit));
         }
         self.drained = self.load.drain(DRAIN_QUIET, limit).await;
     }
@@ -337,6 +336,7 @@ impl<'a> Execution<'a> {
             backlog: None,
             patient: None,
             depths: Depths::default(),
+            standby_log_before: String::new(),
         })
     }
 }

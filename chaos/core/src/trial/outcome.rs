@@ -6,13 +6,13 @@ use super::figures::{self, connections};
 use super::subject::Subject;
 use crate::checks::{self, Finding, Judgement};
 use crate::clock::{NS_PER_MS, ms_between, now_ns};
-use crate::cluster::{Event, NodeId};
+use crate::cluster::NodeId;
 use crate::error::Result;
 use crate::fates;
 use crate::history::History;
 use crate::plan::TrialPlan;
 use crate::result::TrialResult;
-use crate::scenario::Takeover;
+use crate::scenario::{StoreSetting, Takeover};
 use crate::series::{self, Sent};
 use crate::times::{self, Measured, Reference, Steady};
 use loadgen::ledger::Ledger;
@@ -57,6 +57,8 @@ struct Conclusion<'a> {
     /// When the fault took effect; without one, when the load began.
     t0_ns: u64,
     judgement: Judgement,
+    /// When the first of all messages that a sync store lost was confirmed.
+    first_lost_ns: Option<u64>,
     trial: TrialResult,
 }
 
@@ -96,6 +98,7 @@ impl<'a> Conclusion<'a> {
             sent: figures::sent(&evidence.load.ledger),
             t0_ns: effect.map_or(series.start_ns, |effect| effect.effective_ns),
             judgement,
+            first_lost_ns: None,
             trial,
         }
     }
@@ -164,14 +167,10 @@ impl<'a> Conclusion<'a> {
 
     /// Whether there is a failover to be measured: one was expected, or one was seen where it is allowed.
     fn is_measured(&self) -> bool {
-        let became_active = || {
-            let events = self.evidence.events.iter().filter(|event| event.t_ns >= self.t0_ns);
-            events.filter_map(Event::entered).any(|state| state.is_active())
-        };
         match self.plan.takeover {
             Takeover::Expected => true,
             Takeover::Forbidden => false,
-            Takeover::Allowed => became_active(),
+            Takeover::Allowed => checks::became_active(&self.evidence.events, self.t0_ns).is_some(),
         }
     }
 
@@ -224,9 +223,10 @@ impl<'a> Conclusion<'a> {
     }
 
     fn judge_no_takeover(&mut self) {
-        let name = self.successor.name();
-        if self.trial.takeover {
-            self.judgement.violated(format!("{name} took over although it must not"));
+        // Without a reason nobody may take over either: before the fault as little as after it.
+        let taker = checks::became_active(&self.evidence.events, self.evidence.load.series.start_ns);
+        if let Some(node) = taker.or(self.trial.takeover.then_some(self.successor)) {
+            self.judgement.violated(format!("{} took over although it must not", node.name()));
         }
         let lost = connections(&self.evidence.load.ledger).filter(|one| one.is_lost()).count();
         self.trial.observations.push(format!("clients lost {lost} connections"));
@@ -243,7 +243,9 @@ impl<'a> Conclusion<'a> {
         let standby = self.evidence.active.peer();
         let name = standby.name();
         let Some(log) = self.subject.logs(standby) else { return };
-        let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+        // What it said before the fault is not about it.
+        let before = self.evidence.standby_log_before.as_str();
+        let lines = |words: &str| checks::lines_since(before, &log, words);
         if let Some(words) = &expect.standby_logs {
             match lines(words) {
                 0 => self.judgement.violated(format!("the standby {name} did not log \"{words}\"")),
@@ -279,8 +281,13 @@ impl<'a> Conclusion<'a> {
         // The proof of a fault comes a moment after its effect: connections may break within that moment.
         let effect = self.trial.fault().and_then(|fault| fault.effect.as_ref());
         let fault = effect.map(|effect| Window { begin_ns: effect.requested_ns, end_ns: u64::MAX });
+        let mut store = self.subject.promise(self.context, self.plan);
+        if let Subject::Pair(_) = self.subject {
+            let successor = checks::became_active(&self.evidence.events, self.evidence.load.series.start_ns);
+            store = checks::promise_kept_by(store, successor);
+        }
         let rules = Rules {
-            store: self.subject.promise(self.context, self.plan),
+            store,
             drained: self.evidence.drained,
             acks_confirmed: self.subject.confirms_acknowledgements(),
             one_active: true,
@@ -292,6 +299,10 @@ impl<'a> Conclusion<'a> {
         let ledger = self.evidence.all_messages();
         let verdict = judge(&ledger, &rules);
         self.judgement.include(&verdict);
+        // What an async store had confirmed and not yet written, a disk that lies later can still take.
+        if verdict.counts.lost > 0 && self.plan.store == StoreSetting::Sync {
+            self.first_lost_ns = fates::first_lost_ns(&ledger);
+        }
         self.trial.messages = checks::messages(&verdict.counts);
         self.trial.losses = checks::losses(&verdict.losses);
         if let Subject::Pair(_) = self.subject {
@@ -329,9 +340,11 @@ impl<'a> Conclusion<'a> {
     }
 
     fn finish(mut self, started_ns: u64) -> TrialResult {
-        let attributed = self.judgement.attribute(&self.evidence.faults);
+        let first_lost_ns = self.first_lost_ns;
+        let attributed = self.judgement.attribute(&self.evidence.faults, first_lost_ns);
         self.trial.observations.extend(attributed);
-        let demanded = self.judgement.settle(&self.plan.expect.findings, self.plan.store, &self.evidence.faults);
+        let (expect, store) = (&self.plan.expect, self.plan.store);
+        let demanded = self.judgement.settle(&expect.findings, store, &self.evidence.faults, first_lost_ns);
         self.trial.observations.extend(demanded);
         let Judgement { verdict, reasons, findings } = self.judgement;
         TrialResult { verdict, reasons, findings, duration_ms: (now_ns() - started_ns) / NS_PER_MS, ..self.trial }

@@ -100,8 +100,7 @@ impl Execution<'_> {
         let answered = self.load.stop_sending(limit).await;
         self.stopped_ns = clock::now_ns();
         if !answered {
-            self.observations
-                .push(format!("some sends were still unanswered {} ms after the last one", limit.as_millis()));
+            self.judgement.unknown(unanswered(limit));
         }
         self.ask_depths(false).await;
         self.drained = self.load.drain(DRAIN_QUIET, limit).await;
@@ -118,6 +117,11 @@ impl Execution<'_> {
             self.depths.ask(self.pair, self.plan.store.patient_address(), after_drain).await;
         }
     }
+}
+
+/// What a healthy server owes to each send: an answer. Without it, whether the message was to be kept cannot be judged.
+pub(super) fn unanswered(limit: Duration) -> String {
+    format!("some sends were still unanswered {} ms after the last one", limit.as_millis())
 }
 
 /// All clients have a link, and no more than 100 ms worth of messages waits for anything.

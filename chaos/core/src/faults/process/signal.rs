@@ -37,12 +37,17 @@ impl TaskStat {
 
 /// Kills the process and waits until no thread of it can run again.
 pub fn kill(pid: Pid) -> Result<Option<Effect>> {
-    apply(pid, Signal::SIGKILL, TaskStat::is_exiting, "every thread exiting")
+    apply(pid, Signal::SIGKILL, |stats| stats.iter().all(|stat| stat.is_exiting()), "every thread exiting")
 }
 
 /// Stops the process and waits until every thread of it has stopped.
 pub fn stop(pid: Pid) -> Result<Option<Effect>> {
-    apply(pid, Signal::SIGSTOP, |stat| stat.is_stopped() || stat.is_exiting(), "every thread in state T")
+    apply(pid, Signal::SIGSTOP, stands_still, "every thread in state T")
+}
+
+/// Threads that end are no longer those of a running server; if all of them do, it was not stopped: it has ended.
+fn stands_still(stats: &[TaskStat]) -> bool {
+    stats.iter().all(|stat| stat.is_stopped() || stat.is_exiting()) && stats.iter().any(|stat| stat.is_stopped())
 }
 
 /// Stops the process and waits until its main thread has stopped: others may wait for a disk that does not answer.
@@ -66,7 +71,7 @@ pub fn stop_main(pid: Pid) -> Result<Option<Effect>> {
 
 /// Lets a stopped process run on and waits until no thread is stopped.
 pub fn resume(pid: Pid) -> Result<Option<Effect>> {
-    apply(pid, Signal::SIGCONT, |stat| !stat.is_stopped(), "no thread in state T")
+    apply(pid, Signal::SIGCONT, |stats| !stats.iter().any(|stat| stat.is_stopped()), "no thread in state T")
 }
 
 /// Asks the process to end and waits until it has taken note: the signal is no longer pending, or the process is on its way out.
@@ -98,14 +103,14 @@ fn is_pending(pid: Pid, signal: Signal) -> Result<bool> {
     Ok(mask.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1))
 }
 
-/// Sends `signal` and polls until every thread satisfies `bitten`. `None`: the signal was sent, but its effect was not seen in time.
-fn apply(pid: Pid, signal: Signal, bitten: fn(TaskStat) -> bool, words: &str) -> Result<Option<Effect>> {
+/// Sends `signal` and polls until the threads satisfy `bitten`. `None`: the signal was sent, but its effect was not seen in time.
+fn apply(pid: Pid, signal: Signal, bitten: fn(&[TaskStat]) -> bool, words: &str) -> Result<Option<Effect>> {
     let requested_ns = clock::now_ns();
     signal::kill(pid, signal).doing("send a signal to a node")?;
     loop {
         let stats = task_stats(pid)?;
         let effective_ns = clock::now_ns();
-        if stats.iter().copied().all(bitten) {
+        if bitten(&stats) {
             let proof = format!("{signal} to {pid}: {words} ({} of them) in /proc/{pid}/task", stats.len());
             return Ok(Some(Effect { requested_ns, effective_ns, proof }));
         }
@@ -190,6 +195,15 @@ mod tests {
         assert!(parse_stat(line).expect("parsed above").is_stopped());
         assert!(parse_stat(line).expect("parsed above").is_exiting());
         assert_eq!(parse_stat("17 (sleep"), None);
+    }
+
+    #[test]
+    fn a_process_that_ends_was_not_stopped() {
+        let (stopped, running) = (TaskStat { state: 'T', flags: 0 }, TaskStat { state: 'R', flags: 0 });
+        let exiting = TaskStat { state: 'R', flags: PF_EXITING };
+        assert!(stands_still(&[stopped, exiting]));
+        assert!(!stands_still(&[stopped, running]));
+        assert!(!stands_still(&[exiting, exiting]) && !stands_still(&[]));
     }
 
     #[test]
