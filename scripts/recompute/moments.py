@@ -165,9 +165,10 @@ def steady(ledger, from_us, length_ms):
 
 
 def largest_gap(times_us, from_us, to_us):
-    """The largest distance between neighbours that overlaps the time, ms."""
+    """The largest distance between neighbours that overlaps the time, ms. The records round down: what came within the microsecond of
+    `from_us` came after it."""
     times = sorted(times_us)
-    gaps = [after - before for before, after in zip(times, times[1:]) if after > from_us and before < to_us]
+    gaps = [after - before for before, after in zip(times, times[1:]) if after >= from_us and before < to_us]
     return max(gaps) / 1000 if gaps else None
 
 
@@ -177,11 +178,11 @@ def windows(clients, from_us, to_us):
     for number, times in enumerate(clients):
         times = sorted(times)
         pairs = list(zip(times, times[1:]))
-        overlapping = [pair for pair in pairs if pair[1] > from_us and pair[0] < to_us]
+        overlapping = [pair for pair in pairs if pair[1] >= from_us and pair[0] < to_us]
         if not overlapping:
             continue
         begin, end = max(overlapping, key=lambda pair: pair[1] - pair[0])
-        usual = sorted(after - before for before, after in pairs if after <= from_us)
+        usual = sorted(after - before for before, after in pairs if after < from_us)
         begin = min(begin + (usual[rank(len(usual), 0.99) - 1] if usual else 0), end)
         found[number] = (begin, end)
     lengths = {number: end - begin for number, (begin, end) in found.items()}

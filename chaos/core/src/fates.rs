@@ -160,7 +160,7 @@ pub fn write(path: &Path, messages: &[Message]) -> Result<()> {
     std::fs::write(path, text).at(path)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub fn read(path: &Path) -> Result<Vec<Message>> {
     let text = std::fs::read_to_string(path).at(path)?;
     let mut lines = text.lines();

@@ -1,6 +1,6 @@
 //! Faults of links between processes of this machine: a userspace TCP proxy on each, shaped by direction while it runs.
 //!
-//! [`fault`] is what scenarios name. [`shape`] and [`held`] decide, without a socket or a clock, what is let go when; [`pump`] and [`connection`] carry it out; [`proxy`] is the handle.
+//! `fault` is what scenarios name. `shape` and `held` decide, without a socket or a clock, what is let go when; `pump` and `connection` carry it out; `proxy` is the handle.
 //! With nothing set, a piece is written as soon as it is read. Faults between hosts, below TCP, are rules of the packet filter: [`crate::cluster::namespaces`].
 
 mod connection;
