@@ -297,6 +297,26 @@ fn a_drain_under_a_closed_window_is_reported_later() {
     );
 }
 
+/// The credit reported is no more than the window takes, so it is reported again when that widens, not only when it was shut.
+#[test]
+fn credit_beyond_the_window_is_reported_when_that_widens() {
+    let narrow = Config { incoming_window: 4, ..config("client") };
+    let (mut pair, ends) = server_sends(narrow, config("server"), 10);
+    let told = |pair: &Pair| -> Vec<u32> {
+        let credit = |event: &Event<'_>| match event {
+            Event::Flow { credit, .. } => Some(*credit),
+            _ => None,
+        };
+        others(&pair.at_server.events).iter().filter_map(credit).collect()
+    };
+    assert_eq!(pair.server.link_credit(ends.server), 4);
+    // Two of four: the client opens its window anew at half.
+    send_many(&mut pair.server, ends.server, 2, "x");
+    pair.run();
+    assert_eq!(told(&pair), [4]);
+    assert_eq!(pair.server.credit_granted(ends.server), 8);
+}
+
 #[test]
 fn a_sender_is_refused_what_it_may_not_send() {
     let mut server = config("server");

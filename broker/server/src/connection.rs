@@ -87,6 +87,24 @@ impl Consumer {
     }
 }
 
+/// A message that a store did not take in yet.
+#[derive(Debug)]
+pub(crate) struct Deferred {
+    /// The delivery that brought it.
+    pub(crate) delivery: ReceivedDelivery,
+    /// The message as it is encoded.
+    pub(crate) payload: Bytes,
+    /// The store has said since that it has room. It says so once, maybe while this connection is not listened to.
+    pub(crate) has_room: bool,
+}
+
+impl Deferred {
+    /// One that was refused just now.
+    pub(crate) fn new(delivery: ReceivedDelivery, payload: Bytes) -> Self {
+        Deferred { delivery, payload, has_room: false }
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -118,7 +136,7 @@ pub(crate) struct Connection {
     /// Stores that its producers use, one bit each: all must have room before the next frame is looked at.
     pub(crate) stores_used: u32,
     /// A message that a store did not take in yet, being behind.
-    pub(crate) deferred: Option<(ReceivedDelivery, Bytes)>,
+    pub(crate) deferred: Option<Deferred>,
     /// Nothing of what it says is looked at for the moment.
     pub(crate) stalled: bool,
     /// Received after that, or while a store had no room; looked at when it has.

@@ -4,7 +4,7 @@
 
 use crate::broker::Broker;
 use crate::config::Permission;
-use crate::connection::{Connection, Consumer, Producer, ReceivedDelivery, SentDelivery};
+use crate::connection::{Connection, Consumer, Deferred, Producer, ReceivedDelivery, SentDelivery};
 use crate::connections::ConnectionId;
 use crate::exchange::Published;
 use crate::stage::Stage;
@@ -83,8 +83,10 @@ impl Broker {
     pub(crate) fn resume_stalled(&mut self, now: Nanos, told: bool) {
         for id in std::mem::take(&mut self.stalled) {
             let Some(mut connection) = self.connections.take(id) else { continue };
-            let is_deferred = connection.deferred.is_some();
-            let waits = if is_deferred { !told } else { self.budget.received_bytes == 0 };
+            let waits = connection.deferred.as_mut().map_or(self.budget.received_bytes == 0, |deferred| {
+                deferred.has_room |= told;
+                !deferred.has_room
+            });
             if self.stopping
                 || waits
                 || self.is_withheld(&connection)
@@ -98,7 +100,7 @@ impl Broker {
             let mut unread = connection.unread.split();
             let rest = unread.split_off(unread.len().min(self.budget.received_bytes));
             self.budget.received_bytes -= unread.len();
-            if let Some((delivery, payload)) = connection.deferred.take() {
+            if let Some(Deferred { delivery, payload, .. }) = connection.deferred.take() {
                 self.message(now, id, &mut connection, delivery, &payload);
             }
             if connection.stalled {
@@ -150,7 +152,8 @@ impl Broker {
                     let time = (now, self.clock.wall_ms(now));
                     match producer.map(|producer| self.exchange.publish(time, producer, message.payload)) {
                         Some(Ok(Published::Throttled)) => {
-                            connection.deferred = Some((delivery, Bytes::copy_from_slice(message.payload)));
+                            let payload = Bytes::copy_from_slice(message.payload);
+                            connection.deferred = Some(Deferred::new(delivery, payload));
                             self.stall(id, connection, &[]);
                         }
                         Some(result) => self.answer_publish(id, connection, delivery, result),
@@ -209,7 +212,7 @@ impl Broker {
         let Some(producer) = connection.producers.get(&delivery.link) else { return };
         match self.exchange.publish((now, self.clock.wall_ms(now)), producer, payload) {
             Ok(Published::Throttled) => {
-                connection.deferred = Some((delivery, payload.clone()));
+                connection.deferred = Some(Deferred::new(delivery, payload.clone()));
                 self.stall(id, connection, &[]);
             }
             result => self.answer_publish(id, connection, delivery, result),

@@ -98,12 +98,18 @@ impl Broker {
         }
     }
 
-    /// A receiver's credit changed.
+    /// A receiver's credit changed. Messages that wait for it beyond the new credit go back to their queue, for others.
     pub(crate) fn flow(&mut self, connection: &mut Connection, link: LinkId, credit: u32, drain: bool) {
         let congested = connection.congested;
+        let granted = connection.protocol.credit_granted(link) as usize;
         if let Some(consumer) = connection.consumers.get_mut(&link) {
             consumer.draining = drain;
             consumer.drained = None;
+            while consumer.pending.len() > granted
+                && let Some(pending) = consumer.pending.pop_back()
+            {
+                self.exchange.settle(pending.token, Settle::Release, None);
+            }
             if !congested {
                 set_credit(&mut self.exchange, consumer, credit);
             }
@@ -119,11 +125,14 @@ impl Broker {
         pump(&mut self.exchange, &mut self.reading, now_ms, (id, link), connection);
     }
 
-    /// Gives a connection that was held back its deliveries again, once the peer has read enough.
-    /// Returns whether it did.
+    /// Gives a connection that was held back its deliveries again, once the peer has read enough. False: it is still held back.
+    ///
+    /// It is looked at again in this turn only if it got something to send: what else holds it back, such as outcomes that
+    /// wait for the disk, ends with an event of a later turn, which looks at it.
     pub(crate) fn relieve(&mut self, now: Nanos, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
-        if !connection.congested || connection.protocol.output_bytes() > OUTPUT_LOW_BYTES {
+        let output_before = connection.protocol.output_bytes();
+        if !connection.congested || output_before > OUTPUT_LOW_BYTES {
             return false;
         }
         connection.congested = false;
@@ -138,10 +147,11 @@ impl Broker {
                 set_credit(&mut self.exchange, consumer, credit);
             }
         }
-        if connection.protocol.output_bytes() > 0 {
+        let is_relieved = !connection.congested;
+        if connection.protocol.output_bytes() > output_before {
             self.connections.touch(id);
         }
-        true
+        is_relieved
     }
 }
 

@@ -295,8 +295,14 @@ impl Connection {
         session.map_or(0, |session| session.link_credit(link.handle))
     }
 
-    /// Whether a sending link waits for the session's window. When that opens the link's credit and its drain are reported
-    /// anew: until then no drain should be answered, for the credit reported was no more than the window took.
+    /// What the receiver lets a sending link send, whatever the session's window takes of it now; 0 for links that are gone.
+    pub fn credit_granted(&self, link: LinkId) -> u32 {
+        let session = self.core.sessions.get(link.session).filter(|session| session.has_link(link));
+        session.map_or(0, |session| session.credit_granted(link.handle))
+    }
+
+    /// Whether a sending link waits for the session's window. When that opens or widens, the link's credit and its drain are
+    /// reported anew: until then no drain should be answered, for the credit reported was no more than the window took.
     pub fn is_blocked(&self, link: LinkId) -> bool {
         self.core.sessions.get(link.session).is_some_and(|session| session.has_link(link) && session.is_blocked())
     }

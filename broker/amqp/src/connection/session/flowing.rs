@@ -10,24 +10,25 @@ use crate::performative::Flow;
 impl Session {
     /// The peer's flow. One without handle opens the window all the same, so that queued deliveries go on.
     pub(in super::super) fn handle_flow(&mut self, flow: &Flow, shared: &mut Shared) -> Result<(), Fault> {
-        let was_blocked = self.is_blocked();
+        let left_before = self.open_window();
         self.window.handle_flow(flow);
         self.pump(shared);
-        let reopened = was_blocked && !self.is_blocked();
+        let mut told = None;
         match flow.handle {
             Some(remote) => {
                 let handle = self.links.of_remote(remote).ok_or_else(unattached)?;
-                self.handle_link_flow(handle, flow, reopened, shared);
+                self.handle_link_flow(handle, flow, shared);
+                told = Some(handle);
             }
             None => self.flow_due |= flow.echo,
         }
-        if reopened {
-            self.report_reopened(shared);
+        if self.open_window() > left_before {
+            self.report_widened(left_before, told, shared);
         }
         Ok(())
     }
 
-    fn handle_link_flow(&mut self, handle: u32, flow: &Flow, reopened: bool, shared: &mut Shared) {
+    fn handle_link_flow(&mut self, handle: u32, flow: &Flow, shared: &mut Shared) {
         let Some(link) = self.links.get_mut(handle) else { return };
         if link.state() == LinkState::DetachSent {
             return;
@@ -36,9 +37,7 @@ impl Session {
         match &mut link.end {
             End::Sender(sender) => {
                 sender.handle_flow(flow);
-                if !reopened {
-                    self.report_credit(handle, shared);
-                }
+                self.report_credit(handle, shared);
             }
             End::Receiver(receiver) => {
                 receiver.handle_flow(flow);
@@ -66,13 +65,16 @@ impl Session {
         }
     }
 
-    fn report_reopened(&mut self, shared: &mut Shared) {
-        let window = self.window.outgoing_left();
+    /// Tells the application anew of links that had more credit than the window took, now that it takes more. Without that a
+    /// link whose peer widens the window before all of it is used would stand still with credit left.
+    fn report_widened(&mut self, left_before: u32, told: Option<u32>, shared: &mut Shared) {
+        let window = self.open_window();
         for link in self.links.iter_mut() {
             let (id, attached) = (link.id, link.state() == LinkState::Attached);
             if let Some(sender) = link.sender()
                 && attached
-                && (sender.credit() > 0 || sender.drain)
+                && told != Some(id.handle)
+                && (sender.credit() > left_before || left_before == 0 && sender.drain)
             {
                 let credit = sender.credit().min(window);
                 shared.events.push_back(Event::Flow { link: id, credit, drain: sender.drain });

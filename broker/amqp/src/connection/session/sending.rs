@@ -1,6 +1,6 @@
 //! Owns what we send on links: deliveries, the backlog behind the peer's window, and settlements.
 
-use super::super::link::LinkState;
+use super::super::link::{End, LinkState};
 use super::super::parcel::{Parcel, Progress, Queued};
 use super::super::shared::Shared;
 use super::super::{Delivery, SendError};
@@ -10,21 +10,26 @@ use crate::performative::{Outcome, TAG_MAX};
 impl Session {
     /// What may be sent now on a link.
     pub(in super::super) fn link_credit(&self, handle: u32) -> u32 {
-        if self.is_blocked() {
-            return 0;
-        }
+        self.credit_granted(handle).min(self.open_window())
+    }
+
+    /// What the peer lets a link send, if the window takes it.
+    pub(in super::super) fn credit_granted(&self, handle: u32) -> u32 {
         let Some(link) = self.links.get(handle) else { return 0 };
         match &link.end {
-            super::super::link::End::Sender(sender) if link.state() == LinkState::Attached => {
-                sender.credit().min(self.window.outgoing_left())
-            }
+            End::Sender(sender) if link.state() == LinkState::Attached => sender.credit(),
             _ => 0,
         }
     }
 
     /// Nothing can be sent before the peer opens its window.
     pub(in super::super) fn is_blocked(&self) -> bool {
-        self.window.outgoing_left() == 0 || !self.backlog.is_empty()
+        self.open_window() == 0
+    }
+
+    /// Frames that the peer still takes behind what waits for it.
+    pub(super) fn open_window(&self) -> u32 {
+        if self.backlog.is_empty() { self.window.outgoing_left() } else { 0 }
     }
 
     /// Sends a delivery, or queues what the peer's window does not take.
