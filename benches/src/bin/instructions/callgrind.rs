@@ -3,7 +3,7 @@
 //! Owns where an instruction belongs: to the crate whose source it comes from, inlined or not; what comes from a library belongs to
 //! the crate whose function it was inlined into, or else to `libraries`.
 
-use crate::layers::SIMULATOR;
+use crate::layers::{LIBRARIES, SIMULATOR};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, HashMap};
 use std::process::Command;
@@ -82,7 +82,7 @@ fn layer(file: &str, function: &str) -> &'static str {
     let by_file = LAYERS.iter().find(|(path, _, _)| file.contains(path));
     let function = function.trim_start_matches('<');
     let by_function = || LAYERS.iter().find(|(_, name, _)| function.starts_with(name));
-    by_file.or_else(by_function).map_or("libraries", |(_, _, layer)| layer)
+    by_file.or_else(by_function).map_or(LIBRARIES, |(_, _, layer)| layer)
 }
 
 #[cfg(test)]
