@@ -149,6 +149,15 @@ fn is_durable(flags: OpenFlags) -> bool {
     flags.0 & (libc::O_DSYNC | libc::O_SYNC) != 0
 }
 
+/// What fcntl(2) calls a lock, other than the end of one.
+fn lock_kind(typ: i32) -> LockKind {
+    if typ == libc::F_RDLCK { LockKind::Shared } else { LockKind::Exclusive }
+}
+
+fn lock_job(ino: INodeNo, handle: FileHandle) -> Job {
+    Job { handle: Some(Handle(handle.0)), ..Job::new(Operation::Lock, Ino(ino.0)) }
+}
+
 impl Filesystem for Mount {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // Without the first two, locks would be local to a mount and both hosts would get them.
@@ -506,9 +515,9 @@ impl Filesystem for Mount {
         pid: u32,
         reply: ReplyLock,
     ) {
-        let kind = if typ == libc::F_RDLCK { LockKind::Shared } else { LockKind::Exclusive };
-        let wanted = Lock { host: self.host, owner: owner.0, handle: Handle(handle.0), pid, kind, start, end };
-        let job = Job { handle: Some(Handle(handle.0)), ..Job::new(Operation::Lock, Ino(ino.0)) };
+        let wanted =
+            Lock { host: self.host, owner: owner.0, handle: Handle(handle.0), pid, kind: lock_kind(typ), start, end };
+        let job = lock_job(ino, handle);
         self.submit(job, move |model, admitted| {
             match admitted.map(|_| model.conflict(Ino(ino.0), &wanted)) {
                 Ok(Some(lock)) => {
@@ -540,9 +549,9 @@ impl Filesystem for Mount {
         sleep: bool,
         reply: ReplyEmpty,
     ) {
-        let kind = if typ == libc::F_RDLCK { LockKind::Shared } else { LockKind::Exclusive };
-        let wanted = Lock { host: self.host, owner: owner.0, handle: Handle(handle.0), pid, kind, start, end };
-        let job = Job { handle: Some(Handle(handle.0)), ..Job::new(Operation::Lock, Ino(ino.0)) };
+        let wanted =
+            Lock { host: self.host, owner: owner.0, handle: Handle(handle.0), pid, kind: lock_kind(typ), start, end };
+        let job = lock_job(ino, handle);
         if sleep && typ != libc::F_UNLCK {
             return self.gate.wait_for_lock(Ino(ino.0), wanted, move |result| match result {
                 Ok(()) => reply.ok(),
