@@ -134,3 +134,17 @@ fn nodes_die_with_a_harness_that_is_killed() {
     let nodes = run.nodes.clone();
     await_that("the kernel ends the nodes", || nodes.iter().all(|&pid| has_ended(pid)));
 }
+
+/// Its process id was given to a harness that died before the node ran: whoever adopted the node is not that one.
+#[test]
+fn a_node_whose_harness_is_gone_does_not_begin() {
+    let mut gone = Command::new("true").spawn().expect("true(1) exists");
+    gone.wait().expect("it is our child");
+    let output = Command::new(env!("CARGO_BIN_EXE_chaos"))
+        .args(["node-program", "echo", "I run"])
+        .env("CHAOS_HARNESS", gone.id().to_string())
+        .output()
+        .expect("the binary was built");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty() && String::from_utf8_lossy(&output.stderr).contains("cannot tie the node"));
+}

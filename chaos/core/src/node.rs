@@ -21,6 +21,9 @@ pub const NODE_PROGRAM_ARGUMENT: &str = "node-program";
 /// been started with otherwise.
 pub const NODE_WITHIN_ARGUMENT: &str = "node-within";
 
+/// Environment variable of every node: the process id of the harness that started it.
+pub const HARNESS_VARIABLE: &str = "CHAOS_HARNESS";
+
 /// Where iproute2 keeps its namespaces.
 const NAMESPACES: &str = "/run/netns";
 
@@ -45,11 +48,12 @@ pub fn enter_named(mut arguments: Vec<OsString>) -> Result<Vec<OsString>, i32> {
 }
 
 /// Asks the kernel to kill this process when the harness dies, also when the harness is killed itself. The setting survives
-/// exec. A harness that died before the call is noticed by the changed parent.
+/// exec. A harness that died before the call, even before this process ran at all, is not its parent any more; a node that somebody
+/// starts by hand has nobody to die with.
 pub fn die_with_parent() -> nix::Result<()> {
-    let parent = getppid();
+    let Some(harness) = std::env::var_os(HARNESS_VARIABLE) else { return Ok(()) };
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    if getppid() == parent { Ok(()) } else { Err(nix::errno::Errno::ESRCH) }
+    if *harness == *getppid().to_string() { Ok(()) } else { Err(nix::errno::Errno::ESRCH) }
 }
 
 /// Runs a node: `broker` is the entry point of the linked broker. Returns the exit code.
@@ -73,7 +77,7 @@ pub fn become_program(arguments: Vec<OsString>) -> i32 {
             eprintln!("chaos node: no program named");
             return 1;
         };
-        let error = std::process::Command::new(program).args(rest).exec();
+        let error = std::process::Command::new(program).args(rest).env_remove(HARNESS_VARIABLE).exec();
         eprintln!("chaos node: cannot run {}: {error}", program.display());
         1
     })

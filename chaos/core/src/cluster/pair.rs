@@ -69,13 +69,19 @@ impl Launcher {
 
     /// Another program with its arguments, which then dies with the harness, too.
     pub(super) fn program(&self, words: &[String]) -> Command {
-        let mut command = Command::new(&self.harness);
+        let mut command = self.harness();
         command.arg(node::NODE_PROGRAM_ARGUMENT).args(words);
         command
     }
 
-    fn command(&self, configuration: &Path, namespace: Option<&str>) -> Command {
+    fn harness(&self) -> Command {
         let mut command = Command::new(&self.harness);
+        command.env(node::HARNESS_VARIABLE, std::process::id().to_string());
+        command
+    }
+
+    fn command(&self, configuration: &Path, namespace: Option<&str>) -> Command {
+        let mut command = self.harness();
         if let Some(namespace) = namespace {
             command.args([node::NODE_WITHIN_ARGUMENT, namespace]);
         }
