@@ -100,8 +100,8 @@ pub(crate) struct Deferred {
 
 impl Deferred {
     /// One that was refused just now.
-    pub(crate) fn new(delivery: ReceivedDelivery, payload: Bytes) -> Self {
-        Deferred { delivery, payload, has_room: false }
+    pub(crate) fn new(delivery: ReceivedDelivery, payload: &[u8]) -> Self {
+        Deferred { delivery, payload: Bytes::copy_from_slice(payload), has_room: false }
     }
 }
 

@@ -152,8 +152,7 @@ impl Broker {
                     let time = (now, self.clock.wall_ms(now));
                     match producer.map(|producer| self.exchange.publish(time, producer, message.payload)) {
                         Some(Ok(Published::Throttled)) => {
-                            let payload = Bytes::copy_from_slice(message.payload);
-                            connection.deferred = Some(Deferred::new(delivery, payload));
+                            connection.deferred = Some(Deferred::new(delivery, message.payload));
                             self.stall(id, connection, &[]);
                         }
                         Some(result) => self.answer_publish(id, connection, delivery, result),
@@ -212,7 +211,7 @@ impl Broker {
         let Some(producer) = connection.producers.get(&delivery.link) else { return };
         match self.exchange.publish((now, self.clock.wall_ms(now)), producer, payload) {
             Ok(Published::Throttled) => {
-                connection.deferred = Some(Deferred::new(delivery, payload.clone()));
+                connection.deferred = Some(Deferred::new(delivery, payload));
                 self.stall(id, connection, &[]);
             }
             result => self.answer_publish(id, connection, delivery, result),
