@@ -3,8 +3,6 @@
 use crate::cluster::namespaces;
 use crate::error::{Error, Result};
 use crate::scenario::Requirement;
-use nix::unistd::geteuid;
-use std::fs::OpenOptions;
 
 /// What is missing for each requirement, looked up once for a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,10 +13,8 @@ pub struct Machine {
 impl Machine {
     /// Looks around.
     pub fn look() -> Self {
-        let lacks = [
-            (Requirement::Disk, root().or_else(|| device("/dev/fuse"))),
-            (Requirement::Network, namespaces::unavailable()),
-        ];
+        let lacks =
+            [(Requirement::Disk, shareddisk::client::unavailable()), (Requirement::Network, namespaces::unavailable())];
         Self { missing: lacks.into_iter().filter_map(|(one, reason)| Some((one, reason?))).collect() }
     }
 
@@ -38,15 +34,6 @@ impl Machine {
     }
 }
 
-fn root() -> Option<String> {
-    (!geteuid().is_root()).then(|| "this is not root; run it as root".to_owned())
-}
-
-fn device(path: &str) -> Option<String> {
-    let opened = OpenOptions::new().read(true).write(true).open(path);
-    opened.err().map(|error| format!("{path}: {error}; in a container, pass the device in"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,10 +46,5 @@ mod tests {
         assert!(machine.demand(&[Requirement::Network]).is_ok());
         let error = machine.demand(&[Requirement::Disk]).expect_err("it is missing").to_string();
         assert!(error.contains("--require disk: no device"), "{error}");
-    }
-
-    #[test]
-    fn what_is_not_there_is_named() {
-        assert!(device("/no/such/device").is_some_and(|words| words.contains("/no/such/device")));
     }
 }

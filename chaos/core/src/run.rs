@@ -17,6 +17,7 @@ use crate::targets::{self, Target};
 use crate::{checks, compare, environment, listing, report, shrink, trial};
 use clap::Parser;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -245,10 +246,7 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     let mut load = LoadPlan::default().with(&suite.load);
     load.rate_per_s = options.rate.unwrap_or(load.rate_per_s);
     let target = options.target.as_deref().map(targets::read).transpose()?.map(Arc::new);
-    if let Some(target) = &target {
-        load = target.load(load);
-    }
-    let plan = plan::expand(&Request {
+    let mut plan = plan::expand(&Request {
         suite,
         seed,
         trials: options.trials.map(usize::from),
@@ -262,6 +260,9 @@ fn prepare(name: &str, suite: Suite, options: &RunOptions) -> Result<Setting> {
     if plan.trials.is_empty() {
         let scenarios = options.only.join(",");
         return Err(Error::Usage(format!("--only {scenarios}: suite {name} has no trials of that; see chaos list")));
+    }
+    if let Some(target) = &target {
+        plan.adapt_load(|load| target.load(load));
     }
     let machine = Machine::look();
     machine.demand(&options.require)?;
@@ -330,11 +331,14 @@ fn command_line(suite: &str, seed: u64, options: &RunOptions) -> String {
 
 fn print_plan(setting: &Setting) {
     let plan = &setting.plan;
+    // Scenarios may have rates of their own.
+    let rates: BTreeSet<u64> = plan.trials.iter().map(|trial| plan.load_of(trial).rate_per_s).collect();
+    let rates: Vec<String> = rates.iter().map(u64::to_string).collect();
     println!(
         "{} trials, seed {}, {} messages/s of {} bytes from {} producers; plan in {}",
         plan.trials.len(),
         plan.seed,
-        plan.load.rate_per_s,
+        rates.join(" or "),
         plan.load.size_bytes,
         plan.load.producers,
         setting.out.join(PLAN_FILE).display()

@@ -7,7 +7,7 @@ use crate::daemon::{Options, READY, mounted, sweep};
 use crate::error::{Error, Result};
 use crate::gate::{DiskReport, InFlightRule, ThawReport};
 use crate::model::{CrashMode, CrashReport, FaultId, FaultSpec, OnLoss};
-use nix::mount::{MntFlags, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::geteuid;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long the daemon may take until all is mounted.
@@ -25,13 +25,31 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// How long it may take to unmount when it is told to.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 
-/// Why there is no shared disk here, if so: it needs root and /dev/fuse.
+/// Why there is no shared disk here, if so: it needs root, /dev/fuse and the right to mount, which many containers take from root.
 pub fn unavailable() -> Option<String> {
     if !geteuid().is_root() {
-        return Some("mounting a shared disk needs root".to_owned());
+        return Some("mounting a shared disk needs root; run it as root".to_owned());
     }
     let device = std::fs::File::options().read(true).write(true).open("/dev/fuse");
-    device.err().map(|error| format!("/dev/fuse cannot be opened: {error}"))
+    if let Err(error) = device {
+        return Some(format!("/dev/fuse cannot be opened: {error}; in a container, pass the device in"));
+    }
+    // Tried once: a process neither gains that right nor loses it.
+    static TRIED: OnceLock<Option<String>> = OnceLock::new();
+    let refused = TRIED.get_or_init(|| try_mount().err().map(|error| error.to_string()));
+    let refused = refused.as_ref()?;
+    Some(format!("nothing can be mounted: {refused}; a container needs the capability SYS_ADMIN"))
+}
+
+/// Mounts something of no consequence, and removes it again.
+fn try_mount() -> std::io::Result<()> {
+    let place = std::env::temp_dir().join(format!("shareddisk-try-{}", std::process::id()));
+    // One of that name is left of a process that was killed here, long ago.
+    std::fs::create_dir_all(&place)?;
+    let mounted = mount(Some("none"), &place, Some("tmpfs"), MsFlags::empty(), None::<&str>);
+    let unmounted = mounted.and_then(|()| umount2(&place, MntFlags::MNT_DETACH));
+    std::fs::remove_dir(&place)?;
+    unmounted.map_err(Into::into)
 }
 
 /// A running disk. Dropping it unmounts and ends the process.

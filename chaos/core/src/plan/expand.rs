@@ -247,6 +247,15 @@ mod tests {
     }
 
     #[test]
+    fn a_load_is_adapted_in_scenarios_with_one_of_their_own_too() {
+        let mut plan = expand(&request(1));
+        let patient = |plan: &Plan| plan.trials.iter().filter(|trial| plan.load_of(trial).patient > 0).count();
+        assert!(patient(&plan) > 0, "pause-active has patient clients");
+        plan.adapt_load(|load| LoadPlan { patient: 0, ..load });
+        assert_eq!(patient(&plan), 0);
+    }
+
+    #[test]
     fn store_settings_alternate() {
         let plan = expand(&request(1));
         for pair in plan.trials.chunks(2) {

@@ -116,6 +116,14 @@ impl Plan {
         trial.load.as_ref().unwrap_or(&self.load)
     }
 
+    /// Changes the load of every trial, of those too whose scenario has one of its own.
+    pub fn adapt_load(&mut self, change: impl Fn(LoadPlan) -> LoadPlan) {
+        self.load = change(self.load.clone());
+        for trial in &mut self.trials {
+            trial.load = trial.load.take().map(&change);
+        }
+    }
+
     /// The pair's settings in a trial.
     pub fn pair_of(&self, trial: &TrialPlan) -> PairPlan {
         self.pair.clone().with(&trial.pair.settings).with(&trial.settings)

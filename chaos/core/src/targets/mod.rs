@@ -216,7 +216,7 @@ impl Target {
         LoadPlan {
             client_idle_timeout_ms: self.clients.idle_timeout.map_or(load.client_idle_timeout_ms, ms),
             client_connect_timeout_ms: self.clients.connect_timeout.map_or(load.client_connect_timeout_ms, ms),
-            recovery_limit_ms: ms(self.limits.recovery),
+            recovery_limit_ms: load.recovery_limit_ms.max(ms(self.limits.recovery)),
             // They need a queue of their own.
             patient: 0,
             ..load
