@@ -3,9 +3,8 @@
 //! Owns the windows of messages in flight and the times at which they were sent, or should have been.
 
 use crate::options::Options;
-use crate::wire::Wire;
 use anyhow::{Result, bail};
-use benches::{Peer, Progress};
+use benches::{Peer, Progress, Wire};
 use hdrhistogram::Histogram;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;

@@ -3,13 +3,13 @@
 //! Owns the order of a measurement: connect, warm up, measure, print one line of JSON. Speaks AMQP 1.0, Redis streams, NATS and
 //! JetStream, each by a client of its own without a library's batching: one message is one request and one answer.
 
+mod bare;
 mod figures;
 mod jetstream;
 mod load;
 mod nats;
 mod options;
 mod redis;
-mod wire;
 
 use anyhow::Result;
 use benches::{AmqpPeer, Peer};
@@ -21,7 +21,8 @@ use options::{Options, Protocol};
 fn main() -> Result<()> {
     let options = Options::parse();
     let mut clients = Vec::new();
-    for number in 0..options.consumers {
+    let consumers = if options.protocol == Protocol::Bare { 0 } else { options.consumers };
+    for number in 0..consumers {
         clients.push(Client::new(&options, consumer(&options, number), false)?);
     }
     let mut load = Load::new(&options, clients);
@@ -46,6 +47,7 @@ fn producer(options: &Options, number: usize) -> Box<dyn Peer> {
         Protocol::Redis => Box::new(redis::RedisProducer::new(options)),
         Protocol::Nats => Box::new(nats::NatsPeer::producer(options)),
         Protocol::Jetstream => Box::new(jetstream::JetstreamPeer::producer(options, number)),
+        Protocol::Bare => Box::new(bare::BareProducer::new(options)),
     }
 }
 
@@ -55,5 +57,6 @@ fn consumer(options: &Options, number: usize) -> Box<dyn Peer> {
         Protocol::Redis => Box::new(redis::RedisConsumer::new(options)),
         Protocol::Nats => Box::new(nats::NatsPeer::consumer(options)),
         Protocol::Jetstream => Box::new(jetstream::JetstreamPeer::consumer(options)),
+        Protocol::Bare => unreachable!("nothing is consumed there"),
     }
 }

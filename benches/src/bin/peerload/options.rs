@@ -17,6 +17,8 @@ pub(crate) enum Protocol {
     Nats,
     /// NATS JetStream: PUB with an answer for each message, and a push consumer that acknowledges what it read at once.
     Jetstream,
+    /// No broker: a durable write and an answer for each message, without a consumer.
+    Bare,
 }
 
 /// Loads one broker and prints one line of JSON.

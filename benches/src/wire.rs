@@ -1,7 +1,7 @@
 //! One socket and what is still to be written to it. Owns no protocol.
 
+use crate::{Peer, Progress};
 use anyhow::{Context, Result, bail};
-use benches::{Peer, Progress};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -13,8 +13,10 @@ const INPUT_BYTES: usize = 256 << 10;
 const SLICES_MAX: usize = 64;
 
 /// A socket that never blocks.
-pub(crate) struct Wire {
-    pub(crate) stream: TcpStream,
+#[derive(Debug)]
+pub struct Wire {
+    /// The socket, to wait for.
+    pub stream: TcpStream,
     output: VecDeque<Bytes>,
     input: Box<[u8]>,
 }
@@ -24,7 +26,7 @@ impl Wire {
     ///
     /// # Errors
     /// Nobody listens there.
-    pub(crate) fn connect(address: SocketAddr) -> Result<Self> {
+    pub fn connect(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
@@ -35,7 +37,7 @@ impl Wire {
     ///
     /// # Errors
     /// The connection is lost, or the peer says why it cannot go on.
-    pub(crate) fn read(&mut self, peer: &mut dyn Peer) -> Result<Progress> {
+    pub fn read(&mut self, peer: &mut dyn Peer) -> Result<Progress> {
         match self.stream.read(&mut self.input) {
             Ok(0) => bail!("the broker closed the connection"),
             Ok(count) => peer.receive(&self.input[..count]),
@@ -48,7 +50,7 @@ impl Wire {
     ///
     /// # Errors
     /// The connection is lost.
-    pub(crate) fn write(&mut self, peer: &mut dyn Peer) -> io::Result<bool> {
+    pub fn write(&mut self, peer: &mut dyn Peer) -> io::Result<bool> {
         loop {
             while self.output.len() < SLICES_MAX
                 && let Some(chunk) = peer.output()
