@@ -74,8 +74,8 @@ impl Pair {
     fn send(&mut self, payload: &Bytes) -> Vec<Bytes> {
         for token in 0..u64::from(BATCH) {
             let tag = token.to_be_bytes();
-            let body = payload.clone();
-            let delivery = Delivery { token, tag: &tag, settled: false, format: 0, state: None, head: &[], body };
+            let delivery =
+                Delivery { token, tag: &tag, settled: false, format: 0, state: None, head: &[], body: payload };
             self.client.send(self.sending, delivery).expect("the link has credit for a batch");
         }
         output(&mut self.client)

@@ -142,7 +142,7 @@ impl Peer for AmqpPeer {
                 format: 0,
                 state: None,
                 head: &self.head,
-                body: self.body.clone(),
+                body: &self.body,
             };
             if self.connection.send(self.link, delivery).is_err() {
                 return taken;

@@ -206,7 +206,7 @@ impl Exchange {
         };
         let payload = message::encode(Header::default(), &properties, &[], Body::Data(body));
         let delivery =
-            Delivery { token: 0, tag: b"1", settled: false, format: 0, state: None, head: &[], body: payload };
+            Delivery { token: 0, tag: b"1", settled: false, format: 0, state: None, head: &[], body: &payload };
         wire.connection.send(self.requests, delivery).map_err(|error| Lost(error.to_string()))?;
         self.sent = true;
         Ok(())

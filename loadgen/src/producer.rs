@@ -207,7 +207,7 @@ impl Producer {
             format: 0,
             state: None,
             head: &self.head,
-            body: filler.bytes().clone(),
+            body: filler.bytes(),
         };
         match wire.connection.send(link, delivery) {
             Ok(_delivery_id) => {}

@@ -70,15 +70,8 @@ impl Responder {
         for link in self.links.values_mut() {
             while let Some(content) = link.waiting.front().filter(|_| connection.link_credit(link.link) > 0) {
                 let tag = self.next_tag.to_be_bytes();
-                let delivery = Delivery {
-                    token: 0,
-                    tag: &tag,
-                    settled: true,
-                    format: 0,
-                    state: None,
-                    head: &[],
-                    body: content.clone(),
-                };
+                let delivery =
+                    Delivery { token: 0, tag: &tag, settled: true, format: 0, state: None, head: &[], body: content };
                 if connection.send(link.link, delivery).is_err() {
                     break;
                 }

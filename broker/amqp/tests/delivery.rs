@@ -151,8 +151,8 @@ fn an_unsettled_outcome_is_answered_by_the_sender() {
 #[test]
 fn a_settled_message_needs_no_settlement() {
     let (mut pair, ends) = server_sends(config("client"), config("server"), 10);
-    let delivery =
-        |settled| Delivery { token: 1, tag: b"t", settled, format: 0, state: None, head: b"", body: Bytes::new() };
+    let empty = Bytes::new();
+    let delivery = |settled| Delivery { token: 1, tag: b"t", settled, format: 0, state: None, head: b"", body: &empty };
     pair.server.send(ends.server, delivery(true)).expect("there is credit");
     pair.server.send(ends.server, delivery(false)).expect("there is credit");
     pair.run();
@@ -325,7 +325,7 @@ fn a_sender_is_refused_what_it_may_not_send() {
     let (mut pair, ends) = server_sends(config("client"), server, 5);
     assert_eq!(send(&mut pair.client, ends.client, 0, "x"), Err(SendError::NotSender));
     let long =
-        Delivery { token: 0, tag: &[0; 33], settled: true, format: 0, state: None, head: b"", body: Bytes::new() };
+        Delivery { token: 0, tag: &[0; 33], settled: true, format: 0, state: None, head: b"", body: &Bytes::new() };
     assert_eq!(pair.server.send(ends.server, long), Err(SendError::TagTooLong));
     // A message beyond the limit by itself goes out when nothing else waits.
     send(&mut pair.server, ends.server, 0, vec![0; 20_000]).expect("nothing waits");
@@ -333,7 +333,8 @@ fn a_sender_is_refused_what_it_may_not_send() {
     pair.run();
     send(&mut pair.server, ends.server, 1, "x").expect("the output is gone");
     assert_eq!(send(&mut pair.server, ends.server, 2, "x"), Err(SendError::TooManyUnsettled));
-    let settled = Delivery { token: 0, tag: b"", settled: true, format: 0, state: None, head: b"", body: Bytes::new() };
+    let settled =
+        Delivery { token: 0, tag: b"", settled: true, format: 0, state: None, head: b"", body: &Bytes::new() };
     for _ in 0..3 {
         pair.server.send(ends.server, settled.clone()).expect("settled messages need no place");
     }
@@ -426,7 +427,7 @@ fn a_transactional_state_travels_with_a_message() {
         format: 7,
         state: Some(state.clone()),
         head: b"",
-        body: Bytes::from_static(b"body"),
+        body: &Bytes::from_static(b"body"),
     };
     pair.client.send(ends.client, delivery).expect("there is credit");
     let output = pair.client.poll_transmit(pair.now).expect("a transfer").chunks.concat();

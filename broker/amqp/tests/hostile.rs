@@ -393,7 +393,7 @@ fn a_disposition_over_a_huge_range_is_cheap() {
     let mut first = 0;
     for token in 0..3 {
         let body = Bytes::new();
-        let delivery = Delivery { token, tag: b"t", settled: false, format: 0, state: None, head: b"", body };
+        let delivery = Delivery { token, tag: b"t", settled: false, format: 0, state: None, head: b"", body: &body };
         let id = victim.connection.send(link, delivery).expect("there is credit");
         first = if token == 0 { id } else { first };
     }

@@ -277,7 +277,7 @@ fn a_conversation_of_a_client() {
 
     let head = bytes("00 53 75 a0 02");
     let body = Bytes::from_static(b"hi");
-    let delivery = Delivery { token: 1, tag: b"t", settled: false, format: 0, state: None, head: &head, body };
+    let delivery = Delivery { token: 1, tag: b"t", settled: false, format: 0, state: None, head: &head, body: &body };
     assert_eq!(client.send(link, delivery), Ok(0));
     let transfer = "00000020 02 00 0000 00 53 14 c0 0c 05 43 70 00000000 a0 01 't' 43 42 00 53 75 a0 02 'hi'";
     assert_eq!(sent(&mut client), bytes(transfer));

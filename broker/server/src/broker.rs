@@ -16,7 +16,7 @@ use crate::loading::Loaded;
 use crate::log::Log;
 use crate::login::Logins;
 use crate::monitor::{Counters, Publisher, Takeover};
-use crate::outbound::Reading;
+use crate::outbound::{Reading, Run};
 use crate::pauses::Pauses;
 use crate::peer::Attempt;
 use crate::reread::{Rereading, Source};
@@ -101,6 +101,8 @@ pub struct Broker {
     pub(crate) connections: Connections,
     pub(crate) consumers: FxHashMap<ConsumerId, (ConnectionId, LinkId)>,
     pub(crate) reading: Reading,
+    /// Its memory only: nothing is kept from one turn to the next.
+    pub(crate) run: Run,
     pub(crate) audience: Audience,
     pub(crate) waiting: Vec<ConnectionId>,
     pub(crate) stalled: Vec<ConnectionId>,
@@ -180,6 +182,7 @@ impl Broker {
             connections: Connections::default(),
             consumers: FxHashMap::default(),
             reading: Reading::new(),
+            run: Run::default(),
             audience: Audience::Wait,
             waiting: Vec::new(),
             stalled: Vec::new(),

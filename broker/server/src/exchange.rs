@@ -15,6 +15,7 @@ use amqp::condition;
 use bytes::Bytes;
 use engine::{DeliveryToken, Engine, Entry, Place, QueueId, Settle, StoreId, Visibility};
 use reactor::Nanos;
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use store::{Backlog, Body, Location, Memory, MessageKey, Recovered, RecoveredDestination, RecoveredMessage, Store};
 
@@ -264,7 +265,7 @@ impl Exchange {
             return answer;
         }
         let store = store_of(&entry);
-        match self.store.acknowledge(now, store, entry.lsn, location(entry.place)) {
+        match self.store.acknowledge(now, store, entry.lsn, location(entry.place), answer.is_some()) {
             Ok(lsn) => {
                 self.removed_last[usize::from(store)] = lsn;
                 if let Some(answer) = answer {
@@ -285,12 +286,12 @@ impl Exchange {
     }
 
     /// The body of a message, or `None` while it is read back ([`store::Event::Body`] tells).
-    pub(crate) fn body(&mut self, entry: &Entry) -> Option<Bytes> {
+    pub(crate) fn body(&mut self, entry: &Entry) -> Option<Cow<'_, Bytes>> {
         if entry.place.segment == volatile::SEGMENT {
-            return Some(self.volatile.get(entry.place));
+            return Some(Cow::Borrowed(self.volatile.get(entry.place)));
         }
         match self.store.body(store_of(entry), location(entry.place)) {
-            Body::Ready(body) => Some(body),
+            Body::Ready(body) => Some(Cow::Owned(body)),
             Body::Pending => None,
         }
     }

@@ -13,10 +13,37 @@ use amqp::{Delivery, LinkId, SendError};
 use bytes::Bytes;
 use engine::{ConsumerId, Effect, RemoveReason, Settle};
 use reactor::Nanos;
+use std::borrow::Cow;
 use store::Location;
 
 /// Consumers that wait for a body: its store and place, then connection and link.
 pub(crate) type Reading = std::collections::HashMap<(u8, Location), Vec<(ConnectionId, LinkId)>>;
+
+/// Messages of a run, and bytes: what a connection may get beyond [`OUTPUT_HIGH_BYTES`].
+const RUN_MESSAGES_MAX: usize = 64;
+const RUN_BYTES_MAX: usize = 64 << 10;
+
+/// Deliveries in a row to one consumer: its link is looked up, and asked what it takes, once for all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    consumer: Option<ConsumerId>,
+    deliveries: Vec<PendingDelivery>,
+    bytes: usize,
+}
+
+impl Run {
+    /// Whether a delivery to `consumer` may follow those that it has.
+    fn takes(&self, consumer: ConsumerId) -> bool {
+        let is_short = self.deliveries.len() < RUN_MESSAGES_MAX && self.bytes < RUN_BYTES_MAX;
+        self.consumer.is_none() || self.consumer == Some(consumer) && is_short
+    }
+
+    fn push(&mut self, consumer: ConsumerId, delivery: PendingDelivery) {
+        self.consumer = Some(consumer);
+        self.bytes += delivery.entry.place.len as usize;
+        self.deliveries.push(delivery);
+    }
+}
 
 /// Output below which a connection that was held back gets deliveries again.
 const OUTPUT_LOW_BYTES: usize = OUTPUT_HIGH_BYTES / 4;
@@ -27,17 +54,17 @@ impl Broker {
     pub(crate) fn apply_effects(&mut self, now: Nanos) -> bool {
         let now_ms = self.clock.wall_ms(now);
         let mut any = false;
-        let deliveries = |broker: &Broker| if broker.is_unsure { 0 } else { broker.budget.deliveries };
-        while let Some(effect) = match deliveries(self) {
-            0 => self.exchange.engine.poll_decided(),
-            _ => self.exchange.engine.poll_effect(now_ms),
-        } {
+        let mut run = std::mem::take(&mut self.run);
+        while let Some(effect) = self.next_effect(now_ms, &mut run) {
             any = true;
             match effect {
                 Effect::Deliver { consumer, token, queue, entry, .. } => {
                     self.budget.spend_delivery(|| self.reactor.now());
                     self.exchange.flows.delivered(queue, u64::from(entry.place.len));
-                    self.deliver(now_ms, consumer, PendingDelivery { token, entry, body: None });
+                    if !run.takes(consumer) {
+                        self.deliver(now_ms, &mut run);
+                    }
+                    run.push(consumer, PendingDelivery { token, entry, body: None });
                 }
                 Effect::Remove { queue, entry, reason, .. } => {
                     if matches!(reason, RemoveReason::Accepted { .. }) {
@@ -56,21 +83,45 @@ impl Broker {
                         connection.protocol.settle_sent(sent.session, sent.delivery_id, outcome_of(sent));
                     }
                 }
-                Effect::Drained { consumer, unused } => self.drained(now, consumer, unused),
+                Effect::Drained { consumer, unused } => {
+                    self.deliver(now_ms, &mut run);
+                    self.drained(now, consumer, unused);
+                }
                 Effect::Vacant { queue } => self.let_go(queue),
             }
         }
+        self.run = run;
         any
     }
 
-    fn deliver(&mut self, now_ms: u64, consumer: ConsumerId, delivery: PendingDelivery) {
-        let place = self.consumers.get(&consumer).copied();
-        let Some((id, link)) = place else {
-            self.exchange.settle(delivery.token, Settle::Release, None);
+    /// What the engine decided next; what deliveries bring about comes once there is nothing else.
+    fn next_effect(&mut self, now_ms: u64, run: &mut Run) -> Option<Effect> {
+        loop {
+            let effect = match self.budget.deliveries {
+                0 => self.exchange.engine.poll_decided(),
+                _ if self.is_unsure => self.exchange.engine.poll_decided(),
+                _ => self.exchange.engine.poll_effect(now_ms),
+            };
+            if effect.is_some() || run.deliveries.is_empty() {
+                return effect;
+            }
+            self.deliver(now_ms, run);
+        }
+    }
+
+    /// Hands a run to its consumer's link, and leaves it empty.
+    fn deliver(&mut self, now_ms: u64, run: &mut Run) {
+        let Some(consumer) = run.consumer.take() else { return };
+        run.bytes = 0;
+        let Some((id, link)) = self.consumers.get(&consumer).copied() else {
+            for delivery in run.deliveries.drain(..) {
+                self.exchange.settle(delivery.token, Settle::Release, None);
+            }
             return;
         };
         let connection = self.connections.touch(id).expect("a consumer's connection is there");
-        connection.consumers.get_mut(&link).expect("a consumer's link is there").pending.push_back(delivery);
+        let pending = &mut connection.consumers.get_mut(&link).expect("a consumer's link is there").pending;
+        pending.extend(run.deliveries.drain(..));
         pump(&mut self.exchange, &mut self.reading, now_ms, (id, link), connection);
     }
 
@@ -174,11 +225,10 @@ fn pump(
 ) {
     let Connection { protocol, consumers, congested, .. } = connection;
     let Some(consumer) = consumers.get_mut(&link) else { return };
-    while !*congested && let Some(pending) = consumer.pending.front_mut() {
-        if pending.body.is_none() {
-            pending.body = exchange.body(&pending.entry);
-        }
-        let Some(body) = &pending.body else {
+    while !*congested && let Some(pending) = consumer.pending.front() {
+        let (token, settled) = (pending.token, consumer.settled);
+        let read = pending.body.as_ref().map(Cow::Borrowed);
+        let Some(body) = read.or_else(|| exchange.body(&pending.entry)) else {
             let waiting = reading.entry(exchange::body_key(&pending.entry)).or_default();
             if !waiting.contains(&(id, link)) {
                 waiting.push((id, link));
@@ -186,22 +236,17 @@ fn pump(
             return;
         };
         let head = consumer.head.encode(header(now_ms, pending));
-        let delivery = Delivery {
-            token: pending.token.0,
-            tag: &pending.token.0.to_be_bytes(),
-            settled: consumer.settled,
-            format: 0,
-            state: None,
-            head,
-            body: body.clone(),
-        };
-        match protocol.send(link, delivery) {
-            Ok(_) if consumer.settled => {
-                exchange.settle(pending.token, Settle::Accept, None);
+        let tag = &token.0.to_be_bytes();
+        let delivery = Delivery { token: token.0, tag, settled, format: 0, state: None, head, body: &body };
+        let sent = protocol.send(link, delivery);
+        drop(body);
+        match sent {
+            Ok(_) if settled => {
+                exchange.settle(token, Settle::Accept, None);
             }
             Ok(_) => {}
             Err(SendError::MessageTooLarge | SendError::TagTooLong | SendError::NotSender) => {
-                exchange.settle(pending.token, Settle::Modify { failed: false, undeliverable_here: true }, None);
+                exchange.settle(token, Settle::Modify { failed: false, undeliverable_here: true }, None);
             }
             // The link is on its way out: what waits goes back to its queue when that is reported.
             Err(SendError::NotAttached) => return,

@@ -197,7 +197,7 @@ impl Broker {
             serde_json::to_vec(&describe(&self.configuration, &self.directory, &self.tls)).expect("strings are JSON");
         let payload = amqp::message::encode(Header::default(), &Properties::default(), &[], Body::Data(&json));
         let delivery =
-            Delivery { token: 0, tag: b"d", settled: true, format: 0, state: None, head: &[], body: payload };
+            Delivery { token: 0, tag: b"d", settled: true, format: 0, state: None, head: &[], body: &payload };
         if let Err(error) = connection.protocol.send(link, delivery) {
             self.log.line(format!("The other server cannot be told how this one is set up: {error}"));
         }

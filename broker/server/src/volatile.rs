@@ -37,9 +37,9 @@ impl VolatileBodies {
     }
 
     /// The body at `place`.
-    pub(crate) fn get(&self, place: Place) -> Bytes {
+    pub(crate) fn get(&self, place: Place) -> &Bytes {
         assert_eq!(place.segment, SEGMENT, "not a place in memory");
-        self.slots[place.offset as usize].clone().expect("a queue entry refers to a body that was removed")
+        self.slots[place.offset as usize].as_ref().expect("a queue entry refers to a body that was removed")
     }
 
     /// Forgets the body at `place`.

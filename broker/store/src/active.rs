@@ -214,8 +214,14 @@ impl Active {
         result
     }
 
-    pub(crate) fn acknowledge(&mut self, store: u8, publish_lsn: u64, location: Location) -> Result<u64, Refused> {
-        self.lane_mut(store)?.acknowledge(publish_lsn, location)
+    pub(crate) fn acknowledge(
+        &mut self,
+        store: u8,
+        publish_lsn: u64,
+        location: Location,
+        unawaited: Option<Nanos>,
+    ) -> Result<u64, Refused> {
+        self.lane_mut(store)?.acknowledge(publish_lsn, location, unawaited)
     }
 
     pub(crate) fn has_room(&self, store: u8) -> bool {

@@ -108,7 +108,10 @@ impl Memory {
     pub fn hold(&self, bytes: usize) {
         let mut pool = self.0.borrow_mut();
         pool.other_bytes += bytes;
-        pool.shrink();
+        // Only the sum has grown, and by little.
+        if pool.bytes_max.is_some_and(|limit| pool.used() > limit) {
+            pool.shrink();
+        }
     }
 
     /// Gives back what was taken by `hold`.

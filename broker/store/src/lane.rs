@@ -37,6 +37,11 @@ const OVERLAP_FROM: Nanos = 200_000;
 /// How much the newest write counts in the time that writes take: an eighth.
 const WRITE_TIME_SHARE: Nanos = 8;
 
+/// How long one removal that nobody waits for may wait for something to be written with, nanoseconds, where writes are not
+/// beside each other: with a write of its own it would hold up the message that comes next. Several do not wait: while they
+/// are written, messages gather for the write that follows. See docs/decisions/0038.
+const REMOVAL_WAIT: Nanos = 1_000_000;
+
 /// While no further segment is ready, messages leave this share of the last one to acknowledgements.
 const RESERVE_SHARE: u64 = 8;
 
@@ -110,6 +115,8 @@ pub(crate) struct Lane {
     in_flight_bytes: usize,
     buffer_bytes: usize,
     last_issue: Nanos,
+    /// Since when the open batch holds one removal that nobody waits for, and nothing else.
+    lone_removal_since: Option<Nanos>,
     /// How long writes take, smoothed.
     write_time: Nanos,
     pub(crate) statistics: LaneStatistics,
@@ -159,6 +166,7 @@ impl Lane {
             in_flight_bytes: 0,
             buffer_bytes: BATCH_BYTES_MIN,
             last_issue: 0,
+            lone_removal_since: None,
             write_time: 0,
             statistics: LaneStatistics::new(),
             destinations: BTreeMap::new(),
@@ -325,6 +333,7 @@ impl Lane {
 
     fn close_batch(&mut self) {
         let Some(batch) = self.open.take() else { return };
+        self.lone_removal_since = None;
         if batch.is_empty() {
             return;
         }
@@ -339,6 +348,7 @@ impl Lane {
     /// Appends a record for which room was made.
     fn append(&mut self, put: impl FnOnce(&mut BytesMut)) -> u64 {
         let lsn = self.batch().append(put);
+        self.lone_removal_since = None;
         assert_eq!(lsn, self.next_lsn, "sequence numbers have no gaps");
         self.next_lsn += 1;
         lsn
@@ -388,6 +398,7 @@ impl Lane {
         let record_bytes = if copy_of.is_some() { format::copy_bytes } else { format::publish_bytes };
         self.make_room(record_bytes(destinations.len(), payload_bytes), claim)?;
         let (lsn, offset) = self.batch().publish(destinations, key, payload, copy_of);
+        self.lone_removal_since = None;
         assert_eq!(lsn, self.next_lsn, "sequence numbers have no gaps");
         self.next_lsn += 1;
         let (segment, start) = (self.batch().segment, self.batch().offset);
@@ -400,18 +411,20 @@ impl Lane {
     }
 
     /// Admits the removal of a message of which the caller knows its number and where it was told that it lies. What
-    /// goes is the one record that holds it now: a copy has taken the place of those before it.
-    pub(crate) fn acknowledge(&mut self, lsn: u64, told: Location) -> Result<u64, Refused> {
+    /// goes is the one record that holds it now: a copy has taken the place of those before it. `unawaited`: nobody waits
+    /// for it to be written, at this time.
+    pub(crate) fn acknowledge(&mut self, lsn: u64, told: Location, unawaited: Option<Nanos>) -> Result<u64, Refused> {
         let Appended { lsn: record, location } = self.moved.now(told).unwrap_or(Appended { lsn, location: told });
-        let lsn = self.remove_message(record, location.segment)?;
+        let lsn = self.remove_message(record, location.segment, unawaited)?;
         self.moved.forget(told);
         self.segments.count(location.segment, location.len, false);
         self.cache.released(location);
         Ok(lsn)
     }
 
-    fn remove_message(&mut self, publish_lsn: u64, number: u32) -> Result<u64, Refused> {
+    fn remove_message(&mut self, publish_lsn: u64, number: u32, unawaited: Option<Nanos>) -> Result<u64, Refused> {
         self.make_room(ACKNOWLEDGE_BYTES, Claim::Reserve)?;
+        self.lone_removal_since = unawaited.filter(|_| self.batch().is_empty());
         let lsn = self.batch().acknowledge(publish_lsn);
         assert!(lsn == self.next_lsn || lsn + 1 == self.next_lsn, "an acknowledgement extends the last record at most");
         self.next_lsn = lsn + 1;
@@ -421,7 +434,7 @@ impl Lane {
 
     /// Removes a message that damage took from segment `number`, for ever if there is room for that record.
     pub(crate) fn give_up(&mut self, number: u32, publish_lsn: u64) {
-        if self.remove_message(publish_lsn, number).is_err() {
+        if self.remove_message(publish_lsn, number, None).is_err() {
             self.segments.removed(publish_lsn, publish_lsn);
         }
     }
@@ -490,11 +503,23 @@ impl Lane {
         self.durable + 1 < self.next_lsn
     }
 
-    /// When an async store must write next.
+    /// When to write next what does not go out at once.
     pub(crate) fn flush_at(&self) -> Option<Nanos> {
         let is_free = self.ready.is_empty() && self.in_flight.len() < self.writes_max();
-        (self.mode == Mode::Async && self.open.is_some() && is_free)
-            .then(|| self.last_issue + self.shared.config.async_flush_interval)
+        if !is_free || self.open.is_none() {
+            return None;
+        }
+        match self.mode {
+            Mode::Async => Some(self.last_issue + self.shared.config.async_flush_interval),
+            // Beside a write that takes longer than usual it waits for the end of that, which needs no timer.
+            Mode::Sync if self.in_flight.is_empty() => self.lone_removal_since.map(|since| since + REMOVAL_WAIT),
+            Mode::Sync => None,
+        }
+    }
+
+    /// Whether what has accumulated waits for something to be written with.
+    fn has_time(&self, now: Nanos) -> bool {
+        self.write_time < OVERLAP_FROM && self.lone_removal_since.is_some_and(|since| now < since + REMOVAL_WAIT)
     }
 
     /// Metadata is little, and its segments are small.
@@ -533,7 +558,8 @@ impl Lane {
         while self.in_flight.len() < self.writes_max() {
             let is_due =
                 self.mode == Mode::Sync || at_once || now >= self.last_issue + self.shared.config.async_flush_interval;
-            if self.ready.is_empty() && is_due && (self.mode == Mode::Async || self.is_worth_a_write()) {
+            let is_worth_it = || self.mode == Mode::Async || at_once || self.is_worth_a_write() && !self.has_time(now);
+            if self.ready.is_empty() && is_due && is_worth_it() {
                 if let Some(batch) = &self.open
                     && batch.len() < batch.capacity() / 4
                 {

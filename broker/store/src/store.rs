@@ -250,18 +250,20 @@ impl Store {
         self.active()?.publish(now, store, destinations, key, payload)
     }
 
-    /// Admits the removal of a live message; returns the number of the record that says so.
+    /// Admits the removal of a live message; returns the number of the record that says so. If nobody waits
+    /// until [`Event::Confirmable`] reaches it, it may be written a millisecond later.
     ///
     /// # Panics
     /// When the message is not live.
     pub fn acknowledge(
         &mut self,
-        _now: Nanos,
+        now: Nanos,
         store: u8,
         publish_lsn: u64,
         location: Location,
+        is_awaited: bool,
     ) -> Result<u64, Refused> {
-        self.active()?.acknowledge(store, publish_lsn, location)
+        self.active()?.acknowledge(store, publish_lsn, location, (!is_awaited).then_some(now))
     }
 
     /// Whether a publish of ordinary size would be admitted now; when not, `Event::Room` follows.

@@ -160,7 +160,7 @@ impl Writer {
     fn acknowledge(&mut self, store: u8, lsn: u64) -> u64 {
         self.expected.messages.remove(&(store, lsn)).expect("it is live");
         let location = self.locations.remove(&(store, lsn)).expect("it is live");
-        self.process.store.acknowledge(self.process.now, store, lsn, location).expect("there is room")
+        self.process.store.acknowledge(self.process.now, store, lsn, location, true).expect("there is room")
     }
 
     /// Turnover until metadata of this epoch is removed, so that its owner's file says where it begins.

@@ -44,7 +44,7 @@ fn filled() -> (SimDisk, BTreeSet<u64>) {
     let mut live: BTreeSet<u64> = (1..400).collect();
     let mut last = 0;
     for (index, (lsn, location)) in published.into_iter().enumerate().filter(|(index, _)| index % 3 == 0) {
-        last = process.store.acknowledge(process.now, 0, lsn, location).expect("serving");
+        last = process.store.acknowledge(process.now, 0, lsn, location, true).expect("serving");
         live.remove(&(index as u64 + 1));
     }
     process.confirmed(0, last);

@@ -40,7 +40,7 @@ fn turn_over(process: &mut Process, messages: usize, mut look: impl FnMut(&Proce
         };
         process.confirmed(0, appended.lsn);
         let now = process.now;
-        let lsn = process.store.acknowledge(now, 0, appended.lsn, appended.location).expect("there is room");
+        let lsn = process.store.acknowledge(now, 0, appended.lsn, appended.location, true).expect("there is room");
         process.confirmed(0, lsn);
         look(process);
     }

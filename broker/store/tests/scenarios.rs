@@ -219,7 +219,7 @@ fn a_full_disk_refuses_messages_takes_acknowledgements_and_recovers_with_space()
     assert!(!node.store.has_room(0));
     let live = std::mem::take(&mut node.live[0]);
     for message in live {
-        let lsn = node.store.acknowledge(world.now, 0, message.lsn, message.location);
+        let lsn = node.store.acknowledge(world.now, 0, message.lsn, message.location, true);
         world.model.acknowledged(node.epoch, 0, lsn.expect("an acknowledgement finds room"), message.id);
     }
     let rooms = node.rooms;
@@ -373,7 +373,7 @@ fn drain(world: &mut World, index: usize) -> bool {
     for store in 0..2u8 {
         let mut left = Vec::new();
         for message in std::mem::take(&mut node.live[usize::from(store)]) {
-            match node.store.acknowledge(world.now, store, message.lsn, message.location) {
+            match node.store.acknowledge(world.now, store, message.lsn, message.location, true) {
                 Ok(lsn) => world.model.acknowledged(node.epoch, store, lsn, message.id),
                 Err(_) => left.push(message),
             }

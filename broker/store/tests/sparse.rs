@@ -75,7 +75,7 @@ impl Turnover {
 
     fn take(&mut self, number: u64) {
         let (lsn, location) = self.live.remove(&number).expect("it is live");
-        self.process.store.acknowledge(self.process.now, self.store, lsn, location).expect("serving");
+        self.process.store.acknowledge(self.process.now, self.store, lsn, location, true).expect("serving");
     }
 
     /// Disk use of the store's folder, beyond twice what is live.

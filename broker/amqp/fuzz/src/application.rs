@@ -186,7 +186,7 @@ impl Application {
         let token = self.next_token;
         let body = Bytes::from(vec![7; program.number() as usize % 6000]);
         let tag = token.to_be_bytes();
-        let delivery = Delivery { token, tag: &tag, settled, format: 0, state: None, head: b"head", body };
+        let delivery = Delivery { token, tag: &tag, settled, format: 0, state: None, head: b"head", body: &body };
         if self.connection.send(link, delivery).is_ok() {
             self.next_token += 1;
             if !settled {

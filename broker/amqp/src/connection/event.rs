@@ -188,8 +188,8 @@ pub struct Delivery<'a> {
     pub state: Option<DeliveryState>,
     /// The beginning of the payload; copied.
     pub head: &'a [u8],
-    /// The rest; referenced where large.
-    pub body: Bytes,
+    /// The rest; copied where small, otherwise referenced.
+    pub body: &'a Bytes,
 }
 
 /// Why `send` refused; nothing was queued.

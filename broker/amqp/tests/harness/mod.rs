@@ -298,9 +298,8 @@ pub fn link(name: &str, role: Role) -> Attach {
 
 /// Sends an unsettled message whose tag is its token.
 pub fn send(connection: &mut Connection, link: LinkId, token: u64, body: impl Into<Bytes>) -> Result<u32, SendError> {
-    let tag = token.to_be_bytes();
-    let delivery =
-        Delivery { token, tag: &tag, settled: false, format: 0, state: None, head: b"head:", body: body.into() };
+    let (tag, body) = (token.to_be_bytes(), body.into());
+    let delivery = Delivery { token, tag: &tag, settled: false, format: 0, state: None, head: b"head:", body: &body };
     connection.send(link, delivery)
 }
 

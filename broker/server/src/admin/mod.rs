@@ -486,7 +486,7 @@ fn send_reply(connection: &mut Connection, request: &Properties, reply: &Value) 
     };
     let body = reply.to_string();
     let payload = amqp::message::encode(Header::default(), &properties, &[], Body::Data(body.as_bytes()));
-    let delivery = Delivery { token: 0, tag: b"r", settled: true, format: 0, state: None, head: &[], body: payload };
+    let delivery = Delivery { token: 0, tag: b"r", settled: true, format: 0, state: None, head: &[], body: &payload };
     connection
         .protocol
         .send(link, delivery)

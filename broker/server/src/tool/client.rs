@@ -196,7 +196,7 @@ impl Client {
         };
         let body = message::encode(Header::default(), &properties, &[], Body::Data(body));
         let tag = self.requests_made.to_be_bytes();
-        let delivery = Delivery { token: 0, tag: &tag, settled: false, format: 0, state: None, head: &[], body };
+        let delivery = Delivery { token: 0, tag: &tag, settled: false, format: 0, state: None, head: &[], body: &body };
         self.connection.send(self.requests, delivery).map_err(|error| error.to_string())?;
         self.wait(|client| client.reply.is_some())?;
         self.reply.take().expect("just waited for")

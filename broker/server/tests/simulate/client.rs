@@ -228,7 +228,7 @@ impl Client {
             let payload = amqp::message::encode(header, &Properties::default(), &[], Body::Data(&body));
             let tag = id.to_be_bytes();
             let delivery =
-                Delivery { token: id, tag: &tag, settled: false, format: 0, state: None, head: &[], body: payload };
+                Delivery { token: id, tag: &tag, settled: false, format: 0, state: None, head: &[], body: &payload };
             self.ledger.attempted.insert(id);
             link.protocol.send(link.sender, delivery).expect("there is credit");
             link.unconfirmed += 1;

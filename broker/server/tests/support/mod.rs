@@ -344,7 +344,7 @@ impl Client {
         let payload = amqp::message::encode(Header::default(), &properties, &[], Body::Data(body.as_bytes()));
         let link = self.requests.expect("an administrator");
         let delivery =
-            Delivery { token: 1, tag: b"q", settled: false, format: 0, state: None, head: &[], body: payload };
+            Delivery { token: 1, tag: b"q", settled: false, format: 0, state: None, head: &[], body: &payload };
         self.connection.send(link, delivery).unwrap();
         serde_json::from_slice(&self.message().1).unwrap()
     }
@@ -585,7 +585,7 @@ impl Client {
         }
         let payload = amqp::message::encode(header, &Properties::default(), &[], Body::Data(body));
         let tag = token.to_be_bytes();
-        let delivery = Delivery { token, tag: &tag, settled: false, format: 0, state: None, head: &[], body: payload };
+        let delivery = Delivery { token, tag: &tag, settled: false, format: 0, state: None, head: &[], body: &payload };
         self.connection.send(link, delivery).unwrap();
     }
 

@@ -149,9 +149,52 @@ fn without_a_further_segment_messages_stop_and_acknowledgements_go_on() {
     assert!(!lane.has_room() && lane.wants_spare());
     lane.is_disk_full = true;
     assert_eq!(publish(&mut lane, 100), Err(Refused::Full));
-    lane.acknowledge(message.lsn, message.location).expect("the reserve takes it");
+    lane.acknowledge(message.lsn, message.location, None).expect("the reserve takes it");
     lane.flush(0, false);
     assert_eq!(writes(&shared).len(), 1);
+}
+
+#[test]
+fn one_removal_that_nobody_waits_for_goes_with_what_comes_next_or_after_its_time() {
+    let shared = shared(Mode::Sync, 2);
+    let mut lane = lane(&shared);
+    let messages: Vec<Appended> = (0..8).map(|_| publish(&mut lane, 100).expect("room")).collect();
+    let written = |lane: &mut Lane, now: Nanos| {
+        lane.flush(now, false);
+        let requests = writes(&shared);
+        requests.iter().for_each(|request| lane.written(now, request.id));
+        requests.len()
+    };
+    let remove = |lane: &mut Lane, index: usize, unawaited: Option<Nanos>| {
+        lane.acknowledge(messages[index].lsn, messages[index].location, unawaited).expect("room");
+    };
+    assert_eq!((written(&mut lane, 0), lane.flush_at()), (1, None));
+    remove(&mut lane, 0, Some(10));
+    assert_eq!((written(&mut lane, 9 + REMOVAL_WAIT), lane.flush_at()), (0, Some(10 + REMOVAL_WAIT)));
+    assert_eq!((written(&mut lane, 10 + REMOVAL_WAIT), lane.is_dirty()), (1, false));
+    // Behind a write that does not end it needs no timer.
+    let now = 2 * REMOVAL_WAIT;
+    publish(&mut lane, 100).expect("room");
+    lane.flush(now, false);
+    let under_way = writes(&shared);
+    remove(&mut lane, 1, Some(now));
+    assert_eq!((written(&mut lane, now + REMOVAL_WAIT), lane.flush_at()), (0, None));
+    under_way.iter().for_each(|request| lane.written(now + REMOVAL_WAIT, request.id));
+    assert_eq!((written(&mut lane, now + REMOVAL_WAIT), lane.is_dirty()), (1, false));
+    // A message takes it along, a second one does, and so does one that somebody waits for.
+    remove(&mut lane, 2, Some(now));
+    publish(&mut lane, 100).expect("room");
+    assert_eq!((written(&mut lane, now), lane.is_dirty()), (1, false));
+    remove(&mut lane, 3, Some(now));
+    remove(&mut lane, 4, Some(now));
+    assert_eq!((written(&mut lane, now), lane.is_dirty()), (1, false));
+    remove(&mut lane, 5, Some(now));
+    remove(&mut lane, 6, None);
+    assert_eq!((written(&mut lane, now), lane.is_dirty()), (1, false));
+    // Where writes are beside each other it holds up nothing.
+    lane.write_time = OVERLAP_FROM;
+    remove(&mut lane, 7, Some(now));
+    assert_eq!((written(&mut lane, now), lane.is_dirty()), (1, false));
 }
 
 #[test]
@@ -186,7 +229,7 @@ fn bodies_not_yet_written_are_copied_and_written_ones_shared() {
     let two = lane.publish(&[1], MessageKey::default(), &[b"two"]).expect("room");
     assert_eq!(lane.body(one.location), Body::Ready(Bytes::from_static(b"one")));
     assert_eq!(lane.body(two.location), Body::Ready(Bytes::from_static(b"two")));
-    lane.acknowledge(one.lsn, one.location).expect("room");
+    lane.acknowledge(one.lsn, one.location, None).expect("room");
     assert_eq!(lane.body(one.location), Body::Pending, "an acknowledged message leaves memory");
 }
 
@@ -233,7 +276,7 @@ fn a_message_that_was_copied_counts_in_its_old_segment_until_the_copy_is_confirm
     lane.checked(lane.durable());
     assert_eq!(count(&lane, old), before.map(|count| count - 1));
     // Whoever knows the message by its first place removes the copy.
-    lane.acknowledge(message.lsn, message.location).expect("room");
+    lane.acknowledge(message.lsn, message.location, None).expect("room");
     assert_eq!(lane.place(message.location), message.location);
     assert_eq!(lane.segments.get(place.segment).map(|segment| segment.live().count()), Some(0));
 }

@@ -476,7 +476,9 @@ impl World {
                     let goes = |message: &LiveMessage| self.stays == 0 || !message.id.is_multiple_of(self.stays);
                     let at = if at == 0 { live.iter().position(goes).unwrap_or(0) } else { at };
                     let message = live[at];
-                    if let Ok(lsn) = node.store.acknowledge(self.now, store, message.lsn, message.location) {
+                    let is_awaited = self.random.bool();
+                    let removed = node.store.acknowledge(self.now, store, message.lsn, message.location, is_awaited);
+                    if let Ok(lsn) = removed {
                         live.remove(at);
                         node.reading.remove(&(store, message.location));
                         self.model.acknowledged(node.epoch, store, lsn, message.id);

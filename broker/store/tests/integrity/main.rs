@@ -108,7 +108,7 @@ fn stopped() -> Subject {
         for (message, _) in found.messages.iter().filter(|(message, _)| message.store == 0 && message.lsn % 3 == 0) {
             let is_first = found.messages.iter().find(|(other, _)| (other.store, other.lsn) == (0, message.lsn));
             if is_first.is_some_and(|(first, _)| first.destination == message.destination) {
-                process.store.acknowledge(process.now, 0, message.lsn, message.location).expect("there is room");
+                process.store.acknowledge(process.now, 0, message.lsn, message.location, true).expect("there is room");
             }
         }
         process.rest();

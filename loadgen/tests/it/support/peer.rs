@@ -196,7 +196,7 @@ impl Peer {
         let body = serde_json::json!({"ok": true, "request": request}).to_string();
         let reply = message::encode(Header::default(), &Properties::default(), &[], Body::Data(body.as_bytes()));
         let delivery =
-            Delivery { token: u64::MAX, tag: b"r", settled: false, format: 0, state: None, head: &[], body: reply };
+            Delivery { token: u64::MAX, tag: b"r", settled: false, format: 0, state: None, head: &[], body: &reply };
         self.connection.send(self.reply_link.expect("attached"), delivery).expect("credit");
     }
 
@@ -301,7 +301,7 @@ impl Peer {
             format: 0,
             state: None,
             head: &head,
-            body: Bytes::copy_from_slice(&stored.payload[sections.bare_offset..]),
+            body: &Bytes::copy_from_slice(&stored.payload[sections.bare_offset..]),
         };
         let delivery_id = self.connection.send(link, delivery).expect("credit");
         self.sent.insert(token, Sent { stored, session: link.session, delivery_id });

@@ -51,7 +51,7 @@ impl Session {
             settled: delivery.settled,
             state: delivery.state.as_ref(),
             head: delivery.head,
-            body: &delivery.body,
+            body: delivery.body,
         };
         let mut progress = Progress::default();
         if self.backlog.is_empty() {
