@@ -553,13 +553,14 @@ impl Lane {
         })
     }
 
-    /// Issues what accumulated, as far as writes in flight allow. `at_once`: an async store does not wait for its time.
+    /// Issues what accumulated, as far as writes in flight allow. `at_once`: an async store does not wait for its time, nor does a
+    /// removal for company.
     pub(crate) fn flush(&mut self, now: Nanos, at_once: bool) {
         while self.in_flight.len() < self.writes_max() {
             let is_due =
                 self.mode == Mode::Sync || at_once || now >= self.last_issue + self.shared.config.async_flush_interval;
-            let is_worth_it = || self.mode == Mode::Async || at_once || self.is_worth_a_write() && !self.has_time(now);
-            if self.ready.is_empty() && is_due && is_worth_it() {
+            let is_worth_it = self.mode == Mode::Async || self.is_worth_a_write() && (at_once || !self.has_time(now));
+            if self.ready.is_empty() && is_due && is_worth_it {
                 if let Some(batch) = &self.open
                     && batch.len() < batch.capacity() / 4
                 {

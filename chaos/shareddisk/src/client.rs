@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gate::{DiskReport, InFlightRule, ThawReport};
 use crate::model::{CrashMode, CrashReport, FaultId, FaultSpec, OnLoss};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::unistd::geteuid;
+use nix::unistd::{geteuid, mkdtemp};
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -43,9 +43,8 @@ pub fn unavailable() -> Option<String> {
 
 /// Mounts something of no consequence, and removes it again.
 fn try_mount() -> std::io::Result<()> {
-    let place = std::env::temp_dir().join(format!("shareddisk-try-{}", std::process::id()));
-    // One of that name is left of a process that was killed here, long ago.
-    std::fs::create_dir_all(&place)?;
+    // As root in a folder that all may write to: its name must not be one that somebody could have taken before.
+    let place = mkdtemp(&std::env::temp_dir().join("shareddisk-try-XXXXXX"))?;
     let mounted = mount(Some("none"), &place, Some("tmpfs"), MsFlags::empty(), None::<&str>);
     let unmounted = mounted.and_then(|()| umount2(&place, MntFlags::MNT_DETACH));
     std::fs::remove_dir(&place)?;
