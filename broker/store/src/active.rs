@@ -136,11 +136,11 @@ impl Active {
             epoch: taken.record.epoch,
             rebase: Rebase::new(shared, taken.owner.clone()),
             _owner: taken.owner,
-            check: Check::new(taken.slot, lanes),
             maker: Maker::default(),
             adoptions: Vec::new(),
             checkpoints: Checkpoints::new(shared, checkpoints),
-            forward: Forward::new(shared, lanes - 1),
+            forward: Forward::new(shared, taken.slot.clone(), lanes - 1),
+            check: Check::new(taken.slot, lanes),
             space: Space::new(shared, taken.record.epoch),
             bodies: Bodies::default(),
             leftovers: taken.leftovers,
@@ -424,7 +424,7 @@ impl Active {
     /// Reads of indices for what is still to be handed over.
     fn run_backlogs(&mut self) -> Result<(), Lost> {
         for (store, backlog) in (0..).zip(&mut self.takeover.backlogs) {
-            if backlog.run(&self.shared)? {
+            if backlog.run(&self.shared, self.check.slot())? {
                 self.events.push(Event::Backlog { store });
             }
             self.events.extend(backlog.take_notes().into_iter().map(Event::Note));

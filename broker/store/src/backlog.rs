@@ -7,9 +7,11 @@
 //! so the indices of segments with copies are read first, and their copies are handed over when their turn comes.
 
 use crate::StoreError;
+use crate::active::Lost;
 use crate::api::{Backlog as Part, Location, RecoveredMessage};
 use crate::format::{IndexEntry, IndexReader};
 use crate::lane::Lane;
+use crate::port::File;
 use crate::rebuild::{self, Loaded, Wanted};
 use crate::segments::IndexPlace;
 use crate::shared::Shared;
@@ -40,7 +42,7 @@ enum Place {
     /// Read for the copies in it; kept, since it is wanted once more.
     Kept(Bytes),
     File(Box<Wanted>),
-    Reading(Task<Result<Loaded, StoreError>>),
+    Reading(Task<Result<Loaded, Lost>>),
     Read(Box<Loaded>),
     /// Read before, and being handed over.
     Entered,
@@ -111,13 +113,13 @@ impl Backlog {
         self.sources.is_empty() && self.current.is_none()
     }
 
-    /// Goes on with reading. True: who was told to wait can have more.
-    pub(crate) fn run(&mut self, shared: &Rc<Shared>) -> Result<bool, StoreError> {
+    /// Goes on with reading. True: who was told to wait can have more. `slot`: who writes to it has taken over.
+    pub(crate) fn run(&mut self, shared: &Rc<Shared>, slot: &File) -> Result<bool, Lost> {
         let is_collecting = self.is_collecting();
         let wanted = |source: &&mut Source| !is_collecting || source.copies.is_none();
         for source in self.sources.iter_mut().filter(wanted).take(READS_IN_FLIGHT) {
             source.index = match std::mem::replace(&mut source.index, Place::Entered) {
-                Place::File(wanted) => Place::Reading(Task::new(rebuild::load(shared.clone(), *wanted))),
+                Place::File(wanted) => Place::Reading(Task::new(rebuild::load(shared.clone(), slot.clone(), *wanted))),
                 index => index,
             };
             if let Place::Reading(task) = &mut source.index

@@ -73,6 +73,10 @@ impl Check {
         }
     }
 
+    pub(crate) fn slot(&self) -> &File {
+        &self.slot
+    }
+
     pub(crate) fn slot_path(&self) -> PathBuf {
         self.slot.path().to_owned()
     }

@@ -7,7 +7,7 @@
 //!
 //! Reads beside the data path, a few messages at a time, and appends under the limits that hold for messages of clients.
 
-use crate::StoreError;
+use crate::active::Lost;
 use crate::api::{Location, Refused};
 use crate::backlog::Backlog;
 use crate::bodies::Bodies;
@@ -57,7 +57,7 @@ enum Step {
     /// Reads the index.
     Listing {
         segment: u32,
-        task: Task<Result<Loaded, StoreError>>,
+        task: Task<Result<Loaded, Lost>>,
     },
     Moving(Move),
 }
@@ -79,6 +79,8 @@ pub(crate) struct Copied {
 #[derive(Debug)]
 pub(crate) struct Forward {
     shared: Rc<Shared>,
+    /// Who writes to it has taken over.
+    slot: File,
     lanes: Vec<OfLane>,
     pub(crate) copied: Copied,
     notes: Vec<String>,
@@ -86,9 +88,9 @@ pub(crate) struct Forward {
 
 impl Forward {
     /// For `lanes` data lanes.
-    pub(crate) fn new(shared: &Rc<Shared>, lanes: usize) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>, slot: File, lanes: usize) -> Self {
         let lanes = (0..lanes).map(|_| OfLane { step: Step::Idle, next_at: 0 }).collect();
-        Self { shared: shared.clone(), lanes, copied: Copied::default(), notes: Vec::new() }
+        Self { shared: shared.clone(), slot, lanes, copied: Copied::default(), notes: Vec::new() }
     }
 
     /// When to call `run` although nothing completed.
@@ -129,7 +131,9 @@ impl Forward {
                         self.notes.extend(loaded.notes);
                         self.lanes[index].step = Step::Moving(Move::new(segment, loaded.body));
                     }
-                    Some(Err(error)) => self.leave_alone(lane, segment, &error.to_string()),
+                    Some(Err(Lost::Poisoned(error))) => self.leave_alone(lane, segment, &error.to_string()),
+                    // The owner's own check is about to say so.
+                    Some(Err(Lost::Fenced)) => self.leave_alone(lane, segment, "another server has taken over"),
                     None => {
                         self.lanes[index].step = Step::Listing { segment, task };
                         return;
@@ -176,7 +180,8 @@ impl Forward {
             IndexPlace::Memory(index) => Step::Moving(Move::new(number, Bytes::copy_from_slice(index.body()))),
             IndexPlace::File { by } => {
                 let wanted = Wanted::new(lane, segment, *by);
-                Step::Listing { segment: number, task: Task::new(rebuild::load(self.shared.clone(), wanted)) }
+                let task = Task::new(rebuild::load(self.shared.clone(), self.slot.clone(), wanted));
+                Step::Listing { segment: number, task }
             }
         })
     }

@@ -4,7 +4,9 @@
 //! what is said of live messages that neither has. Handing them over is `backlog`'s business.
 
 use crate::StoreError;
+use crate::active::Lost;
 use crate::bits::Bits;
+use crate::check::is_claimed;
 use crate::format::{CopyOf, End, Index, IndexReader, Piece, Record, SegmentIdentity, TableKind};
 use crate::lane::Lane;
 use crate::port::File;
@@ -13,7 +15,7 @@ use crate::segments::Segment;
 use crate::shared::{Shared, while_doing};
 use crate::tables;
 use bytes::Bytes;
-use disk::OpenMode;
+use disk::{BLOCK_SIZE, OpenMode};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -64,26 +66,53 @@ pub(crate) struct Loaded {
     pub(crate) notes: Vec<String>,
 }
 
-/// Opens a segment and reads its index.
-pub(crate) async fn load(shared: Rc<Shared>, wanted: Wanted) -> Result<Loaded, StoreError> {
+/// Opens a segment and reads its index. `slot`: who writes to it has taken over, and may have removed what is wanted: that is no
+/// damage. What is damaged is an error, unless `--force-start` was given.
+pub(crate) async fn load(shared: Rc<Shared>, slot: File, wanted: Wanted) -> Result<Loaded, Lost> {
+    let (mut loaded, error) = match find(&shared, wanted).await {
+        Ok((loaded, None)) => return Ok(loaded),
+        Ok((loaded, Some(error))) => (loaded, error),
+        Err(_) if is_claimed(slot.read(0, BLOCK_SIZE).await) => return Err(Lost::Fenced),
+        Err(error) => return Err(error.into()),
+    };
+    if is_claimed(slot.read(0, BLOCK_SIZE).await) {
+        return Err(Lost::Fenced);
+    }
+    if !shared.config.force_start {
+        return Err(error.into());
+    }
+    loaded.notes.push(format!("dropped: {error}"));
+    if let StoreError::Damaged { path, .. } = &error {
+        set_aside(&shared, path).await?;
+    }
+    Ok(loaded)
+}
+
+/// What there is of a segment, and the damage if that is not all that is live in it.
+async fn find(shared: &Rc<Shared>, wanted: Wanted) -> Result<(Loaded, Option<StoreError>), StoreError> {
     let file = match shared.port.open(wanted.segment.clone(), OpenMode::Read).await {
         Ok(file) => file,
         Err(error) if error.kind == ErrorKind::NotFound => {
             let lost: Vec<u64> = wanted.live.iter().collect();
             let error = damaged(&wanted, &lost, 0, "the segment is missing");
-            return give_up(&shared, error, Loaded { lost, ..Loaded::default() }).await;
+            return Ok((Loaded { lost, ..Loaded::default() }, Some(error)));
         }
         Err(error) => return Err(while_doing("opening a segment")(error)),
     };
-    let read = tables::read(&shared, TableKind::Index, wanted.identity, wanted.index.clone()).await?;
+    let read = tables::read(shared, TableKind::Index, wanted.identity, wanted.index.clone()).await?;
     match read {
-        Ok(body) => Ok(Loaded { body, file: Some(file), ..Loaded::default() }),
-        Err(flaw) => rebuild(&shared, wanted, file, flaw.problem).await,
+        Ok(body) => Ok((Loaded { body, file: Some(file), ..Loaded::default() }, None)),
+        Err(flaw) => rebuild(shared, wanted, file, flaw.problem).await,
     }
 }
 
 /// Makes the index again by reading the segment.
-async fn rebuild(shared: &Rc<Shared>, wanted: Wanted, file: File, problem: &'static str) -> Result<Loaded, StoreError> {
+async fn rebuild(
+    shared: &Rc<Shared>,
+    wanted: Wanted,
+    file: File,
+    problem: &'static str,
+) -> Result<(Loaded, Option<StoreError>), StoreError> {
     let SegmentIdentity { store_id, epoch, attempt, lane, sequence } = wanted.identity;
     let end = End { sequence, offset: u32::MAX, lsn: wanted.next_lsn };
     let piece = Piece { epoch, attempt, lane, first_sequence: sequence, first_lsn: wanted.first_lsn, end: Some(end) };
@@ -102,14 +131,14 @@ async fn rebuild(shared: &Rc<Shared>, wanted: Wanted, file: File, problem: &'sta
     let body = Bytes::copy_from_slice(index.body());
     let loaded = Loaded { body, file: Some(file), rebuilt: Some(index), lost, notes: vec![note] };
     if loaded.lost.is_empty() {
-        return Ok(loaded);
+        return Ok((loaded, None));
     }
     let (offset, problem) = match scanned.damage {
         Some(StoreError::Damaged { offset, problem, .. }) => (offset, problem),
         _ => (0, "a message that is live is not there"),
     };
     let error = damaged(&wanted, &loaded.lost, offset, problem);
-    give_up(shared, error, loaded).await
+    Ok((loaded, Some(error)))
 }
 
 fn numbers(body: &[u8]) -> BTreeSet<u64> {
@@ -125,18 +154,6 @@ fn damaged(wanted: &Wanted, lost: &[u64], offset: u64, problem: &'static str) ->
     let (first, last) = (lost.first().copied().unwrap_or_default(), lost.last().copied().unwrap_or_default());
     let affected = format!("{} live messages of {}, numbers {first} to {last}", lost.len(), wanted.lane);
     StoreError::Damaged { path: wanted.segment.clone(), offset, problem, affected }
-}
-
-/// What is lost is an error, unless `--force-start` was given.
-async fn give_up(shared: &Rc<Shared>, error: StoreError, mut loaded: Loaded) -> Result<Loaded, StoreError> {
-    if !shared.config.force_start {
-        return Err(error);
-    }
-    loaded.notes.push(format!("dropped: {error}"));
-    if let StoreError::Damaged { path, .. } = &error {
-        set_aside(shared, path).await?;
-    }
-    Ok(loaded)
 }
 
 /// Lists the messages of a segment.
