@@ -243,6 +243,7 @@ impl Broker {
         self.budget = TurnBudget::full(now);
         self.beat_in_time(now);
         self.review_ownership(now);
+        self.resume_stalled_first(now);
         while self.budget.received_bytes > 0
             && let Some(event) = events.pop_front()
         {
@@ -256,6 +257,17 @@ impl Broker {
         self.end_turn(now);
         let over = self.exit.as_ref().filter(|exit| exit.at <= now || (exit.when_alone && self.connections.len() == 0));
         Ok(over.map(|exit| exit.code))
+    }
+
+    /// Half of what a turn takes in is for those that a store had no room for: while new input fills every turn, nothing would be
+    /// left for them.
+    fn resume_stalled_first(&mut self, now: Nanos) {
+        if !self.stalled.is_empty() {
+            let for_news = self.budget.received_bytes / 2;
+            self.budget.received_bytes -= for_news;
+            self.resume_stalled(now, false);
+            self.budget.received_bytes += for_news;
+        }
     }
 
     /// Heartbeats come before what peers sent: as much of that may wait as the receive buffers hold, many turns' worth.

@@ -79,8 +79,10 @@ impl Broker {
     }
 
     /// Looks at what was left unread while a store had no room, as far as the turn's budget goes. A message that a store
-    /// refused is tried again only when the store has said that it has room (`told`).
+    /// refused is tried again only when the store has said that it has room (`told`). Whose turn it is not keeps its place before
+    /// those that had theirs and wait again: else the first would take all the room each time.
     pub(crate) fn resume_stalled(&mut self, now: Nanos, told: bool) {
+        let mut passed_over = Vec::new();
         for id in std::mem::take(&mut self.stalled) {
             let Some(mut connection) = self.connections.take(id) else { continue };
             let waits = connection.deferred.as_mut().map_or(self.budget.received_bytes == 0, |deferred| {
@@ -92,7 +94,7 @@ impl Broker {
                 || self.is_withheld(&connection)
                 || !self.exchange.has_room(connection.stores_used)
             {
-                self.stalled.push(id);
+                passed_over.push(id);
                 self.connections.restore(id, connection);
                 continue;
             }
@@ -117,6 +119,8 @@ impl Broker {
             }
             self.connections.put_back(id, connection);
         }
+        passed_over.append(&mut self.stalled);
+        self.stalled = passed_over;
     }
 
     /// Reports what the protocol has to say without new bytes, after a timeout.

@@ -434,10 +434,16 @@ impl Active {
 
     /// Spares and the segments that they become.
     fn run_segments(&mut self, now: Nanos) -> Result<(), Lost> {
+        let written = self.lanes().iter().map(|lane| lane.statistics.batches.sum()).sum();
+        let is_urgent = self.stage != Stage::Serving || self.lanes().iter().any(Lane::waits_for_spare);
+        self.maker.pace(now, &self.shared, written, is_urgent);
         loop {
             // Without reserves a full disk would stay full: they come first.
             let may_make = self.stage != Stage::Serving || !self.checkpoints.wants_reserve();
-            match self.lanes().iter().position(Lane::wants_spare) {
+            // Who leaves needs none but for what still has to be written.
+            let is_leaving = matches!(self.stage, Stage::Draining | Stage::Ending);
+            let wants = |lane: &Lane| lane.wants_spare() && (!is_leaving || lane.waits_for_spare());
+            match self.lanes().iter().position(wants) {
                 Some(_) if !may_make => self.maker.retry_now(),
                 Some(index) => self.maker.start(now, &self.shared, index, FILL_DEPTH),
                 None => self.maker.retry_now(),
@@ -486,7 +492,7 @@ impl Active {
                 self.become_stage(Stage::Sealing { lsn });
             }
             Stage::Sealing { lsn } if self.lanes()[0].confirmable() >= lsn => self.serve()?,
-            Stage::Draining if !self.lanes().iter().any(|lane| lane.confirmable() + 1 < lane.next_lsn()) => {
+            Stage::Draining if self.is_drained() => {
                 for lane in &mut self.takeover.lanes {
                     // Without room for it the next start copies a little more; nothing else depends on END.
                     if lane.append_record(RECORD_HEADER_BYTES, format::put_end).is_err() {
@@ -495,10 +501,21 @@ impl Active {
                 }
                 self.become_stage(Stage::Ending);
             }
-            Stage::Ending if !self.lanes().iter().any(Lane::is_dirty) => self.become_stage(Stage::Ended),
+            Stage::Ending if self.is_tidy() && !self.lanes().iter().any(Lane::is_dirty) => {
+                self.become_stage(Stage::Ended);
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_tidy() && !self.lanes().iter().any(|lane| lane.confirmable() + 1 < lane.next_lsn())
+    }
+
+    /// Whether no spare is in the making, or on its way to or from a segment: none stays behind.
+    fn is_tidy(&self) -> bool {
+        self.adoptions.is_empty() && !self.maker.is_busy() && !self.space.is_releasing()
     }
 
     fn serve(&mut self) -> Result<(), Lost> {
@@ -554,7 +571,7 @@ impl Active {
         let retry_at = self.check.retry_at();
         // While answers are unknown, an idle check is due all the time, and may not be tried before the retry.
         let idle = (!self.check.is_in_flight() && retry_at.is_none()).then(|| self.idle_check_at(now));
-        let retries = retry_at.into_iter().chain(self.maker.retry_at());
+        let retries = retry_at.into_iter().chain(self.maker.retry_at()).chain(self.maker.grows_at());
         let checkpoints = (self.stage == Stage::Serving).then(|| self.checkpoints.next_timeout(now)).flatten();
         let copies = (self.stage == Stage::Serving).then(|| self.forward.next_timeout(now)).flatten();
         flushes.chain(idle).chain(retries).chain(checkpoints).chain(copies).min()

@@ -48,6 +48,10 @@ const RESERVE_SHARE: u64 = 8;
 /// The same once the disk is full: only acknowledgements can make space again, each perhaps in a block of its own.
 const RESERVE_SHARE_LAST: u64 = 2;
 
+/// So many spares beyond those that are wanted are kept when segments die: a checkpoint lets several go at once, and each is
+/// needed a little later. See docs/decisions/0040.
+const REUSED_MAX: u64 = 4;
+
 /// Definitions of destinations may take this share of a segment, since each segment repeats them.
 const DEFINITIONS_SHARE: u64 = 4;
 
@@ -625,11 +629,31 @@ impl Lane {
 
     /// Whether another spare should be made, given how many bytes are to stand ready.
     pub(crate) fn wants_spare(&self) -> bool {
+        (self.spares.len() as u64) < self.spares_wanted()
+    }
+
+    /// Whether a spare would become a segment at once, if there was one.
+    pub(crate) fn waits_for_spare(&self) -> bool {
+        let newest = self.standing.last_key_value().map_or(self.sequence, |(sequence, _)| *sequence);
+        self.spares.is_empty() && !self.is_adopting && newest < self.newest_wanted()
+    }
+
+    /// Whether dead segment `segment`, of which `others` more are being made spares, should become one rather than be removed. On
+    /// a full disk only if one is wanted: whatever else waits for space needs it.
+    pub(crate) fn may_reuse(&self, segment: &Segment, others: usize) -> bool {
+        let is_ours = (segment.epoch, segment.attempt) == (self.identity.epoch, self.identity.attempt);
+        let more = if self.is_disk_full { 0 } else { REUSED_MAX };
+        // What was set aside keeps its bytes.
+        let kept = (self.spares.len() + others) as u64;
+        is_ours && !self.shared.config.force_start && kept < self.spares_wanted() + more
+    }
+
+    fn spares_wanted(&self) -> u64 {
         let store = self.identity.number.checked_sub(1).map(|index| &self.shared.config.stores[usize::from(index)]);
         let minimum = store.map_or(self.shared.config.meta_minimum_bytes, |store| store.minimum_bytes);
         let minimum = minimum.div_ceil(self.segment_bytes);
         let standing = self.standing.len() as u64;
-        (self.spares.len() as u64) < minimum.saturating_sub(standing).max(1)
+        minimum.saturating_sub(standing).max(1)
     }
 
     pub(crate) fn add_spare(&mut self, spare: Spare) {
@@ -640,14 +664,18 @@ impl Lane {
     /// A spare that is to become the next standing segment now, with its identity. Early, so that nobody waits for it.
     pub(crate) fn next_adoption(&mut self) -> Option<(Spare, SegmentIdentity)> {
         let next = *self.standing.last_key_value()?.0 + 1;
-        let is_half_full = u64::from(self.offset) > self.segment_bytes / 2;
-        let newest_wanted = if is_half_full { self.sequence + 2 } else { self.sequence + 1 };
-        if self.is_adopting || next > newest_wanted {
+        if self.is_adopting || next > self.newest_wanted() {
             return None;
         }
         let spare = self.spares.pop_front()?;
         self.is_adopting = true;
         Some((spare, SegmentIdentity { sequence: next, ..self.segment_identity() }))
+    }
+
+    /// The newest segment that should stand by now.
+    fn newest_wanted(&self) -> u32 {
+        let is_half_full = u64::from(self.offset) > self.segment_bytes / 2;
+        if is_half_full { self.sequence + 2 } else { self.sequence + 1 }
     }
 
     /// The spare that was taken stands now.

@@ -1,6 +1,7 @@
 //! Makes spare segments in the background, one at a time, for the standby and for the owner alike.
 //!
-//! Owns the one file that is being filled and the pause after a full disk. Who gets the spare is its user's business.
+//! Owns the one file that is being filled, how fast that goes beside service, and the pause after a full disk. Who gets the
+//! spare is its user's business.
 
 use crate::shared::Shared;
 use crate::spares::{self, Spare};
@@ -12,9 +13,21 @@ use std::rc::Rc;
 /// After a failure the next attempt waits so long.
 const RETRY_AFTER: Nanos = 1_000_000_000;
 
+/// Beside service a spare grows by twice what the lanes write meanwhile, so that it stands in time, and by so many bytes a second,
+/// so that it stands at some time. At once it would hold up what is written beside it; see docs/decisions/0040.
+const FILL_SHARE: u64 = 2;
+const FILL_BYTES_PER_S: u64 = 32 << 20;
+
+/// How often it grows while nothing else happens.
+const FILL_INTERVAL: Nanos = 8_000_000;
+
 #[derive(Debug, Default)]
 pub(crate) struct Maker {
     filling: Option<(usize, Task<Result<Spare, DiskError>>)>,
+    /// When filling it beside service began, and what the lanes had written by then.
+    began: Option<(Nanos, u64)>,
+    /// When it may grow again.
+    grows_at: Option<Nanos>,
     retry_at: Option<Nanos>,
 }
 
@@ -42,8 +55,18 @@ impl Maker {
     pub(crate) fn start(&mut self, now: Nanos, shared: &Rc<Shared>, lane: usize, depth: usize) {
         if self.filling.is_none() && self.retry_at.is_none_or(|at| now >= at) {
             self.retry_at = None;
+            self.began = None;
             self.filling = Some((lane, Task::new(spares::make(shared.clone(), lane, depth))));
         }
+    }
+
+    /// How far it may be filled now. `written`: what all lanes have written, in bytes. `is_urgent`: somebody waits for it.
+    pub(crate) fn pace(&mut self, now: Nanos, shared: &Rc<Shared>, written: u64, is_urgent: bool) {
+        let (since, before) = *self.began.get_or_insert((now, written));
+        let by_time = u128::from(now - since) * u128::from(FILL_BYTES_PER_S) / 1_000_000_000;
+        let limit = (written - before) * FILL_SHARE + by_time as u64;
+        shared.fill_limit.set(if is_urgent { u64::MAX } else { limit });
+        self.grows_at = (self.is_busy() && !is_urgent).then_some(now + FILL_INTERVAL);
     }
 
     pub(crate) fn poll(&mut self, now: Nanos) -> Option<Made> {
@@ -67,5 +90,10 @@ impl Maker {
 
     pub(crate) fn retry_at(&self) -> Option<Nanos> {
         self.retry_at
+    }
+
+    /// When `pace` is worth calling though nothing else happened.
+    pub(crate) fn grows_at(&self) -> Option<Nanos> {
+        self.grows_at
     }
 }

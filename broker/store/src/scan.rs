@@ -415,7 +415,11 @@ impl<V: Visit> Scanner<V> {
         mode: Mode,
     ) -> Result<Step, StoreError> {
         if mode == Mode::Follow && piece.end.is_none() {
-            return self.look_on(entered, piece, offset).await;
+            let step = self.look_on(entered, piece, offset).await?;
+            if matches!(step, Step::End) {
+                self.still_stands(entered).await?;
+            }
+            return Ok(step);
         }
         let mut look = self.look(entered, piece, offset).await?;
         if let Look::Stop(stop, _) = &look
@@ -460,6 +464,16 @@ impl<V: Visit> Scanner<V> {
         match next.reader.classify(&next.identity, first, self.expected).await.map_err(reading())?.0 {
             BatchSeen::Next => Ok(next_segment(&mut next)),
             _ => Ok(Step::End),
+        }
+    }
+
+    /// A segment that its owner uses again (rule 17) while it is read does not go on: it is as good as removed.
+    async fn still_stands(&self, entered: &Entered) -> Result<(), StoreError> {
+        let file = &entered.reader.file;
+        let block = file.read(0, BLOCK_SIZE).await.map_err(while_doing("reading a segment"))?;
+        match SegmentHeader::decode(&block) {
+            Ok(header) if header.identity == entered.identity => Ok(()),
+            _ => Err(self.refused(HeaderSeen::Missing, file.path().to_owned())),
         }
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     next_number: Cell<u64>,
     /// A claim waits for spares: they are only given their place on the disk, not filled.
     pub(crate) is_hurried: Cell<bool>,
+    /// So many bytes of a spare may be filled by now: beside service it is done little by little.
+    pub(crate) fill_limit: Cell<u64>,
 }
 
 impl Shared {
@@ -51,6 +53,7 @@ impl Shared {
             zeros,
             next_number: Cell::new(0),
             is_hurried: Cell::new(false),
+            fill_limit: Cell::new(u64::MAX),
         })
     }
 

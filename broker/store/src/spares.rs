@@ -1,27 +1,30 @@
-//! Spare segments: files of zeros that are made ahead of use, and how one becomes a segment.
+//! Spare segments: files that stand ready before they are needed, and how one becomes a segment. They are full of zeros, or of what
+//! a dead segment of the same epoch held, none of which validates in another.
 //!
 //! A spare belongs to the process that made it, which holds its lock for as long as it has the file open, so that
 //! those of dead processes are known. It is never reused by another: a write of its maker may still land.
-//! Owns making and adopting; how many there should be is decided by the lane and, before there are lanes, by the store.
+//! Owns making, using again and adopting; how many there should be is decided by the lane and, before there are lanes, by the store.
 
 use crate::StoreError;
 use crate::format::{SegmentHeader, SegmentIdentity};
 use crate::port::File;
 use crate::shared::{CHUNK_BYTES, Shared, while_doing};
 use disk::{BLOCK_SIZE, DiskError, OpenMode};
-use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::task::Poll;
 
-/// A file of zeros, durable.
+/// A file of the length of a segment, all of it in place on the disk.
 #[derive(Debug)]
 pub(crate) struct Spare {
     pub(crate) file: File,
     bytes: u64,
 }
 
-/// Makes a spare of `bytes` bytes for `lane`, with `depth` writes in flight.
+/// Makes a spare for `lane`, with `depth` writes in flight.
 pub(crate) async fn make(shared: Rc<Shared>, lane: usize, depth: usize) -> Result<Spare, DiskError> {
     let bytes = shared.segment_bytes(lane);
     let lane = shared.names.lanes()[lane].clone();
@@ -33,6 +36,43 @@ pub(crate) async fn make(shared: Rc<Shared>, lane: usize, depth: usize) -> Resul
             Err(error)
         }
     }
+}
+
+/// Makes dead segments of this epoch spares again (rule 17). Their names are gone, durably, before their headers can be
+/// replaced: whoever comes by name finds them missing, as if they had been removed.
+pub(crate) async fn reuse(shared: &Rc<Shared>, lane: &str, segments: Vec<PathBuf>) -> Result<Vec<Spare>, DiskError> {
+    let mut names = Vec::new();
+    for segment in segments {
+        let name = shared.names.spare(lane, shared.process, shared.next_number());
+        match shared.port.link(&segment, &name).await {
+            Ok(()) => names.push(name),
+            // Who has taken over meanwhile removed it.
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        shared.port.unlink(&segment).await?;
+    }
+    sync_names(shared, &shared.names.lane(lane)).await?;
+    let mut spares = Vec::new();
+    for name in names {
+        if let Some(file) = take(shared, name).await? {
+            spares.push(Spare { bytes: file.opened_len(), file });
+        }
+    }
+    Ok(spares)
+}
+
+/// Opens and locks a file that lies under a temporary name of ours. `None`: a sweeper was first, as in [`create_locked`].
+async fn take(shared: &Rc<Shared>, name: PathBuf) -> Result<Option<File>, DiskError> {
+    let found = |opened: Result<File, DiskError>| match opened {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    };
+    let Some(file) = found(shared.port.open(name.clone(), OpenMode::ReadWrite).await)? else { return Ok(None) };
+    if !file.try_lock().await? {
+        return Ok(None);
+    }
+    Ok(found(shared.port.open(name, OpenMode::Read).await)?.map(|_| file))
 }
 
 /// Makes a new temporary file and locks it. A sweeper may have locked it first, taken it for a dead process's, and
@@ -51,13 +91,22 @@ pub(crate) async fn create_locked(shared: &Rc<Shared>, name: impl Fn(u64) -> Pat
     }
 }
 
-/// Fills a file with zeros, durably. Where a claim waits, the rest only gets its place on the disk: it reads as zeros, too,
+/// Bytes of a write that fills a spare: what is written beside it waits behind one of these.
+const FILL_BYTES: usize = 256 << 10;
+
+/// Fills a spare with zeros, durably, as fast as it may be. Where a claim waits, the rest only gets its place on the disk: it reads as zeros, too,
 /// at once, but the first write to each part of it costs the file system a change of its own.
 async fn fill_or_allocate(shared: &Rc<Shared>, file: &File, bytes: u64, depth: usize) -> Result<(), DiskError> {
-    let filled = fill_while(shared, file, bytes, depth, || !shared.is_hurried.get()).await?;
+    let mut filled = 0;
+    while filled < bytes && !shared.is_hurried.get() {
+        poll_fn(|_| if shared.fill_limit.get() >= filled { Poll::Ready(()) } else { Poll::Pending }).await;
+        let until = bytes.min(filled + FILL_BYTES as u64 * depth as u64);
+        fill_range(shared, file, filled..until).await?;
+        filled = until;
+    }
     if filled < bytes {
         match file.allocate(bytes).await {
-            Err(error) if error.kind == ErrorKind::Unsupported => return fill(shared, file, bytes, depth).await,
+            Err(error) if error.kind == ErrorKind::Unsupported => return fill(shared, file, bytes).await,
             other => other?,
         }
     }
@@ -65,38 +114,24 @@ async fn fill_or_allocate(shared: &Rc<Shared>, file: &File, bytes: u64, depth: u
 }
 
 /// Fills a file with zeros, durably.
-pub(crate) async fn fill(shared: &Rc<Shared>, file: &File, bytes: u64, depth: usize) -> Result<(), DiskError> {
-    fill_while(shared, file, bytes, depth, || true).await?;
+pub(crate) async fn fill(shared: &Rc<Shared>, file: &File, bytes: u64) -> Result<(), DiskError> {
+    for offset in (0..bytes).step_by(CHUNK_BYTES) {
+        fill_range(shared, file, offset..bytes.min(offset + CHUNK_BYTES as u64)).await?;
+    }
     file.sync().await
 }
 
-/// Writes zeros until the file has `bytes` bytes or `goes_on` says no; gives the bytes that were written.
-async fn fill_while(
-    shared: &Rc<Shared>,
-    file: &File,
-    bytes: u64,
-    depth: usize,
-    goes_on: impl Fn() -> bool,
-) -> Result<u64, DiskError> {
-    let mut in_flight = VecDeque::new();
-    let mut filled = 0;
-    for offset in (0..bytes).step_by(CHUNK_BYTES) {
-        if !goes_on() {
-            break;
-        }
-        let len = (bytes - offset).min(CHUNK_BYTES as u64) as usize;
-        in_flight.push_back(file.start_write(offset, shared.zeros(len), false));
-        filled = offset + len as u64;
-        if in_flight.len() >= depth
-            && let Some(oldest) = in_flight.pop_front()
-        {
-            oldest.await?;
-        }
-    }
-    for write in in_flight {
+/// Writes zeros, all at once.
+async fn fill_range(shared: &Rc<Shared>, file: &File, range: Range<u64>) -> Result<(), DiskError> {
+    let chunks = range.clone().step_by(FILL_BYTES);
+    let write = |offset: u64| {
+        let len = (range.end - offset).min(FILL_BYTES as u64) as usize;
+        file.start_write(offset, shared.zeros(len), false)
+    };
+    for write in chunks.map(write).collect::<Vec<_>>() {
         write.await?;
     }
-    Ok(filled)
+    Ok(())
 }
 
 /// Makes a spare the segment `identity` of `lane`: header durable first, then the name, so that a segment's name

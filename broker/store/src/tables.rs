@@ -59,7 +59,7 @@ impl Reserve {
 /// Makes a reserve of `bytes` bytes for `lane`.
 pub(crate) async fn make_reserve(shared: Rc<Shared>, lane: String, bytes: u64) -> Result<Reserve, DiskError> {
     let file = create_locked(&shared, |number| shared.names.table(&lane, shared.process, number)).await?;
-    match fill(&shared, &file, bytes, 1).await {
+    match fill(&shared, &file, bytes).await {
         Ok(()) => Ok(Reserve { file, bytes }),
         Err(error) => {
             shared.port.unlink(file.path()).await?;

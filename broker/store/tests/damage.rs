@@ -135,8 +135,10 @@ fn victim(world: &World) -> (PathBuf, usize) {
     paths.sort_by_key(|path| path.to_string_lossy().rsplit('.').next().and_then(|text| text.parse::<u32>().ok()));
     let candidates = paths.into_iter().rev().find_map(|path| {
         let bytes = world.disk.content(&path)?;
-        let batches: Vec<usize> =
-            used_blocks(&bytes).into_iter().filter(|at| bytes[*at..].starts_with(b"UBat")).collect();
+        let sequence = path.to_string_lossy().rsplit('.').next()?.parse::<u32>().ok()?.to_le_bytes();
+        // A file that is used again holds others behind its own.
+        let is_own = |at: &usize| bytes[*at..].starts_with(b"UBat") && bytes[*at + 12..*at + 16] == sequence;
+        let batches: Vec<usize> = used_blocks(&bytes).into_iter().filter(is_own).collect();
         (batches.len() > 1).then(|| (path, batches[(batches.len() - 1) / 2]))
     });
     candidates.expect("a segment with batches")

@@ -232,6 +232,8 @@ fn a_standby_that_fell_behind_the_base_goes_on_from_there() {
         let fail = |violation: Violation| -> usize { panic!("seed {seed}: {}", violation.0) };
         let owner = world.until_serving().unwrap_or_else(fail);
         world.client_is_active = false;
+        // Who wakes has not seen a heartbeat for long; it shall find its place, not claim.
+        world.activation = 4_000 * MS;
         publish_until_removed(&mut world, owner, seed);
         world.nodes[1 - owner].as_mut().expect("a node").paused_until = Some(world.now + 1_000 * MS);
         for _ in 0..3 {

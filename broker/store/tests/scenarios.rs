@@ -131,7 +131,7 @@ fn an_owner_that_was_paused_is_fenced_and_nothing_is_lost() {
         assert!(second != first && world.now < wakes_at, "the lock of a silent owner does not prevent takeover");
         assert_eq!(world.fenced, 0);
         expect(world.run_for(wakes_at - world.now + 10 * MS), "both");
-        assert_eq!(world.fenced, 1, "seed {seed}: the old owner leaves by itself");
+        assert_eq!(world.fenced, 1, "seed {seed}: the old owner leaves by itself, {:?}", world.failures);
         expect(world.settle(), "settle");
     }
 }
@@ -405,7 +405,72 @@ fn space_is_bounded_under_steady_turnover() {
         most = most.max(paths.filter(|path| path.contains("sync-msgs.db/")).count());
     }
     assert!(world.model.confirmed > 5_000);
-    assert!(most <= 2 * 9, "{most} files of two stores, each of which needs about eight");
+    assert!(most <= 2 * (9 + 4), "{most} files of two stores, each of which needs about eight and keeps four spares");
+}
+
+/// Fills whole segments, none of whose messages stay.
+fn turn_over(world: &mut World, index: usize, rounds: usize) {
+    for _ in 0..rounds {
+        for store in 0..2 {
+            fill(world, index, store, 3_000, 10);
+        }
+        expect(world.run_for(MS), "turnover");
+        while !drain(world, index) {
+            expect(world.step(), "drain");
+        }
+    }
+}
+
+#[test]
+fn dead_segments_are_used_again_and_no_further_ones_are_made() {
+    let mut world = World::new(1, 1, config());
+    world.client_is_active = false;
+    let index = expect(world.until_serving(), "start");
+    turn_over(&mut world, index, 100);
+    let counts = |world: &World| {
+        let node = world.nodes[index].as_ref().expect("a node");
+        (node.spares_made, node.store.space().expect("it serves").removed_segments)
+    };
+    let (made, removed) = counts(&world);
+    turn_over(&mut world, index, 200);
+    let (made_more, removed_more) = (counts(&world).0 - made, counts(&world).1 - removed);
+    assert!(removed_more > 50 && made_more * 10 < removed_more, "{made_more} made while {removed_more} died");
+    // What they held before is not taken for theirs.
+    assert_eq!(fill(&mut world, index, 0, 100, 5), None);
+    expect(world.settle(), "settle");
+    world.client_is_active = false;
+    world.crash();
+    expect(world.settle(), "recovery");
+    assert!(world.failures.is_empty(), "{:?}", world.failures);
+}
+
+/// It read a segment of which the owner has made another meanwhile.
+#[test]
+fn a_standby_under_which_a_segment_was_used_again_starts_over_and_takes_over_hot() {
+    let mut reloads = 0;
+    for seed in 0..8 {
+        let mut world = World::new(seed, 2, config());
+        world.client_is_active = false;
+        let owner = expect(world.until_serving(), "start");
+        world.activation = 4_000 * MS;
+        for _ in 0..4 {
+            turn_over(&mut world, owner, 3 + seed as usize);
+            world.nodes[1 - owner].as_mut().expect("a node").paused_until = Some(world.now + 1_000 * MS);
+            turn_over(&mut world, owner, 60);
+            world.nodes[1 - owner].as_mut().expect("a node").paused_until = Some(world.now);
+        }
+        assert_eq!(fill(&mut world, owner, 0, 100, 5), None);
+        expect(world.run_for(100 * MS), "it finds its place");
+        assert_eq!(expect(world.settle(), "settle"), owner);
+        world.client_is_active = false;
+        reloads += world.reloads;
+        world.restarts = false;
+        world.kill(owner);
+        expect(world.until_serving(), "takeover");
+        assert_eq!(world.hot, 1, "seed {seed}: {} reloads", world.reloads);
+        assert!(world.failures.is_empty(), "seed {seed}: {:?}", world.failures);
+    }
+    assert!(reloads > 0, "none lost its place");
 }
 
 #[test]

@@ -94,6 +94,8 @@ pub(crate) struct Node {
     slots: BTreeSet<FileId>,
     slot_reads: BTreeSet<u64>,
     segments: BTreeSet<FileId>,
+    /// Spares that it made anew.
+    pub(crate) spares_made: u64,
     /// Files that are, or may become, an owner's.
     owners: BTreeSet<FileId>,
     /// (epoch, heartbeat), and when it last changed.
@@ -204,6 +206,7 @@ impl World {
             slots: BTreeSet::new(),
             slot_reads: BTreeSet::new(),
             segments: BTreeSet::new(),
+            spares_made: 0,
             owners: BTreeSet::new(),
             owner: None,
             next_probe: 0,
@@ -637,7 +640,8 @@ fn is_base(node: &Node, op: &DiskOp) -> bool {
 /// Notes which reads are ownership checks, and which files are segments or an owner's.
 fn watch_files(node: &mut Node, id: u64, op: &DiskOp) {
     match op {
-        DiskOp::Open { file, path, mode: OpenMode::CreateNew } if path.to_string_lossy().contains("/spare.") => {
+        DiskOp::Open { file, path, mode } if path.to_string_lossy().contains("/spare.") => {
+            node.spares_made += u64::from(*mode == OpenMode::CreateNew);
             node.segments.insert(*file);
         }
         DiskOp::Open { file, path, mode: OpenMode::CreateNew } if path.to_string_lossy().contains("/claim.") => {
