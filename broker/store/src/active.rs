@@ -434,9 +434,11 @@ impl Active {
 
     /// Spares and the segments that they become.
     fn run_segments(&mut self, now: Nanos) -> Result<(), Lost> {
-        let written = self.lanes().iter().map(|lane| lane.statistics.batches.sum()).sum();
-        let is_urgent = self.stage != Stage::Serving || self.lanes().iter().any(Lane::waits_for_spare);
-        self.maker.pace(now, &self.shared, written, is_urgent);
+        if self.maker.grows_at().is_some_and(|at| now >= at) {
+            let written = self.lanes().iter().map(|lane| lane.statistics.batches.sum()).sum();
+            let is_urgent = self.stage != Stage::Serving || self.lanes().iter().any(Lane::waits_for_spare);
+            self.maker.pace(now, &self.shared, written, is_urgent);
+        }
         loop {
             // Without reserves a full disk would stay full: they come first.
             let may_make = self.stage != Stage::Serving || !self.checkpoints.wants_reserve();

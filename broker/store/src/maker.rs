@@ -18,15 +18,15 @@ const RETRY_AFTER: Nanos = 1_000_000_000;
 const FILL_SHARE: u64 = 2;
 const FILL_BYTES_PER_S: u64 = 32 << 20;
 
-/// How often it grows while nothing else happens.
-const FILL_INTERVAL: Nanos = 8_000_000;
+/// How often it is looked how far it may have grown.
+const FILL_INTERVAL: Nanos = 2_000_000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Maker {
     filling: Option<(usize, Task<Result<Spare, DiskError>>)>,
     /// When filling it beside service began, and what the lanes had written by then.
     began: Option<(Nanos, u64)>,
-    /// When it may grow again.
+    /// When that is to be looked at, while something is being filled.
     grows_at: Option<Nanos>,
     retry_at: Option<Nanos>,
 }
@@ -55,7 +55,7 @@ impl Maker {
     pub(crate) fn start(&mut self, now: Nanos, shared: &Rc<Shared>, lane: usize, depth: usize) {
         if self.filling.is_none() && self.retry_at.is_none_or(|at| now >= at) {
             self.retry_at = None;
-            self.began = None;
+            (self.began, self.grows_at) = (None, Some(now));
             self.filling = Some((lane, Task::new(spares::make(shared.clone(), lane, depth))));
         }
     }
@@ -66,13 +66,13 @@ impl Maker {
         let by_time = u128::from(now - since) * u128::from(FILL_BYTES_PER_S) / 1_000_000_000;
         let limit = (written - before) * FILL_SHARE + by_time as u64;
         shared.fill_limit.set(if is_urgent { u64::MAX } else { limit });
-        self.grows_at = (self.is_busy() && !is_urgent).then_some(now + FILL_INTERVAL);
+        self.grows_at = Some(now + FILL_INTERVAL);
     }
 
     pub(crate) fn poll(&mut self, now: Nanos) -> Option<Made> {
         let (lane, task) = self.filling.as_mut()?;
         let (lane, result) = (*lane, task.poll()?);
-        self.filling = None;
+        (self.filling, self.grows_at) = (None, None);
         Some(match result {
             Ok(spare) => Made::Spare { lane, spare },
             Err(error) => {
@@ -92,7 +92,7 @@ impl Maker {
         self.retry_at
     }
 
-    /// When `pace` is worth calling though nothing else happened.
+    /// When to call `pace`; `None`: nothing is being filled.
     pub(crate) fn grows_at(&self) -> Option<Nanos> {
         self.grows_at
     }

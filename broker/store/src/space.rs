@@ -73,9 +73,11 @@ impl Space {
                     let goes_to = if lane.may_reuse(&segment, of_lane.len()) { &mut of_lane } else { &mut paths };
                     goes_to.push(segment.path);
                 }
-                reused.push((index, of_lane));
+                if !of_lane.is_empty() {
+                    reused.push((index, of_lane));
+                }
             }
-            if !paths.is_empty() || reused.iter().any(|(_, of_lane)| !of_lane.is_empty()) {
+            if !paths.is_empty() || !reused.is_empty() {
                 let mut task = Task::new(release(self.shared.clone(), paths, reused));
                 // Issues the first request now; the rest follows its completion.
                 assert!(task.poll().is_none(), "a disk does not answer at once");
@@ -94,7 +96,7 @@ async fn release(
 ) -> Result<Reused, StoreError> {
     unlink(shared.clone(), paths).await?;
     let mut spares = Vec::new();
-    for (index, segments) in reused.into_iter().filter(|(_, segments)| !segments.is_empty()) {
+    for (index, segments) in reused {
         let of_lane = spares::reuse(&shared, &shared.names.lanes()[index], segments).await;
         let of_lane = of_lane.map_err(while_doing("making a dead segment a spare"))?;
         spares.extend(of_lane.into_iter().map(|spare| (index, spare)));

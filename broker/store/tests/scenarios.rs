@@ -405,7 +405,11 @@ fn space_is_bounded_under_steady_turnover() {
         most = most.max(paths.filter(|path| path.contains("sync-msgs.db/")).count());
     }
     assert!(world.model.confirmed > 5_000);
-    assert!(most <= 2 * (9 + 4), "{most} files of two stores, each of which needs about eight and keeps four spares");
+    // One in the making may come to those.
+    assert!(
+        most <= 2 * (9 + 4 + 1),
+        "{most} files of two stores, each of which needs about eight and keeps four spares"
+    );
 }
 
 /// Fills whole segments, none of whose messages stay.
