@@ -403,7 +403,7 @@ impl Broker {
         self.review_ownership(now);
         self.poll_reread(now);
         self.load(now);
-        if !self.stalled.is_empty() {
+        if self.budget.received_bytes > 0 {
             self.resume_stalled(now, false);
         }
         self.delete_ended();

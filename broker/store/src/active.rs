@@ -401,7 +401,7 @@ impl Active {
             self.events.extend(self.forward.take_notes().into_iter().map(Event::Note));
         }
         let may_unlink = matches!(self.stage, Stage::Serving | Stage::Draining);
-        if may_unlink && self.run_removals()? {
+        if may_unlink && self.run_removals(now)? {
             self.maker.retry_now();
             self.checkpoints.retry_now();
         }
@@ -414,10 +414,10 @@ impl Active {
     }
 
     /// Segments that nobody needs any more. True: space was freed.
-    fn run_removals(&mut self) -> Result<bool, StoreError> {
+    fn run_removals(&mut self, now: Nanos) -> Result<bool, StoreError> {
         let Takeover { lanes, seal, .. } = &mut self.takeover;
         let seal = seal.as_ref().filter(|_| self.stage == Stage::Serving);
-        let freed = self.space.run(lanes, &self.checkpoints)?;
+        let freed = self.space.run(now, lanes, &self.checkpoints)?;
         Ok(self.rebase.run(lanes, seal, &self.checkpoints, &self.check)? || freed)
     }
 
@@ -466,7 +466,7 @@ impl Active {
             waiting.for_each(|lane| lane.is_disk_full = true);
         }
         for (index, lane) in self.takeover.lanes.iter_mut().enumerate() {
-            if let Some((spare, identity)) = lane.next_adoption() {
+            if let Some((spare, identity)) = lane.next_adoption(now) {
                 let task = spares::adopt(self.shared.clone(), lane.name().to_owned(), spare, identity);
                 self.adoptions.push((index, Task::new(task)));
             }

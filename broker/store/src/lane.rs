@@ -52,6 +52,10 @@ const RESERVE_SHARE_LAST: u64 = 2;
 /// needed a little later. See docs/decisions/0040.
 const REUSED_MAX: u64 = 4;
 
+/// If none was needed for so long, those beyond what is wanted go, one by one at this interval, nanoseconds.
+const SPARE_IDLE: Nanos = 5_000_000_000;
+const SPARE_INTERVAL: Nanos = 1_000_000_000;
+
 /// Definitions of destinations may take this share of a segment, since each segment repeats them.
 const DEFINITIONS_SHARE: u64 = 4;
 
@@ -107,6 +111,8 @@ pub(crate) struct Lane {
     /// A spare is becoming the segment after the last standing one.
     is_adopting: bool,
     spares: VecDeque<Spare>,
+    /// When one was needed last; later when one went since then.
+    spare_needed_at: Nanos,
     /// The last attempt to make a spare found the disk full.
     pub(crate) is_disk_full: bool,
     /// Segment (its sequence and its number in the table) and offset at which the next batch starts.
@@ -160,6 +166,7 @@ impl Lane {
             next_stands: true,
             is_adopting: false,
             spares: VecDeque::new(),
+            spare_needed_at: 0,
             is_disk_full: false,
             sequence: 1,
             current: None,
@@ -648,6 +655,15 @@ impl Lane {
         is_ours && !self.shared.config.force_start && kept < self.spares_wanted() + more
     }
 
+    /// A spare that nobody has needed for long.
+    pub(crate) fn take_idle_spare(&mut self, now: Nanos) -> Option<Spare> {
+        if self.spares.len() as u64 <= self.spares_wanted() || now < self.spare_needed_at + SPARE_IDLE {
+            return None;
+        }
+        self.spare_needed_at = now + SPARE_INTERVAL - SPARE_IDLE;
+        self.spares.pop_back()
+    }
+
     fn spares_wanted(&self) -> u64 {
         let store = self.identity.number.checked_sub(1).map(|index| &self.shared.config.stores[usize::from(index)]);
         let minimum = store.map_or(self.shared.config.meta_minimum_bytes, |store| store.minimum_bytes);
@@ -662,13 +678,13 @@ impl Lane {
     }
 
     /// A spare that is to become the next standing segment now, with its identity. Early, so that nobody waits for it.
-    pub(crate) fn next_adoption(&mut self) -> Option<(Spare, SegmentIdentity)> {
+    pub(crate) fn next_adoption(&mut self, now: Nanos) -> Option<(Spare, SegmentIdentity)> {
         let next = *self.standing.last_key_value()?.0 + 1;
         if self.is_adopting || next > self.newest_wanted() {
             return None;
         }
         let spare = self.spares.pop_front()?;
-        self.is_adopting = true;
+        (self.is_adopting, self.spare_needed_at) = (true, now);
         Some((spare, SegmentIdentity { sequence: next, ..self.segment_identity() }))
     }
 

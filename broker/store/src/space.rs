@@ -12,6 +12,7 @@ use crate::shared::{Shared, while_doing};
 use crate::spares::{self, Spare};
 use crate::task::{Task, poll_slot};
 use crate::{StoreError, sweep};
+use disk::Nanos;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -52,7 +53,12 @@ impl Space {
     }
 
     /// Goes on. True: space was freed.
-    pub(crate) fn run(&mut self, lanes: &mut [Lane], checkpoints: &Checkpoints) -> Result<bool, StoreError> {
+    pub(crate) fn run(
+        &mut self,
+        now: Nanos,
+        lanes: &mut [Lane],
+        checkpoints: &Checkpoints,
+    ) -> Result<bool, StoreError> {
         let mut freed = false;
         if let Some(done) = poll_slot(&mut self.sweeping) {
             done?;
@@ -76,6 +82,7 @@ impl Space {
                 if !of_lane.is_empty() {
                     reused.push((index, of_lane));
                 }
+                paths.extend(lane.take_idle_spare(now).map(|spare| spare.file.path().to_owned()));
             }
             if !paths.is_empty() || !reused.is_empty() {
                 let mut task = Task::new(release(self.shared.clone(), paths, reused));
@@ -97,7 +104,7 @@ async fn release(
     unlink(shared.clone(), paths).await?;
     let mut spares = Vec::new();
     for (index, segments) in reused {
-        let of_lane = spares::reuse(&shared, &shared.names.lanes()[index], segments).await;
+        let of_lane = spares::reuse(&shared, index, segments).await;
         let of_lane = of_lane.map_err(while_doing("making a dead segment a spare"))?;
         spares.extend(of_lane.into_iter().map(|spare| (index, spare)));
     }

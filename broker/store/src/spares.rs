@@ -40,7 +40,8 @@ pub(crate) async fn make(shared: Rc<Shared>, lane: usize, depth: usize) -> Resul
 
 /// Makes dead segments of this epoch spares again (rule 17). Their names are gone, durably, before their headers can be
 /// replaced: whoever comes by name finds them missing, as if they had been removed.
-pub(crate) async fn reuse(shared: &Rc<Shared>, lane: &str, segments: Vec<PathBuf>) -> Result<Vec<Spare>, DiskError> {
+pub(crate) async fn reuse(shared: &Rc<Shared>, lane: usize, segments: Vec<PathBuf>) -> Result<Vec<Spare>, DiskError> {
+    let (bytes, lane) = (shared.segment_bytes(lane), &shared.names.lanes()[lane]);
     let mut names = Vec::new();
     for segment in segments {
         let name = shared.names.spare(lane, shared.process, shared.next_number());
@@ -55,14 +56,16 @@ pub(crate) async fn reuse(shared: &Rc<Shared>, lane: &str, segments: Vec<PathBuf
     sync_names(shared, &shared.names.lane(lane)).await?;
     let mut spares = Vec::new();
     for name in names {
-        if let Some(file) = take(shared, name).await? {
-            spares.push(Spare { bytes: file.opened_len(), file });
+        match take(shared, name.clone()).await? {
+            Some(file) if file.opened_len() == bytes => spares.push(Spare { file, bytes }),
+            _ => shared.port.unlink(&name).await?,
         }
     }
     Ok(spares)
 }
 
-/// Opens and locks a file that lies under a temporary name of ours. `None`: a sweeper was first, as in [`create_locked`].
+/// Opens and locks a file that lies under a temporary name of ours. `None`: a sweeper was first, as in [`create_locked`], or a read
+/// of a message that is gone still has it open, and with it the lock.
 async fn take(shared: &Rc<Shared>, name: PathBuf) -> Result<Option<File>, DiskError> {
     let found = |opened: Result<File, DiskError>| match opened {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(None),

@@ -439,6 +439,14 @@ fn dead_segments_are_used_again_and_no_further_ones_are_made() {
     turn_over(&mut world, index, 200);
     let (made_more, removed_more) = (counts(&world).0 - made, counts(&world).1 - removed);
     assert!(removed_more > 50 && made_more * 10 < removed_more, "{made_more} made while {removed_more} died");
+    // Who needs none for long gives them back.
+    let spares = |world: &World| {
+        let paths = world.disk.paths().into_iter().map(|path| path.to_string_lossy().into_owned());
+        paths.filter(|path| path.contains("sync-msgs.db/spare.")).count()
+    };
+    assert!(spares(&world) > 2, "more than are wanted");
+    expect(world.run_for(15_000 * MS), "idle");
+    assert_eq!(spares(&world), 2);
     // What they held before is not taken for theirs.
     assert_eq!(fill(&mut world, index, 0, 100, 5), None);
     expect(world.settle(), "settle");
