@@ -6,6 +6,7 @@
 //! when an async store writes.
 
 mod moved;
+mod stock;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use moved::Moved;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
+use stock::Stock;
 
 /// The smallest buffer for a batch; the next one doubles when it proves too small and halves when it proves too large.
 const BATCH_BYTES_MIN: usize = 16 << 10;
@@ -47,14 +49,6 @@ const RESERVE_SHARE: u64 = 8;
 
 /// The same once the disk is full: only acknowledgements can make space again, each perhaps in a block of its own.
 const RESERVE_SHARE_LAST: u64 = 2;
-
-/// So many spares beyond those that are wanted are kept when segments die: a checkpoint lets several go at once, and each is
-/// needed a little later. See docs/decisions/0040.
-const REUSED_MAX: u64 = 4;
-
-/// If none was needed for so long, those beyond what is wanted go, one by one at this interval, nanoseconds.
-const SPARE_IDLE: Nanos = 5_000_000_000;
-const SPARE_INTERVAL: Nanos = 1_000_000_000;
 
 /// Definitions of destinations may take this share of a segment, since each segment repeats them.
 const DEFINITIONS_SHARE: u64 = 4;
@@ -110,9 +104,7 @@ pub(crate) struct Lane {
     next_stands: bool,
     /// A spare is becoming the segment after the last standing one.
     is_adopting: bool,
-    spares: VecDeque<Spare>,
-    /// When one was needed last; later when one went since then.
-    spare_needed_at: Nanos,
+    spares: Stock,
     /// The last attempt to make a spare found the disk full.
     pub(crate) is_disk_full: bool,
     /// Segment (its sequence and its number in the table) and offset at which the next batch starts.
@@ -165,8 +157,7 @@ impl Lane {
             standing: (1..).zip(standing).collect(),
             next_stands: true,
             is_adopting: false,
-            spares: VecDeque::new(),
-            spare_needed_at: 0,
+            spares: Stock::default(),
             is_disk_full: false,
             sequence: 1,
             current: None,
@@ -636,7 +627,7 @@ impl Lane {
 
     /// Whether another spare should be made, given how many bytes are to stand ready.
     pub(crate) fn wants_spare(&self) -> bool {
-        (self.spares.len() as u64) < self.spares_wanted()
+        self.spares.len() < self.spares_wanted()
     }
 
     /// Whether a spare would become a segment at once, if there was one.
@@ -645,35 +636,29 @@ impl Lane {
         self.spares.is_empty() && !self.is_adopting && newest < self.newest_wanted()
     }
 
-    /// Whether dead segment `segment`, of which `others` more are being made spares, should become one rather than be removed. On
-    /// a full disk only if one is wanted: whatever else waits for space needs it.
+    /// Whether dead segment `segment` should become a spare, beside `others`, rather than be removed.
     pub(crate) fn may_reuse(&self, segment: &Segment, others: usize) -> bool {
         let is_ours = (segment.epoch, segment.attempt) == (self.identity.epoch, self.identity.attempt);
-        let more = if self.is_disk_full { 0 } else { REUSED_MAX };
         // What was set aside keeps its bytes.
-        let kept = (self.spares.len() + others) as u64;
-        is_ours && !self.shared.config.force_start && kept < self.spares_wanted() + more
+        let is_bare = !self.shared.config.force_start;
+        is_ours && is_bare && self.spares.keeps(others, self.spares_wanted(), self.is_disk_full)
     }
 
     /// A spare that nobody has needed for long.
     pub(crate) fn take_idle_spare(&mut self, now: Nanos) -> Option<Spare> {
-        if self.spares.len() as u64 <= self.spares_wanted() || now < self.spare_needed_at + SPARE_IDLE {
-            return None;
-        }
-        self.spare_needed_at = now + SPARE_INTERVAL - SPARE_IDLE;
-        self.spares.pop_back()
+        self.spares.take_idle(now, self.spares_wanted())
     }
 
-    fn spares_wanted(&self) -> u64 {
+    fn spares_wanted(&self) -> usize {
         let store = self.identity.number.checked_sub(1).map(|index| &self.shared.config.stores[usize::from(index)]);
         let minimum = store.map_or(self.shared.config.meta_minimum_bytes, |store| store.minimum_bytes);
         let minimum = minimum.div_ceil(self.segment_bytes);
         let standing = self.standing.len() as u64;
-        minimum.saturating_sub(standing).max(1)
+        minimum.saturating_sub(standing).max(1) as usize
     }
 
     pub(crate) fn add_spare(&mut self, spare: Spare) {
-        self.spares.push_back(spare);
+        self.spares.add(spare);
         self.is_disk_full = false;
     }
 
@@ -683,8 +668,8 @@ impl Lane {
         if self.is_adopting || next > self.newest_wanted() {
             return None;
         }
-        let spare = self.spares.pop_front()?;
-        (self.is_adopting, self.spare_needed_at) = (true, now);
+        let spare = self.spares.take(now)?;
+        self.is_adopting = true;
         Some((spare, SegmentIdentity { sequence: next, ..self.segment_identity() }))
     }
 
@@ -737,7 +722,7 @@ impl Lane {
     }
 
     pub(crate) fn take_spares(&mut self) -> VecDeque<Spare> {
-        std::mem::take(&mut self.spares)
+        self.spares.take_all()
     }
 
     // --- bodies ------------------------------------------------------------------------------------------------

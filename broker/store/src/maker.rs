@@ -60,7 +60,7 @@ impl Maker {
         }
     }
 
-    /// How far it may be filled now. `written`: what all lanes have written, in bytes. `is_urgent`: somebody waits for it.
+    /// Says how far it may be filled now. `written`: what all lanes have written, in bytes. `is_urgent`: somebody waits for it.
     pub(crate) fn pace(&mut self, now: Nanos, shared: &Rc<Shared>, written: u64, is_urgent: bool) {
         let (since, before) = *self.began.get_or_insert((now, written));
         let by_time = u128::from(now - since) * u128::from(FILL_BYTES_PER_S) / 1_000_000_000;

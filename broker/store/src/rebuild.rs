@@ -69,18 +69,15 @@ pub(crate) struct Loaded {
 /// Opens a segment and reads its index. `slot`: who writes to it has taken over, and may have removed what is wanted: that is no
 /// damage. What is damaged is an error, unless `--force-start` was given.
 pub(crate) async fn load(shared: Rc<Shared>, slot: File, wanted: Wanted) -> Result<Loaded, Lost> {
-    let (mut loaded, error) = match find(&shared, wanted).await {
+    let (loaded, error) = match find(&shared, wanted).await {
         Ok((loaded, None)) => return Ok(loaded),
-        Ok((loaded, Some(error))) => (loaded, error),
-        Err(_) if is_claimed(slot.read(0, BLOCK_SIZE).await) => return Err(Lost::Fenced),
-        Err(error) => return Err(error.into()),
+        Ok((loaded, Some(error))) => (Some(loaded), error),
+        Err(error) => (None, error),
     };
     if is_claimed(slot.read(0, BLOCK_SIZE).await) {
         return Err(Lost::Fenced);
     }
-    if !shared.config.force_start {
-        return Err(error.into());
-    }
+    let Some(mut loaded) = loaded.filter(|_| shared.config.force_start) else { return Err(error.into()) };
     loaded.notes.push(format!("dropped: {error}"));
     if let StoreError::Damaged { path, .. } = &error {
         set_aside(&shared, path).await?;

@@ -24,6 +24,13 @@ pub(crate) struct Spare {
     bytes: u64,
 }
 
+#[cfg(test)]
+impl Spare {
+    pub(crate) fn of(file: File, bytes: u64) -> Self {
+        Self { file, bytes }
+    }
+}
+
 /// Makes a spare for `lane`, with `depth` writes in flight.
 pub(crate) async fn make(shared: Rc<Shared>, lane: usize, depth: usize) -> Result<Spare, DiskError> {
     let bytes = shared.segment_bytes(lane);
@@ -56,40 +63,37 @@ pub(crate) async fn reuse(shared: &Rc<Shared>, lane: usize, segments: Vec<PathBu
     sync_names(shared, &shared.names.lane(lane)).await?;
     let mut spares = Vec::new();
     for name in names {
-        match take(shared, name.clone()).await? {
-            Some(file) if file.opened_len() == bytes => spares.push(Spare { file, bytes }),
-            _ => shared.port.unlink(&name).await?,
+        let Some(file) = found(shared.port.open(name.clone(), OpenMode::ReadWrite).await)? else { continue };
+        // A read of a message that is gone may still have it open, and with it the lock.
+        if lock(shared, &file).await? && file.opened_len() == bytes {
+            spares.push(Spare { file, bytes });
+        } else {
+            shared.port.unlink(&name).await?;
         }
     }
     Ok(spares)
 }
 
-/// Opens and locks a file that lies under a temporary name of ours. `None`: a sweeper was first, as in [`create_locked`], or a read
-/// of a message that is gone still has it open, and with it the lock.
-async fn take(shared: &Rc<Shared>, name: PathBuf) -> Result<Option<File>, DiskError> {
-    let found = |opened: Result<File, DiskError>| match opened {
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-        other => other.map(Some),
-    };
-    let Some(file) = found(shared.port.open(name.clone(), OpenMode::ReadWrite).await)? else { return Ok(None) };
-    if !file.try_lock().await? {
-        return Ok(None);
-    }
-    Ok(found(shared.port.open(name, OpenMode::Read).await)?.map(|_| file))
+/// Locks a temporary file of ours. A sweeper may have locked it first, taken it for a dead process's, and unlinked it under
+/// that lock: then the lock fails or the name is gone. False: it is not ours any more.
+async fn lock(shared: &Rc<Shared>, file: &File) -> Result<bool, DiskError> {
+    Ok(file.try_lock().await? && found(shared.port.open(file.path().to_owned(), OpenMode::Read).await)?.is_some())
 }
 
-/// Makes a new temporary file and locks it. A sweeper may have locked it first, taken it for a dead process's, and
-/// unlinked it under that lock: then the lock fails or the name is gone, and another file is made.
+/// A missing file is no error.
+fn found(opened: Result<File, DiskError>) -> Result<Option<File>, DiskError> {
+    match opened {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Makes a new temporary file and locks it; another one where a sweeper was first.
 pub(crate) async fn create_locked(shared: &Rc<Shared>, name: impl Fn(u64) -> PathBuf) -> Result<File, DiskError> {
     loop {
-        let path = name(shared.next_number());
-        let file = shared.port.open(path.clone(), OpenMode::CreateNew).await?;
-        if !file.try_lock().await? {
-            continue;
-        }
-        match shared.port.open(path, OpenMode::Read).await {
-            Err(error) if error.kind == ErrorKind::NotFound => {}
-            other => return other.map(|_| file),
+        let file = shared.port.open(name(shared.next_number()), OpenMode::CreateNew).await?;
+        if lock(shared, &file).await? {
+            return Ok(file);
         }
     }
 }
@@ -97,8 +101,8 @@ pub(crate) async fn create_locked(shared: &Rc<Shared>, name: impl Fn(u64) -> Pat
 /// Bytes of a write that fills a spare: what is written beside it waits behind one of these.
 const FILL_BYTES: usize = 256 << 10;
 
-/// Fills a spare with zeros, durably, as fast as it may be. Where a claim waits, the rest only gets its place on the disk: it reads as zeros, too,
-/// at once, but the first write to each part of it costs the file system a change of its own.
+/// Fills a spare with zeros, durably, as fast as it may be. Where a claim waits, the rest only gets its place on the disk: it
+/// reads as zeros, too, at once, but the first write to each part of it costs the file system a change of its own.
 async fn fill_or_allocate(shared: &Rc<Shared>, file: &File, bytes: u64, depth: usize) -> Result<(), DiskError> {
     let mut filled = 0;
     while filled < bytes && !shared.is_hurried.get() {

@@ -246,7 +246,7 @@ const STORAGE: &[Parameter] = &[
         "store_minimum_sync",
         Size(8 * MB, u64::MAX),
         "0",
-        "Bytes that stand ready, filled with zeros, ahead of use in each sync store of the active server; a standby prepares the two segments with which it would begin.",
+        "Bytes that stand ready ahead of use in each sync store of the active server; a standby prepares the two segments with which it would begin.",
     ),
     row("store_minimum_async", Size(8 * MB, u64::MAX), "0", "The same for each async store."),
     row("store_minimum_meta", Size(8 * MB, u64::MAX), "0", "The same for $sys.meta."),

@@ -117,6 +117,13 @@ pub(crate) struct Node {
     pub(crate) rooms: u64,
 }
 
+impl Node {
+    /// The message is acknowledged: the store need not answer a read of it that is under way.
+    pub(crate) fn forget_read(&mut self, store: u8, location: Location) {
+        self.reading.remove(&(store, location));
+    }
+}
+
 pub(crate) struct World {
     pub(crate) disk: SimDisk,
     pub(crate) now: Nanos,
@@ -483,7 +490,7 @@ impl World {
                     let removed = node.store.acknowledge(self.now, store, message.lsn, message.location, is_awaited);
                     if let Ok(lsn) = removed {
                         live.remove(at);
-                        node.reading.remove(&(store, message.location));
+                        node.forget_read(store, message.location);
                         self.model.acknowledged(node.epoch, store, lsn, message.id);
                     }
                 }
