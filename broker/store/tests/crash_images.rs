@@ -135,10 +135,7 @@ fn acknowledge(world: &mut World, stays: Option<u64>) -> Result<(), String> {
                 node.live[usize::from(store)].push(message);
                 continue;
             }
-            let lsn = node
-                .store
-                .acknowledge(now, store, message.lsn, message.location, true)
-                .map_err(|why| why.to_string())?;
+            let lsn = node.acknowledge(now, store, message, true).map_err(|why| why.to_string())?;
             world.model.acknowledged(node.epoch, store, lsn, message.id);
         }
     }

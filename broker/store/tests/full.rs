@@ -48,7 +48,7 @@ fn acknowledge(world: &mut World, index: usize, goes: impl Fn(usize) -> bool) {
             node.live[0].push(message);
             continue;
         }
-        let lsn = node.store.acknowledge(world.now, 0, message.lsn, message.location, true);
+        let lsn = node.acknowledge(world.now, 0, message, true);
         world.model.acknowledged(node.epoch, 0, lsn.expect("an acknowledgement finds room"), message.id);
     }
 }

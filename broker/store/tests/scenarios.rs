@@ -393,12 +393,8 @@ fn drain(world: &mut World, index: usize) -> bool {
     for store in 0..2u8 {
         let mut left = Vec::new();
         for message in std::mem::take(&mut node.live[usize::from(store)]) {
-            match node.store.acknowledge(world.now, store, message.lsn, message.location, true) {
-                Ok(lsn) => {
-                    // Nobody is told of a read that is under way.
-                    node.forget_read(store, message.location);
-                    world.model.acknowledged(node.epoch, store, lsn, message.id);
-                }
+            match node.acknowledge(world.now, store, message, true) {
+                Ok(lsn) => world.model.acknowledged(node.epoch, store, lsn, message.id),
                 Err(_) => left.push(message),
             }
         }

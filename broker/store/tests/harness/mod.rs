@@ -118,9 +118,17 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// The message is acknowledged: the store need not answer a read of it that is under way.
-    pub(crate) fn forget_read(&mut self, store: u8, location: Location) {
-        self.reading.remove(&(store, location));
+    /// Acknowledges a message; the store need not answer a read of it that is under way.
+    pub(crate) fn acknowledge(
+        &mut self,
+        now: Nanos,
+        store: u8,
+        message: LiveMessage,
+        is_awaited: bool,
+    ) -> Result<u64, Refused> {
+        let lsn = self.store.acknowledge(now, store, message.lsn, message.location, is_awaited)?;
+        self.reading.remove(&(store, message.location));
+        Ok(lsn)
     }
 }
 
@@ -487,10 +495,8 @@ impl World {
                     let at = if at == 0 { live.iter().position(goes).unwrap_or(0) } else { at };
                     let message = live[at];
                     let is_awaited = self.random.bool();
-                    let removed = node.store.acknowledge(self.now, store, message.lsn, message.location, is_awaited);
-                    if let Ok(lsn) = removed {
-                        live.remove(at);
-                        node.forget_read(store, message.location);
+                    if let Ok(lsn) = node.acknowledge(self.now, store, message, is_awaited) {
+                        node.live[usize::from(store)].remove(at);
                         self.model.acknowledged(node.epoch, store, lsn, message.id);
                     }
                 }
